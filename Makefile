@@ -1,0 +1,63 @@
+# make setup · fmt · check · test · bench · simulate · docs · demo
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: help setup fmt check test bench simulate docs demo demo-banking77 wheel ci-deps clean
+
+help:
+	@echo "make demo [EXIT=1]   the support-desk story, live (EXIT=1 stops at the summary)"
+	@echo "make test            the environment and the tests"
+	@echo "make setup fmt check bench simulate docs demo-banking77 wheel ci-deps clean"
+
+# The stamp depends on the locks: a changed lock installs again.
+$(VENV)/.stamp: requirements-dev.lock requirements-build.lock pyproject.toml tools/bootstrap.py
+	$(PYTHON) tools/bootstrap.py --venv $(VENV) --lock requirements-dev.lock
+	@touch $@
+
+# The demo needs only what users need.
+$(VENV)/.stamp-core: requirements.lock requirements-build.lock pyproject.toml tools/bootstrap.py
+	@if [ ! -e $(VENV)/.stamp ]; then $(PYTHON) tools/bootstrap.py --venv $(VENV) --lock requirements.lock; fi
+	@touch $@
+
+setup: $(VENV)/.stamp
+
+fmt: setup
+	$(BIN)/ruff check --fix -q src tests tools bench examples || true
+	$(BIN)/ruff format -q src tests tools bench examples
+
+check: setup
+	$(BIN)/ruff check src tests tools bench examples
+	$(BIN)/ruff format --check -q src tests tools bench examples
+	$(BIN)/mypy
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	$(BIN)/python bench/serve_quick.py
+
+simulate: setup
+	$(BIN)/python bench/simulate_watch.py
+
+docs: setup
+	$(BIN)/python -m mainstay.config.document > docs/configuration.md
+	$(BIN)/python -m mainstay.cli.document > docs/cli.md
+
+demo: $(VENV)/.stamp-core
+	$(BIN)/python -m mainstay.drills examples/support-desk $(if $(EXIT),--exit) --json build/demo/support-desk.json
+
+demo-banking77: $(VENV)/.stamp-core
+	$(BIN)/python examples/banking77/run.py $(if $(DATA),--data $(DATA)) $(if $(EXIT),--exit) --json build/demo/banking77.json
+
+wheel: setup
+	$(BIN)/python -m build --no-isolation --wheel --outdir build/dist .
+
+# Debian only: what the tests need beside Python.
+ci-deps:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv chromium postgresql fonts-noto-color-emoji >/dev/null
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

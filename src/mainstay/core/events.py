@@ -1,0 +1,138 @@
+"""What the journal holds: prediction events, shadow answers, refusals, errors and feedback, each with its schema version."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+EVENT_VERSION = 1
+
+
+class Kind(StrEnum):
+    """What one journal record tells."""
+
+    PREDICTION = "prediction"
+    SHADOW = "shadow"
+    """What another bundle would have answered; carries the id of the prediction it belongs to."""
+    REFUSAL = "refusal"
+    ERROR = "error"
+    EXTERNAL = "external"
+    """A prediction made elsewhere and told to us."""
+    FEEDBACK = "feedback"
+
+
+class Arm(StrEnum):
+    """Which side of a route answered."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    PREVIOUS = "previous"
+    FALLBACK = "fallback"
+    """The declared fallback answer, from no model."""
+
+
+class Trust(StrEnum):
+    """How far an answer can be trusted."""
+
+    OK = "ok"
+    LOW = "low"
+    ABSTAIN = "abstain"
+
+
+class Caveat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reason to doubt an answer; a member of `warnings`."""
+
+    code: str
+    """Stable, e.g. `unseen_words`."""
+    field: str
+    value: Any = None
+    text: str = ""
+    """The reason as a sentence."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One record of the journal, unique by (worker, seq); a prediction is unique by id too."""
+
+    model: str
+    worker: str
+    """Which writer, e.g. `w0`."""
+    seq: int
+    """Position in that writer's record, from 1, never used twice; a failed write leaves a gap."""
+    id: str
+    kind: Kind
+    occurred_at: datetime
+    """Event time, aware UTC; the arrival time when the client gave none."""
+    received_at: datetime
+    """Arrival time, aware UTC."""
+    v: int = EVENT_VERSION
+    bundle: str = ""
+    """`model@version` that answered."""
+    assigned_arm: Arm | None = None
+    """What the route chose."""
+    served_arm: Arm | None = None
+    """What answered in the end."""
+    key_hash: str = ""
+    """Salted hash of the unit of evidence (declared key, else client)."""
+    unit: str = ""
+    """Digest of key and inputs: the same request sent again has the same unit and counts as one piece of evidence."""
+    inputs: dict[str, Any] = {}
+    """As served, after the PII policy of each field."""
+    label: Any = None
+    """The answer: a class, or the value of a regression."""
+    probabilities: dict[str, float] = {}
+    confidence: float | None = None
+    """Calibrated probability that the label is right, 0 to 1."""
+    trust: Trust | None = None
+    warnings: list[Caveat] = []
+    latency_us: int = 0
+    """From arrival to just before the record was made durable."""
+    status: int = 200
+    """HTTP status sent."""
+    reason: str | None = None
+    """Why it was refused, failed or fell back."""
+    trace_id: str | None = None
+    route_epoch: int = 0
+    paired: PairedAnswer | None = None
+    """On a SHADOW record: the answer that was served, so that the pair is complete in itself."""
+    feedback: Feedback | None = None
+    """On a FEEDBACK record."""
+
+
+class PairedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer that was served beside a shadow answer."""
+
+    bundle: str
+    served_arm: Arm
+    label: Any = None
+    confidence: float | None = None
+    trust: Trust | None = None
+    latency_us: int = 0
+    failed: bool = False
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One item of feedback. For one id and name the valid one is the maximum of (at, feedback_id), so any order ends the same."""
+
+    id: str
+    """The prediction it speaks of."""
+    feedback_id: str
+    kind: str
+    """label or reward."""
+    name: str
+    """The target's name, or the reward's."""
+    value: Any
+    at: datetime
+    by: str = ""
+    supersedes: str | None = None
+
+
+class FeedbackStatus(StrEnum):
+    """What became of one item."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    WAITING = "waiting_for_prediction"
+    REFUSED = "refused"

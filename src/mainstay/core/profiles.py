@@ -1,0 +1,61 @@
+"""The reference profile: what held-out rows looked like to a model, as mergeable counts; the watch compares with it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+PROFILE_VERSION = 1
+BINS = 200
+"""Most bins of a numeric signal."""
+
+
+class SignalKind(StrEnum):
+    """How a signal is compared."""
+
+    NUMERIC = "numeric"
+    CATEGORY = "category"
+
+
+class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The reference distribution of one signal (over all rows, or over one segment)."""
+
+    name: str
+    """`field.aspect`, e.g. `message.unseen`, or `answer.label`."""
+    kind: SignalKind
+    harm: str
+    """A `core.incidents.Harm` value."""
+    segment: str = ""
+    """`field=value`, or empty for all rows."""
+    rows: int
+    """Rows counted (missing ones not among them)."""
+    edges: list[float] = []
+    """NUMERIC: ascending inner edges; bin i holds edges[i-1] <= x < edges[i] (first and last bins are open)."""
+    counts: list[int] = []
+    """NUMERIC: rows per bin, len(edges) + 1. CATEGORY: rows per value, the last one for every other value."""
+    values: list[str] = []
+    """CATEGORY: known values, len(counts) - 1."""
+    mean: float = 0.0
+    sd: float = 0.0
+    design_effect: float = 1.0
+    """Variance of a mean over keys divided by that over independent rows, at least 1."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """All signals of the reference rows of one bundle."""
+
+    v: int = PROFILE_VERSION
+    source: str
+    """test, out_of_fold, recent or a snapshot id: which rows these are."""
+    rows: int
+    keys: int
+    signals: list[SignalProfile]
+    accuracy: float | None = None
+    """Share of right answers on the reference rows (for regression None)."""
+    mean_confidence: float | None = None
+    words: dict[str, dict[str, int]] = {}
+    """Per text field: rows that hold the word, most frequent first, at most 20,000; empty for fields whose PII is not kept."""
+    segment_accuracy: dict[str, Any] = {}
+    """`field=value` -> {"rows": n, "accuracy": a}."""
