@@ -17,8 +17,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stats", "config"),
     ("store", "journal", "models", "notify", "data"),
     ("registry",),
-    ("train", "serve", "watch", "retrain", "release", "score", "status"),
-    ("candidate", "ingest"),
+    ("train", "serve", "watch", "retrain", "release", "score"),
+    ("candidate", "ingest", "status"),
     ("loop",),
     ("wiring",),
     ("project",),
@@ -135,7 +135,16 @@ def test_only_the_clock_module_reads_the_time() -> None:
 
 
 def test_no_word_of_the_examples_stands_in_the_package() -> None:
-    words = ("support-desk", "support_desk", "banking77", "refund", "cancellation", "tenure_months", "hinglish", "spanglish")
+    words = (
+        "support-desk",
+        "support_desk",
+        "banking77",
+        "refund",
+        "cancellation",
+        "tenure_months",
+        "hinglish",
+        "spanglish",
+    )
     wrong = []
     for path in sorted(PACKAGE.rglob("*")):
         if path.is_file() and path.suffix in {".py", ".html", ".toml", ".md", ".csv", ".css", ".js"}:

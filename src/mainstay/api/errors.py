@@ -1,0 +1,108 @@
+"""Which error is which status."""
+
+from __future__ import annotations
+
+from mainstay.core import errors
+from mainstay.serve import wire
+
+
+class HttpError(errors.MainstayError):
+    """An error that only HTTP knows."""
+
+    status = 400
+
+
+class Unauthenticated(HttpError):
+    """A key is needed."""
+
+    code = "unauthenticated"
+    default_remedy = "Send an API key as `Authorization: Bearer KEY`."
+    status = 401
+
+
+class WrongMethod(HttpError):
+    """The route has another method."""
+
+    code = "method_not_allowed"
+    default_remedy = "See /docs for the routes."
+    status = 405
+
+
+class NoRoute(HttpError):
+    """There is no such route."""
+
+    code = "not_found"
+    default_remedy = "See /docs for the routes."
+    status = 404
+
+
+class WrongType(HttpError):
+    """The body is of another type."""
+
+    code = "unsupported_media_type"
+    default_remedy = "Send `Content-Type: application/json`, uncompressed."
+    status = 415
+
+
+class Incomplete(HttpError):
+    """The body did not arrive."""
+
+    code = "incomplete"
+    default_remedy = "Send the whole body at once."
+    status = 400
+
+
+class Defect(errors.MainstayError):
+    """Something in Mainstay failed."""
+
+    code = "defect"
+    default_remedy = "Look at the worker's log; please report it with the traceback found there."
+
+
+STATUSES: dict[type[errors.MainstayError], int] = {
+    errors.MainstayError: 500,
+    errors.UsageError: 400,
+    wire.Malformed: 400,
+    errors.ProjectFileError: 500,
+    errors.ContractViolation: 422,
+    errors.BadData: 422,
+    errors.GateFailed: 409,
+    errors.NotEnoughEvidence: 409,
+    errors.EnvironmentFault: 503,
+    errors.StoreUnavailable: 503,
+    errors.JournalFull: 503,
+    errors.Damaged: 503,
+    errors.Overloaded: 503,
+    errors.NotReady: 503,
+    errors.StaleTransition: 409,
+    errors.NotFound: 404,
+    errors.IdReused: 409,
+    errors.Refused: 403,
+    errors.TooLarge: 413,
+    errors.ModelOutputInvalid: 500,
+    errors.DrillMissed: 500,
+}
+"""Every class of the tree, each by name: a test finds one that is not here."""
+
+RETRY_AFTER_S = 1
+
+
+def status_of(error: errors.MainstayError) -> int:
+    """Return the status of an error; a class that is not in the table takes its nearest parent's."""
+    if isinstance(error, HttpError):
+        return error.status
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def headers_of(status: int) -> list[tuple[bytes, bytes]]:
+    """Return what an error response has beside its body."""
+    if status in (429, 503):
+        return [(b"retry-after", str(RETRY_AFTER_S).encode())]
+    if status == 401:
+        return [(b"www-authenticate", b"Bearer")]
+    return []
+
+
+def body_of(error: errors.MainstayError) -> bytes:
+    """Return the one error shape, encoded."""
+    return wire.encode(wire.error_response(error))

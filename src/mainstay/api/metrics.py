@@ -1,0 +1,75 @@
+"""The workers' counts as Prometheus reads them; any worker answers for all of the host, each under its own label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from mainstay.serve.metrics import HELP
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_HISTOGRAMS = {
+    "request_seconds": "From the arrival of a call to its group's commit.",
+    "batch_rows": "Rows that were answered in one batch.",
+    "commit_seconds": "How long a group commit took.",
+}
+
+
+class _States:
+    """A collector over the workers' states."""
+
+    def __init__(self, states: Iterable[Mapping[str, Any]]) -> None:
+        self._states = list(states)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return every family, once."""
+        yield from self._counters()
+        yield from self._histograms()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterable[Metric]:
+        for name, text in HELP.items():
+            rows = [
+                (state["worker"], counter)
+                for state in self._states
+                for counter in state["metrics"]["counters"]
+                if counter["name"] == name
+            ]
+            labels = sorted({label for _, counter in rows for label in counter["labels"]})
+            family = CounterMetricFamily(f"mainstay_{name}", text, labels=["worker", *labels])
+            for worker, counter in rows:
+                family.add_metric([worker, *(counter["labels"].get(label, "") for label in labels)], counter["value"])
+            yield family
+
+    def _histograms(self) -> Iterable[Metric]:
+        for name, text in _HISTOGRAMS.items():
+            family = HistogramMetricFamily(f"mainstay_{name}", text, labels=["worker"])
+            for state in self._states:
+                held = state["metrics"]["histograms"][name]
+                bounds = [*(f"{bound:g}" for bound in held["bounds"]), "+Inf"]
+                buckets = list(zip(bounds, accumulate(held["counts"]), strict=True))
+                family.add_metric([state["worker"]], buckets=buckets, sum_value=held["sum"])
+            yield family
+
+    def _gauges(self) -> Iterable[Metric]:
+        memory = GaugeMetricFamily("mainstay_worker_memory_mb", "Memory of a worker in RAM.", labels=["worker"])
+        epoch = GaugeMetricFamily(
+            "mainstay_route_epoch", "Epoch of the route that a worker answers by.", labels=["worker", "model"]
+        )
+        for state in self._states:
+            memory.add_metric([state["worker"]], state["rss_mb"])
+            for model, held in state["models"].items():
+                epoch.add_metric([state["worker"], model], held["epoch"])
+        yield memory
+        yield epoch
+
+
+def render(states: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the text format over the states of some workers."""
+    registry = CollectorRegistry()
+    registry.register(_States(states))
+    return generate_latest(registry)

@@ -1,0 +1,98 @@
+"""The worker process: `python -m mainstay.api.worker PLAN`. Started by the supervisor, never by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvicorn
+
+from mainstay.api.app import make_app
+from mainstay.api.keys import Keys
+from mainstay.api.shell import Shell
+from mainstay.config.clocks import clock_from
+from mainstay.core.errors import MainstayError
+from mainstay.core.ports import Clock
+from mainstay.serve.plan import WorkerPlan, read_plan
+from mainstay.serve.worker import Worker
+
+SWITCH_S = 0.001
+"""How long one thread may keep the others from running: the batch thread must not wait long for the shadow thread."""
+
+
+def make_shell(plan: WorkerPlan, clock: Clock) -> Shell:
+    """Return everything that one worker serves."""
+    worker = Worker(plan, clock=clock)
+    return Shell(make_app(worker), worker, Keys(Path(plan.run) / "keys.json", clock))
+
+
+def server_of(plan: WorkerPlan, clock: Clock) -> uvicorn.Server:
+    """Return the server of one worker, not started."""
+    config = uvicorn.Config(
+        make_shell(plan, clock),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, int(plan.drain_s)),
+    )
+    return uvicorn.Server(config)
+
+
+async def serve(plan: WorkerPlan, clock: Clock) -> None:
+    """Serve on the inherited socket until told to stop, or until the supervisor is gone."""
+    server = server_of(plan, clock)
+    if plan.parent_fd >= 0:
+        loop = asyncio.get_running_loop()
+
+        def orphaned() -> None:
+            loop.remove_reader(plan.parent_fd)
+            server.should_exit = True
+
+        loop.add_reader(plan.parent_fd, orphaned)
+    listening = socket.socket(fileno=os.dup(plan.socket_fd))
+    listening.setblocking(False)
+    await server.serve(sockets=[listening])
+
+
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    """Run one worker; return the exit code."""
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+    )
+    sys.setswitchinterval(SWITCH_S)
+    # The server raises the signal that ended it once more when everything is drained: then this is a clean end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        plan = read_plan(Path(arguments[0]))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(plan, clock_from(environ)))
+    except MainstayError as error:
+        logging.getLogger("mainstay").error("%s: %s %s", error.code, error.message, error.remedy)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop]:
+    import uvloop
+
+    return uvloop.Loop
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,323 @@
+"""From data to a judged version: prepare → choose → train → register → gate → real server. Safe to run again.
+
+The same steps serve the command `mainstay train` and the loop's retraining; only the trigger differs. The version
+enters the store before it is judged, so a killed run leaves a version that says how far it came; the same data and code
+give the same bundle, and a second run goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstay.core import errors, releases
+from mainstay.core.ports import Progress, silent
+from mainstay.core.releases import Stage
+from mainstay.core.routes import BundleRef
+from mainstay.core.verdicts import Check, Verdict
+from mainstay.data import prepare as preparing
+from mainstay.models import answers
+from mainstay.models.load import LoadedModel
+from mainstay.registry.mlflow_registry import RunFacts
+from mainstay.release import gate as gates
+from mainstay.release import probe, rollout
+from mainstay.release.metrics import Labelled, labelled_from_frame
+from mainstay.retrain import dataset
+from mainstay.serve import trial
+from mainstay.store import audit, routes
+from mainstay.store import releases as rows
+from mainstay.train import choose, run
+
+if TYPE_CHECKING:
+    from mainstay.data.snapshot import Snapshot
+    from mainstay.wiring import Parts
+
+STEPS = ("data", "choose", "train", "register", "gate", "real server")
+TRIAL_ROWS = 20
+BY = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A judged version."""
+
+    release: releases.Release
+    gate_report: gates.GateReport
+    metrics: Mapping[str, Any]
+    """On the frozen test rows."""
+    warnings: Sequence[str] = ()
+    """What did not stop anything and should be known (MLflow away, leaking columns, a pipeline's warnings)."""
+    choice: str = ""
+    """Why this pipeline, where several were compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Data:
+    train: Snapshot
+    test: Snapshot
+    recent: Snapshot | None
+    warnings: tuple[str, ...]
+
+
+def deliver_candidate(
+    parts: Parts,
+    *,
+    pipeline: str | None = None,
+    pipelines: Sequence[str] = (),
+    trigger: str = "manual",
+    release: bool = True,
+    progress: Progress = silent,
+) -> Delivered:
+    """Train a version and have it judged; with `release`, one that passes goes on its way.
+
+    `pipeline` is trained as it is; of several `pipelines` the best by cross-validation is. Raises what the data, the
+    code or the machine is wrong with; a refused version is no error here, it is reported.
+    """
+    progress(STEPS[0], 0, len(STEPS))
+    data = _prepare(parts)
+    progress(STEPS[1], 1, len(STEPS))
+    name, choice = _choose(parts, data, pipeline, pipelines)
+    progress(STEPS[2], 2, len(STEPS))
+    trained = run.train_candidate(
+        parts.loaded,
+        pipeline=name,
+        train=data.train,
+        test=data.test,
+        recent=data.recent,
+        folder_bundles=parts.bundles,
+        commit=parts.commit(),
+    )
+    progress(STEPS[3], 3, len(STEPS))
+    version, noticed = _register(parts, trained, trigger)
+    progress(STEPS[4], 4, len(STEPS))
+    report = judge(parts, version, data)
+    version = _after_gate(parts, version, report, trained, choice, release=release)
+    progress(STEPS[5], 5, len(STEPS))
+    if version.stage is Stage.GATED and release:
+        version = _start(parts, version, data)
+    progress(STEPS[5], len(STEPS), len(STEPS))
+    told = (*data.warnings, *trained.warnings, *noticed)
+    return Delivered(release=version, gate_report=report, metrics=trained.metrics, warnings=told, choice=choice)
+
+
+def judge(parts: Parts, version: releases.Release, data: Any = None) -> gates.GateReport:
+    """Ask the gate about a version, with the champion of now; `mainstay gate --again` does the same."""
+    data = data or _prepare(parts)
+    contract, settings = parts.loaded.contract, parts.settings
+    candidate = parts.open_model(version.digest)
+    champion = _champion(parts, version)
+    test = _labelled(parts, data.test)
+    path = parts.bundles / version.digest
+    return gates.run_gate(
+        candidate,
+        champion,
+        test=test,
+        recent=_labelled(parts, data.recent) if data.recent else None,
+        settings=settings,
+        contract=contract,
+        bundle_path=path,
+        probe=lambda: probe.latencies_ms(path, version.digest, test.rows[:100], parts.clock),
+    )
+
+
+def try_version(parts: Parts, version: releases.Release, sample: Sequence[Mapping[str, Any]]) -> Check:
+    """Ask a version in a real server of its own and compare with its answers here."""
+    model = parts.open_model(version.digest)
+    asked = list(sample)[:TRIAL_ROWS]
+    return trial.try_in_server(
+        parts.model,
+        BundleRef(version=version.version, digest=version.digest),
+        asked,
+        answers.answer(model, asked),
+        bundles=parts.bundles,
+        environ=parts.environ,
+        clock=parts.clock,
+    )
+
+
+def sample_of(parts: Parts, version: releases.Release) -> list[Mapping[str, Any]]:
+    """Return test rows that a version was judged on, by its lineage."""
+    model = parts.open_model(version.digest)
+    return list(_labelled(parts, parts.snapshots.open(str(model.lineage["test"]))).rows[:TRIAL_ROWS])
+
+
+def _prepare(parts: Parts) -> _Data:
+    """Return the snapshots: the base data, and the labelled traffic where there is any, part of it held out."""
+    prepared = preparing.prepare(parts.loaded, parts.snapshots, parts.clock.now())
+    with parts.store.read() as tx:
+        found = dataset.labelled_rows(tx, parts.model, parts.settings, parts.loaded.contract)
+    labelled = dataset.split(found, parts.settings)
+    lineage = {"model": parts.model, "base": prepared.train.id}
+    if labelled.fit.height == 0:
+        return _Data(train=prepared.train, test=prepared.test, recent=None, warnings=prepared.warnings)
+    frame = dataset.retrain_snapshot(prepared.train.frame(), labelled.fit)
+    train = parts.snapshots.put(frame, lineage | {"traffic_rows": labelled.fit.height}, parts.clock.now())
+    recent = None
+    if labelled.recent.height:
+        recent = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
+    return _Data(train=train, test=prepared.test, recent=recent, warnings=prepared.warnings)
+
+
+def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> tuple[str, str]:
+    if pipeline is None and pipelines:
+        found = choose.choose_pipeline(parts.loaded, data.train, pipelines)
+        return found.best, found.text
+    train = parts.settings.train
+    name = pipeline or train.pipeline or next(iter(train.pipelines), "")
+    if not name:
+        raise errors.ProjectFileError(
+            "[train.pipelines] declares no pipeline", remedy='Declare one: NAME = { build = "model:build" }.'
+        )
+    return name, ""
+
+
+def _register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[releases.Release, list[str]]:
+    """Put the version into the store, then record it in MLflow; MLflow being away is told and stops nothing."""
+    now = parts.clock.now()
+    lineage = trained.lineage
+    with parts.store.begin() as tx:
+        known = next((r for r in rows.all_of(tx, parts.model) if r.digest == trained.bundle.digest), None)
+        if known is not None:
+            return known, []
+        version = rows.add(
+            tx,
+            releases.Release(
+                model=parts.model,
+                version=rows.next_version(tx, parts.model),
+                digest=trained.bundle.digest,
+                stage=Stage.REGISTERED,
+                since=now,
+                created_at=now,
+                pipeline=str(lineage["pipeline"]),
+                snapshot=str(lineage["train"]),
+                commit=str(lineage["commit"]),
+                salt=trained.bundle.digest[:16],
+                reason="trained",
+                trigger=trigger,
+                facts={"metrics": trained.metrics},
+            ),
+        )
+    try:
+        return _record(parts, version, trained), []
+    except errors.EnvironmentFault as fault:
+        return version, [f"not recorded in MLflow: {fault.message}"]
+
+
+def _record(parts: Parts, version: releases.Release, trained: run.Trained) -> releases.Release:
+    numbers = {name: found["value"] for name, found in trained.metrics.items() if found["value"] is not None}
+    recent = (trained.recent or {}).get("metrics", {})
+    numbers |= {f"recent_{name}": found["value"] for name, found in recent.items() if found["value"] is not None}
+    lock = (trained.bundle.path / "environment.lock").read_text(encoding="utf-8").split()
+    facts = RunFacts(
+        name=version.name,
+        params={**trained.lineage, "trigger": version.trigger},
+        metrics=numbers,
+        tags={"mainstay.snapshot": version.snapshot, "mainstay.commit": version.commit},
+        bundle=trained.bundle.path,
+        bundle_pip=lock,
+        plots=trained.plots,
+    )
+    run_id = parts.registry.record(parts.model, facts)
+    number = parts.registry.register(parts.model, run_id, version=version.version, digest=version.digest)
+    with parts.store.begin() as tx:
+        kept = rows.get(tx, parts.model, version.version).facts
+        return rows.set_facts(tx, parts.model, version.version, {**kept, "mlflow": {"run": run_id, "version": number}})
+
+
+def _after_gate(
+    parts: Parts,
+    version: releases.Release,
+    report: gates.GateReport,
+    trained: run.Trained,
+    choice: str,
+    *,
+    release: bool,
+) -> releases.Release:
+    """Write what the gate said; move a version that stands at the gate. One judged before stays where it stands."""
+    now = parts.clock.now()
+    facts = {
+        "gate": report.as_dict(),
+        "choice": choice,
+        "evaluation": dict(trained.evaluation),
+        "runtime": "sklearn",
+        "recent": trained.recent,
+    }
+    with parts.store.begin() as tx:
+        current = rows.get(tx, parts.model, version.version)
+        rows.set_facts(tx, parts.model, version.version, {**current.facts, **facts})
+        if current.stage is not Stage.REGISTERED:
+            return current
+        if not report.passed:
+            reason = f"the gate says {report.verdict.value}: {report.why}"
+            return rows.move(tx, current, Stage.REFUSED, reason=reason, by=BY, evidence=report.as_dict(), now=now)
+        if not release:
+            return current
+        return rows.move(tx, current, Stage.GATED, reason=report.why, by=BY, evidence=report.as_dict(), now=now)
+
+
+def _start(parts: Parts, version: releases.Release, data: _Data) -> releases.Release:
+    """Ask the version in the real server; a model's first version then goes live, another waits for the loop."""
+    check = try_version(parts, version, _labelled(parts, data.test).rows)
+    with parts.store.begin() as tx:
+        version = keep_trial(tx, version, check)
+        first = routes.current(tx, parts.model) is None
+    while first and version.stage in (Stage.GATED, Stage.CHECKED):
+        with parts.store.begin() as tx:
+            done = rollout.rollout_turn(
+                tx,
+                model=parts.model,
+                journal_events=(),
+                settings=parts.settings,
+                clock=parts.clock,
+                check_in_server=known_trial,
+            )
+            version = rows.get(tx, parts.model, version.version)
+        if not done:
+            break
+    with parts.store.begin() as tx:
+        audit.append(
+            tx,
+            who=BY,
+            what="deliver",
+            subject=version.name,
+            detail={"stage": version.stage.value},
+            now=parts.clock.now(),
+        )
+    return version
+
+
+def keep_trial(tx: Any, version: releases.Release, check: Check) -> releases.Release:
+    """Keep what the real server showed among the version's facts."""
+    facts = rows.get(tx, version.model, version.version).facts
+    return rows.set_facts(tx, version.model, version.version, {**facts, "trial": asdict(check)})
+
+
+def known_trial(version: releases.Release) -> Check:
+    """Return what the real server showed, or NOT_ENOUGH while it was not asked."""
+    found = version.facts.get("trial")
+    if found is None:
+        return Check(
+            name="real_server", question=trial.QUESTION, verdict=Verdict.NOT_ENOUGH, reason="it was not asked there yet"
+        )
+    return Check(**{**found, "verdict": Verdict(found["verdict"])})
+
+
+def _champion(parts: Parts, version: releases.Release) -> LoadedModel | None:
+    """Return the model that answers now; None when there is none or it is this very version."""
+    with parts.store.read() as tx:
+        route = routes.current(tx, parts.model)
+    if route is None or route.champion.digest == version.digest:
+        return None
+    return parts.open_model(route.champion.digest)
+
+
+def _labelled(parts: Parts, snapshot: Snapshot) -> Labelled:
+    contract = parts.loaded.contract
+    return labelled_from_frame(snapshot.frame(), target=contract.target, key=contract.key)
+
+
+def plots_of(parts: Parts, version: releases.Release) -> Path:
+    """Return the folder of a version's plots."""
+    return parts.state / "plots" / version.digest[:16]

@@ -1,0 +1,68 @@
+"""The command `mainstay`: one Typer app.
+
+Each command lives in a module of its own and loads what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import mainstay
+from mainstay.cli import (
+    check,
+    config,
+    feedback,
+    gate,
+    init,
+    processes,
+    release,
+    status,
+    train,
+    up,
+)
+
+EPILOG = """\
+Start with an example:
+
+\b
+  mainstay init pumps && cd pumps && mainstay up
+
+Exit codes: 0 done, 1 a defect, 2 usage or project file, 3 data break the contract, 4 the gate failed, 5 not enough
+evidence, 6 environment or state, 7 a drill missed, 130 interrupted. MAINSTAY_<SECTION>__<KEY> overrides a setting.
+"""
+
+app = typer.Typer(
+    name="mainstay",
+    help="Keep a machine-learning model alive in production.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for module in (init, check, train, gate, up, processes, status, release, feedback, config):
+    module.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mainstay {mainstay.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Keep a machine-learning model alive in production."""
+    del version  # its callback did the work
+
+
+def run() -> None:
+    """Run the command line and leave with its exit code."""
+    app()

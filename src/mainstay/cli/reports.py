@@ -1,0 +1,58 @@
+"""Gate reports and tables that several commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mainstay.cli import output
+from mainstay.core import verdicts
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def gate_table(checks: Sequence[verdicts.Check]) -> RenderableType:
+    """Return the gate's checks as a table, in order."""
+    rows = [(c.name, c.verdict.value if c.applies else "–", c.reason) for c in checks]
+    return output.table("Gate", ("check", "verdict", "why"), rows)
+
+
+def check_document(check: verdicts.Check) -> dict[str, Any]:
+    """Return one check as the JSON document shows it."""
+    return {
+        "name": check.name,
+        "question": check.question,
+        "verdict": check.verdict.value,
+        "applies": check.applies,
+        "reason": check.reason,
+        "numbers": dict(check.numbers),
+    }
+
+
+def checks_from(documents: Sequence[Mapping[str, Any]]) -> tuple[verdicts.Check, ...]:
+    """Return checks as the store keeps them in a version's facts."""
+    return tuple(
+        verdicts.Check(
+            name=str(item["name"]),
+            question=str(item.get("question", "")),
+            verdict=verdicts.Verdict(item["verdict"]),
+            reason=str(item.get("reason", "")),
+            numbers=dict(item.get("numbers", {})),
+            applies=bool(item.get("applies", True)),
+        )
+        for item in documents
+    )
+
+
+def metric_line(metrics: Mapping[str, Any]) -> str:
+    """Return the metrics as one line, with intervals where they are known."""
+    return ", ".join(f"{name} {_metric(value)}" for name, value in metrics.items() if _metric(value))
+
+
+def _metric(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("low"), float) and isinstance(value.get("high"), float):
+            return f"{value['value']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
+        value = value.get("value")
+    return f"{value:.3f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""

@@ -1,0 +1,137 @@
+"""`mainstay status`: who answers, since when, why, and how well."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from mainstay.cli import edge, output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mainstay.status.records import Estimate, Status
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    edge.command(app, "status")(status)
+
+
+def status(call: edge.Call) -> None:
+    """Tell who answers, how well, and what is wrong.
+
+    Since when and why, what is on its way to users, and what waits for a person.
+    Reads the store alone: it works while nothing runs, and without MLflow's files. The verdict is one of four words:
+    well, watch, unwell, unknown.
+
+    \b
+    Example:
+      mainstay status
+      mainstay status --json | jq -r .summary.health
+    """
+    from mainstay.project import Project
+
+    found = Project.open(call.project).status()
+    call.out.document(found)
+    call.out.say(*lines(found))
+
+
+def lines(found: Status) -> list[RenderableType]:
+    """Return the status for people, most important first."""
+    parts: list[RenderableType] = [headline(found)]
+    if found.summary.next_step:
+        parts.append(f"Next: {found.summary.next_step}")
+    parts += ["", *_answering(found), *_quality(found), *_traffic(found), *_rollout(found), *_incidents(found)]
+    if found.releases:
+        rows = [
+            (str(r.version), r.stage.value, moment(r.since), number(r.value), r.trigger, output.safe(r.reason))
+            for r in found.releases[:10]
+        ]
+        metric = next((r.metric for r in found.releases if r.metric), "metric")
+        parts.append(output.table("Versions", ("version", "stage", "since", metric, "trigger", "why"), rows))
+    parts += [
+        f"{beat.name:<10} {'alive' if beat.alive else 'not running'}, seen {moment(beat.at)}" for beat in found.beats
+    ]
+    return parts
+
+
+def headline(found: Status) -> str:
+    """Return the verdict as one sentence."""
+    since = f" since {moment(found.summary.since)}" if found.summary.since else ""
+    return f"{found.model} is {found.summary.health.value}{since}. {found.summary.why}"
+
+
+def _answering(found: Status) -> list[RenderableType]:
+    who = found.answering
+    if who is None:
+        return ["answers    nobody"]
+    back = f"; the way back leads to {who.previous}" if who.previous else ""
+    return [f"answers    {who.name} since {moment(who.since)}: {who.why or 'no reason was kept'}{back}"]
+
+
+def _quality(found: Status) -> list[RenderableType]:
+    quality = found.quality
+    told = [
+        ("promised", quality.held_out),
+        ("estimated", quality.estimated),
+        ("real", quality.real),
+    ]
+    parts: list[RenderableType] = [f"{name:<10} {estimate(value)}" for name, value in told if value is not None]
+    if quality.unknown:
+        parts.append(f"unknown    {quality.unknown}")
+    return parts
+
+
+def _traffic(found: Status) -> list[RenderableType]:
+    if found.traffic.last_at is None:
+        return ["traffic    none seen yet"]
+    return [
+        f"traffic    {found.traffic.rows} rows in the last {len(found.traffic.blocks)} blocks, newest {moment(found.traffic.last_at)}"
+    ]
+
+
+def _rollout(found: Status) -> list[RenderableType]:
+    way = found.rollout
+    if way is None:
+        return []
+    parts: list[RenderableType] = [
+        f"rollout    {way.name}: {way.stage.value} at {way.share:.0%} since {moment(way.since)}"
+        + (f"; waits for {way.missing}" if way.missing else "")
+    ]
+    if way.checks:
+        rows = [(c.name, c.verdict.value if c.applies else "–", c.reason) for c in way.checks]
+        parts.append(output.table("Guards", ("guard", "verdict", "why"), rows))
+    return parts
+
+
+def _incidents(found: Status) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for incident in found.incidents:
+        parts.append(
+            f"incident   #{incident.id} {incident.title} [{incident.severity.value}, since {moment(incident.started_at)}]"
+        )
+        parts += [f"           {sentence}" for sentence in incident.story]
+    return parts or ["incidents  none open"]
+
+
+def estimate(value: Estimate) -> str:
+    """Return a share with its interval and what it rests on."""
+    text = f"{value.value:.1%}"
+    if value.low is not None and value.high is not None:
+        text += f" ({value.low:.1%} to {value.high:.1%})"
+    if value.n:
+        text += f", n = {value.n}"
+    return text + (f": {value.note}" if value.note else "")
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time in UTC, to the minute."""
+    return "unknown" if at is None else at.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def number(value: float | None) -> str:
+    """Return a metric, or a dash."""
+    return "–" if value is None else f"{value:.3f}"

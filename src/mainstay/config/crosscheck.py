@@ -1,0 +1,223 @@
+"""What must hold between settings, once each is right by itself. Every function yields all that is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Any
+
+from mainstay.config.settings import (
+    CLASSIFICATION_METRICS,
+    REGRESSION_METRICS,
+    Durability,
+    FieldSettings,
+    Settings,
+    TestSplit,
+)
+from mainstay.core.contracts import FieldType, Pii, Role, Task
+from mainstay.core.errors import Problem
+
+Found = tuple[tuple[str, ...], Problem]
+NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
+TEXTS = (FieldType.TEXT, FieldType.CATEGORY, FieldType.IDENTIFIER)
+
+
+def check_all(settings: Settings) -> list[Found]:
+    """Return everything that is wrong, each with the path of its key."""
+    checks = (_fields, _names, _target, _pipelines, _metrics, _rollout, _limits, _not_built)
+    return [found for check in checks for found in check(settings)]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that looks most like `name`."""
+    lowered = {one.casefold(): one for one in known}
+    close = get_close_matches(name.casefold(), lowered, n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None
+
+
+def _problem(path: Sequence[str], what: str, value: Any = None, **more: Any) -> Found:
+    return tuple(path), Problem(where=".".join(path), what=what, value=value, **more)
+
+
+def _unknown(path: Sequence[str], what: str, value: str, known: Iterable[str]) -> Found:
+    names = list(known)
+    return _problem(path, what, value, allowed=names, nearest=nearest(value, names))
+
+
+def _fields(settings: Settings) -> Iterator[Found]:
+    if not settings.fields:
+        yield _problem(
+            ("fields",), "no field is declared", allowed="one table [fields.NAME] for each field of a request"
+        )
+    for name, field in settings.fields.items():
+        path = ("fields", name)
+        if not name or name.startswith("_") or not name.isprintable():
+            yield _problem(path, "is no name for a field", name, allowed="a printable name that does not begin with _")
+        yield from _limits_of(path, field)
+        yield from _fits_type(path, field)
+        for key in ("values", "bins", "role"):
+            yield from _no_repeats((*path, key), getattr(field, key))
+        if Role.IGNORED in field.role and len(field.role) > 1:
+            yield _problem((*path, "role"), "an ignored field has no other role", list(field.role))
+    if settings.fields and not any({Role.FEATURE, Role.SEGMENT} & set(f.role) for f in settings.fields.values()):
+        yield _problem(("fields",), "the model would see no field", allowed="at least one with role feature or segment")
+
+
+def _limits_of(path: Sequence[str], field: FieldSettings) -> Iterator[Found]:
+    if field.min is not None and field.max is not None and field.min > field.max:
+        yield _problem((*path, "min"), "is above max", field.min, allowed=f"at most {field.max:g}")
+    if any(a >= b for a, b in pairwise(field.bins)):
+        yield _problem((*path, "bins"), "are not ascending", list(field.bins))
+    if len(field.bins) == 1:
+        yield _problem((*path, "bins"), "one edge makes no bin", list(field.bins), allowed="at least two edges")
+
+
+def _fits_type(path: Sequence[str], field: FieldSettings) -> Iterator[Found]:
+    homes: dict[str, tuple[FieldType, ...]] = {
+        "min": NUMBERS,
+        "max": NUMBERS,
+        "bins": NUMBERS,
+        "on_range": NUMBERS,
+        "max_chars": TEXTS,
+        "values": (FieldType.CATEGORY,),
+        "on_unknown": (FieldType.CATEGORY,),
+    }
+    for key, types in homes.items():
+        if key in field.model_fields_set and field.type not in types:
+            yield _problem((*path, key), f"means nothing for type {field.type}", allowed=[str(t) for t in types])
+
+
+def _no_repeats(path: Sequence[str], values: Sequence[Any]) -> Iterator[Found]:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        yield _problem(path, "holds the same entry twice", twice)
+
+
+def _names(settings: Settings) -> Iterator[Found]:
+    data, fields = settings.data, settings.fields
+    for key in ("key", "time"):
+        name = getattr(data, key)
+        if name is not None and name not in fields:
+            yield _unknown(("data", key), "is no declared field", name, fields)
+    if data.time in fields and data.time is not None and fields[data.time].type is not FieldType.TIMESTAMP:
+        yield _problem(("data", "time"), f"field {data.time} is of type {fields[data.time].type}", allowed="timestamp")
+    if data.key in fields and data.key is not None and fields[data.key].type is FieldType.TIMESTAMP:
+        yield _problem(("data", "key"), f"field {data.key} is a timestamp and names no unit", allowed="identifier")
+    if isinstance(data.test, TestSplit):
+        by = str(data.test.by)
+        if by in ("key", "time") and getattr(data, by) is None:
+            yield _problem(("data", "test", "by"), f"there is no [data] {by} to split by", by)
+        if by == "stratum" and not settings.project.task.is_classification:
+            yield _problem(
+                ("data", "test", "by"), "there are no classes to keep shares of", by, allowed=["row", "key", "time"]
+            )
+
+
+def _target(settings: Settings) -> Iterator[Found]:
+    target, task = settings.target, settings.project.task
+    if "field" not in target.model_fields_set:
+        yield _problem(("target", "field"), "is missing", allowed="the name of the column with the truth")
+    if target.field in settings.fields:
+        yield _problem(
+            ("fields", target.field),
+            "is the target; it is never part of a request",
+            allowed="declare it under [target] alone",
+        )
+    yield from _no_repeats(("target", "classes"), target.classes)
+    if task.is_classification and len(target.classes) < 2:
+        yield _problem(
+            ("target", "classes"), "fewer than two classes", list(target.classes), allowed="all classes of the target"
+        )
+    if task is Task.BINARY and len(target.classes) > 2:
+        yield _problem(
+            ("target", "classes"),
+            "a binary target has two classes",
+            list(target.classes),
+            allowed='task = "multiclass"',
+        )
+    if not task.is_classification and target.classes:
+        yield _problem(("target", "classes"), f"a {task} has no classes", list(target.classes))
+    label = settings.serve.fallback.label
+    if label is not None and task.is_classification and label not in target.classes:
+        yield _unknown(("serve", "fallback", "label"), "is no declared class", str(label), target.classes)
+    if label is not None and not task.is_classification and isinstance(label, str):
+        yield _problem(("serve", "fallback", "label"), f"the answer of a {task} is a number", label)
+
+
+def _pipelines(settings: Settings) -> Iterator[Found]:
+    pipelines = settings.train.pipelines
+    if settings.train.pipeline is not None and settings.train.pipeline not in pipelines:
+        yield _unknown(("train", "pipeline"), "is no declared pipeline", settings.train.pipeline, pipelines)
+    if settings.retrain.on and not pipelines:
+        yield _problem(
+            ("train", "pipelines"),
+            "none is declared, so nothing can be trained again",
+            allowed="one entry for each way to build",
+        )
+    for name in settings.retrain.pipelines:
+        if name not in pipelines:
+            yield _unknown(("retrain", "pipelines"), "is no declared pipeline", name, pipelines)
+    yield from _no_repeats(("retrain", "pipelines"), settings.retrain.pipelines)
+    yield from _no_repeats(("retrain", "on"), settings.retrain.on)
+    seen = [n for n, f in settings.fields.items() if {Role.FEATURE, Role.SEGMENT} & set(f.role)]
+    for name, pipeline in pipelines.items():
+        # Feature code may make columns of its own: then `input` may name one of those.
+        if pipeline.input is not None and pipeline.features is None and pipeline.input not in seen:
+            yield _unknown(
+                ("train", "pipelines", name, "input"), "is no declared field that the model sees", pipeline.input, seen
+            )
+
+
+def _metrics(settings: Settings) -> Iterator[Found]:
+    known = CLASSIFICATION_METRICS if settings.project.task.is_classification else REGRESSION_METRICS
+    for metric in settings.evaluate.metrics:
+        if metric not in known:
+            yield _unknown(("evaluate", "metrics"), f"is no metric of a {settings.project.task} task", metric, known)
+    yield from _no_repeats(("evaluate", "metrics"), settings.evaluate.metrics)
+    if settings.evaluate.primary not in known:
+        yield _unknown(
+            ("evaluate", "primary"), f"is no metric of a {settings.project.task} task", settings.evaluate.primary, known
+        )
+    for key in ("floors", "not_worse_by", "segment_not_worse_by"):
+        for metric, value in getattr(settings.gate, key).items():
+            path = ("gate", key, metric)
+            if metric not in known:
+                yield _unknown(path, f"is no metric of a {settings.project.task} task", metric, known)
+            if key != "floors" and value < 0:
+                yield _problem(path, "is below 0", value, allowed="a margin of 0 or more")
+
+
+def _rollout(settings: Settings) -> Iterator[Found]:
+    steps = settings.rollout.steps
+    if any(a >= b for a, b in pairwise(steps)) or steps[-1] != 100:
+        yield _problem(
+            ("rollout", "steps"), "do not go up to 100", list(steps), allowed="ascending percentages, the last one 100"
+        )
+
+
+def _limits(settings: Settings) -> Iterator[Found]:
+    watch = settings.watch
+    if watch.block_min_rows > watch.block_max_rows:
+        yield _problem(
+            ("watch", "block_min_rows"),
+            "is above block_max_rows",
+            watch.block_min_rows,
+            allowed=f"at most {watch.block_max_rows}",
+        )
+    ports = settings.serve.port, settings.web.port
+    if ports[0] == ports[1] != 0 and settings.serve.host == settings.web.host:
+        yield _problem(("web", "port"), "is the port of [serve] too", ports[1], allowed="another port")
+
+
+def _not_built(settings: Settings) -> Iterator[Found]:
+    if settings.project.task is Task.RANKING:
+        yield _problem(
+            ("project", "task"), "is not built yet", "ranking", allowed=["binary", "multiclass", "regression"]
+        )
+    if settings.serve.durability is Durability.STORE:
+        yield _problem(("serve", "durability"), "is not built yet", "store", allowed=["fsync", "os", "none"])
+    for name, field in settings.fields.items():
+        if field.pii is Pii.ENCRYPT:
+            yield _problem(("fields", name, "pii"), "is not built yet", "encrypt", allowed=["keep", "hash", "drop"])

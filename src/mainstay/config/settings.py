@@ -1,0 +1,434 @@
+"""The settings table: name, type, default, unit and help of everything in mainstay.toml.
+
+The loader, the environment variables, the flags, `mainstay config show` and docs/configuration.md
+are all fed from here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from mainstay.core.contracts import FieldType, Pii, Policy, Role, Task
+from mainstay.core.incidents import Severity
+
+SCHEMA_VERSION = 1
+"""Of mainstay.toml."""
+
+CLASSIFICATION_METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "brier")
+REGRESSION_METRICS = ("mae", "rmse", "r2")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, 0 to 1."""
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+CODE_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+TRIGGER_PATTERN = r"^(incident:(data_fault|quality|output|reward|operations|skew|input)|rows:[1-9][0-9]*)$"
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _as_tuple(value: Any) -> Any:
+    # A tuple, as strict validation of Python values wants one.
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class SplitBy(StrEnum):
+    """How test rows are chosen."""
+
+    ROW = "row"
+    """Any rows, at random."""
+    STRATUM = "stratum"
+    """The same share of each class."""
+    KEY = "key"
+    """All rows of some keys."""
+    TIME = "time"
+    """The latest rows."""
+
+
+class Durability(StrEnum):
+    """When a prediction counts as recorded."""
+
+    FSYNC = "fsync"
+    """On disk: survives a power cut."""
+    OS = "os"
+    """With the operating system: survives a killed process."""
+    NONE = "none"
+    STORE = "store"
+    """Committed to the store."""
+
+
+class Plan(StrEnum):
+    """How a version is brought to all users."""
+
+    SHADOW = "shadow"
+    CANARY = "canary"
+    AB = "ab"
+    BLUE_GREEN = "blue_green"
+    ALL_AT_ONCE = "all_at_once"
+
+
+class ProjectSettings(Section):
+    """What this project is."""
+
+    name: str = Field("model", pattern=NAME_PATTERN)
+    """Name of the model: in every address, event and version (`name@3`). Letters, digits, `-` and `_`."""
+    task: Task = Task.MULTICLASS
+    """What kind of answer the model gives."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Seed of every random choice: the same data and seed give the same model."""
+
+
+class TestSplit(Section):
+    """Test rows taken out of the training data, once and for all."""
+
+    __test__ = False
+
+    share: float = Field(0.2, gt=0, lt=1)
+    """Part of the rows that becomes the test set (0 to 1)."""
+    by: SplitBy = SplitBy.STRATUM
+    """How they are chosen."""
+
+
+class QuarantineSettings(Section):
+    """Rows that break the contract are set aside."""
+
+    max_share: Share = 0.05
+    """More bad rows than this share stop the training (0 to 1)."""
+
+
+def _kind_of_test(value: Any) -> str:
+    return "address" if isinstance(value, str) else "split"
+
+
+TestRows = Annotated[Annotated[str, Tag("address")] | Annotated[TestSplit, Tag("split")], Discriminator(_kind_of_test)]
+
+
+class DataSettings(Section):
+    """Where the rows are, and which of their fields name time and unit."""
+
+    train: str = "data/train.csv"
+    """Training rows: CSV, Parquet or NDJSON; a path, a pattern (`data/*.parquet`), or a name of [data.sources]."""
+    test: TestRows = TestSplit()
+    """Test rows, frozen: an address as for `train`, or `{ share = 0.2, by = "stratum" }` to take them from `train`."""
+    time: str | None = None
+    """Field with the event time; without one the arrival time counts."""
+    key: str | None = None
+    """Field that names the unit of evidence and of sticky routing (a customer); without one the client address."""
+    quarantine: QuarantineSettings = QuarantineSettings()
+    sources: dict[str, str] = {}
+    """Names for addresses."""
+
+
+class FieldSettings(Section):
+    """One field of the contract."""
+
+    type: FieldType
+    """What the field holds."""
+    required: bool = True
+    """Whether a row without it (absent or null) is refused."""
+    min: float | None = None
+    """Smallest number allowed, inclusive."""
+    max: float | None = None
+    """Largest number allowed, inclusive."""
+    max_chars: int | None = Field(None, ge=1)
+    """Longest text allowed (characters)."""
+    values: tuple[str, ...] = ()
+    """Known categories; none given: any."""
+    on_unknown: Policy = Policy.REFUSE
+    """What happens to a category outside `values`; `flag` answers with a warning."""
+    on_range: Policy = Policy.REFUSE
+    """What happens to a number outside `min` to `max`; `flag` answers with a warning."""
+    role: Annotated[
+        tuple[Annotated[Role, Field(strict=False)], ...],
+        BeforeValidator(_as_tuple),
+        Field(min_length=1),
+    ] = (Role.FEATURE,)
+    """What the field is used for; one role or a list. The model sees features and segments."""
+    bins: tuple[float, ...] = ()
+    """Edges that turn a number into a segment, ascending."""
+    pii: Pii = Pii.KEEP
+    """How the journal keeps it."""
+
+
+class TargetSettings(Section):
+    """The truth that the model is to tell."""
+
+    field: str = "target"
+    """Column with the truth in the training data; never part of a request."""
+    classes: tuple[str, ...] = ()
+    """Its classes, in the order of the answers; none for regression."""
+
+
+class PipelineSettings(Section):
+    """One way to build the model."""
+
+    build: str = Field(pattern=CODE_PATTERN)
+    """`module:function` in the project that takes `params` and returns an unfitted estimator."""
+    features: str | None = Field(None, pattern=CODE_PATTERN)
+    """`module:function` that takes and returns a Polars frame, row by row; it travels with the model."""
+    input: str | None = None
+    """The one field that the estimator gets as a one-dimensional array; without it, a pandas frame of all."""
+    params: dict[str, Any] = {}
+    """Passed to `build`."""
+
+
+class TrainSettings(Section):
+    """How a version is trained."""
+
+    pipeline: str | None = None
+    """The pipeline of `mainstay train`; without it the first one."""
+    calibrate: Literal["out_of_fold", "none"] = "out_of_fold"
+    """How confidence is calibrated."""
+    timeout_s: float = Field(300.0, gt=0)
+    """A training that takes longer is stopped (seconds)."""
+    memory_mb: int = Field(4000, ge=256)
+    """A training that needs more memory is stopped (MB)."""
+    pipelines: dict[str, PipelineSettings] = {}
+    """The ways to build the model, by name."""
+
+
+class EvaluateSettings(Section):
+    """What is measured."""
+
+    primary: str = "accuracy"
+    """The metric that decides between pipelines (regression: rmse)."""
+    metrics: tuple[str, ...] = ("accuracy", "macro_f1", "log_loss", "ece")
+    """What is measured on the test rows (regression: mae, rmse, r2)."""
+    slices_min_rows: int = Field(50, ge=1)
+    """Segments with fewer rows are reported, not judged (rows)."""
+
+
+class GateSettings(Section):
+    """What a version must show before it may answer anybody."""
+
+    floors: dict[str, float] = {}
+    """Metric = worst value allowed on the test rows (for errors such as log_loss: the largest)."""
+    not_worse_by: dict[str, float] = {"accuracy": 0.02}
+    """Metric = how much worse than the champion it may be, paired, one-sided 95 % (regression: none)."""
+    segment_not_worse_by: dict[str, float] = {"accuracy": 0.10}
+    """The same in each segment."""
+    max_p99_ms: float = Field(100.0, gt=0)
+    """Slowest 99th percentile of one row's answer (milliseconds)."""
+    max_bundle_mb: float = Field(500.0, gt=0)
+    """Largest bundle (MB)."""
+
+
+class LowTrustSettings(Section):
+    """When an answer says `trust: low`."""
+
+    unseen_share: Share = 0.5
+    """At this share of words never seen in training, or more (0 to 1)."""
+    confidence: Share = 0.4
+    """Below this calibrated confidence (0 to 1; 0 never)."""
+
+
+class AbstainSettings(Section):
+    """When an answer says `trust: abstain`."""
+
+    confidence: Share = 0.2
+    """Below this calibrated confidence (0 to 1; 0 never)."""
+
+
+class FallbackSettings(Section):
+    """What is answered when no model can answer."""
+
+    label: str | int | float | None = None
+    """The answer; without one, an error is answered."""
+
+
+class ServeSettings(Section):
+    """The prediction server."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    """Address to listen on; 127.0.0.1 is reached from this machine only."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    workers: int = Field(1, ge=1, le=64)
+    """Worker processes."""
+    durability: Durability = Durability.FSYNC
+    """When a prediction counts as recorded; the answer goes out after that."""
+    deadline_ms: float = Field(1000.0, gt=0)
+    """A challenger slower than this is answered for by the champion (milliseconds)."""
+    max_body_kb: int = Field(256, ge=1)
+    """Largest request body (kB)."""
+    max_rows: int = Field(1000, ge=1)
+    """Most instances in one request (rows)."""
+    low_trust: LowTrustSettings = LowTrustSettings()
+    abstain: AbstainSettings = AbstainSettings()
+    fallback: FallbackSettings = FallbackSettings()
+
+
+class WebSettings(Section):
+    """The overview page."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    """Address to listen on."""
+    port: int = Field(8081, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
+
+class FalsePagesSettings(Section):
+    """The budget of false pages, over all fields, segments and moments."""
+
+    expected: float = Field(1.0, gt=0)
+    """Expected false pages in `days`, at most."""
+    days: float = Field(30.0, gt=0)
+    """Length of the budget (days)."""
+
+
+class MaterialSettings(Section):
+    """Shifts smaller than this page nobody."""
+
+    number_sigma: float = Field(0.05, ge=0)
+    """Of a number's mean (standard deviations)."""
+    category_share: Share = 0.02
+    """Of a category's share (0 to 1)."""
+    accuracy: Share = 0.03
+    """Of the estimated or measured accuracy (0 to 1)."""
+
+
+class WatchSettings(Section):
+    """How the live traffic is watched."""
+
+    false_pages: FalsePagesSettings = FalsePagesSettings()
+    reference: str | None = None
+    """What traffic is compared with: `test`, `out_of_fold`, or a snapshot id; without it, chosen in training."""
+    material: MaterialSettings = MaterialSettings()
+    season: tuple[Literal["hour", "weekday", "month"], ...] = ()
+    """Cycles that are no drift."""
+    feedback_expected_hours: float = Field(24.0, gt=0)
+    """Labels that come later than this are missed (hours)."""
+    block_min_rows: int = Field(32, ge=1)
+    """Evidence is updated after this many rows (rows) ..."""
+    block_max_rows: int = Field(1000, ge=1)
+    """... at most this many at once (rows) ..."""
+    block_minutes: float = Field(10.0, gt=0)
+    """... or when the oldest row has waited so long (minutes)."""
+
+
+class RetrainSettings(Section):
+    """When and how a new version is trained by itself."""
+
+    on: tuple[Annotated[str, Field(pattern=TRIGGER_PATTERN)], ...] = ()
+    """What starts it: `incident:quality` (or another harm), `rows:5000` new labels. None: only by hand."""
+    pipelines: tuple[str, ...] = ()
+    """Pipelines that are compared; the best is offered. None given: the pipeline of [train]."""
+    min_labels: int = Field(150, ge=1)
+    """Labels of live traffic that must be there (rows)."""
+    cooldown_hours: float = Field(6.0, ge=0)
+    """Rest after a training (hours)."""
+    max_per_day: int = Field(4, ge=1)
+    """Trainings in 24 hours, at most."""
+    max_labels_per_key: int = Field(20, ge=1)
+    """Labels of one key that count, so that nobody alone turns the model (rows)."""
+    recent_share: float = Field(0.3, gt=0, lt=1)
+    """Part of the labelled traffic that is held out to compare on (0 to 1)."""
+
+
+class GuardSettings(Section):
+    """What stops a rollout."""
+
+    error_rate: Share = 0.01
+    """Share of challenger answers that may fail (0 to 1)."""
+    latency_p99_ratio: float = Field(1.5, gt=0)
+    """Challenger's 99th percentile over the champion's."""
+    accuracy_margin: float | None = Field(None, gt=0, le=1)
+    """How much worse than the champion it may be on labelled traffic (0 to 1). If set, each step waits for proof."""
+    abstain_rate: Share = 0.05
+    """How much more often than the champion it may be unsure (0 to 1)."""
+
+
+class RolloutSettings(Section):
+    """How a version is brought to all users."""
+
+    plan: Plan = Plan.CANARY
+    """shadow only compares; canary goes up `steps`; blue_green jumps after comparing; all_at_once compares nothing."""
+    steps: tuple[Annotated[float, Field(gt=0, le=100)], ...] = Field((5.0, 10.0, 25.0, 50.0, 100.0), min_length=1)
+    """Shares of the keys, ascending to 100 (percent)."""
+    guards: GuardSettings = GuardSettings()
+    alpha: float = Field(0.01, gt=0, lt=0.5)
+    """Chance that a good version is stopped, over the whole rollout (0 to 0.5)."""
+    hold_after_hours: float = Field(48.0, gt=0)
+    """Not enough evidence for so long at one step: a person decides (hours)."""
+    probation_hours: float = Field(24.0, ge=0)
+    """How long the new version can still be rolled back by itself (hours)."""
+    approval: Literal["none", "one", "two"] = "none"
+    """How many people must agree before the first step."""
+    shadow_min_units: int = Field(50, ge=1)
+    """Distinct requests that both sides must have answered before the first step."""
+    step_min_units: int = Field(20, ge=1)
+    """Distinct requests that the challenger must have answered in a step."""
+    lease_s: float = Field(300.0, gt=0)
+    """If nobody judges for so long, the champion answers everybody again (seconds)."""
+
+
+class AlertSettings(Section):
+    """One place where alerts go."""
+
+    to: str = Field(min_length=1)
+    """Address; `log://` is the loop's own log."""
+    min_severity: Severity = Severity.WATCH
+    """Quieter ones are not sent there."""
+
+
+class StoreSettings(Section):
+    """Where the control state lives."""
+
+    url: str = "sqlite:///.mainstay"
+    """Database address; `sqlite:///FOLDER` is a file in that folder of the project."""
+
+
+class RegistrySettings(Section):
+    """Where MLflow keeps runs and versions."""
+
+    url: str = "sqlite:///.mainstay/mlflow.db"
+    """MLflow tracking address."""
+
+
+class LoopSettings(Section):
+    """The controller."""
+
+    interval_s: float = Field(1.0, gt=0)
+    """Rest between two turns (seconds)."""
+
+
+class LogSettings(Section):
+    """The journal of predictions."""
+
+    keep_days: float | None = Field(None, gt=0)
+    """Sealed records older than this are deleted (days); without it nothing is."""
+    max_gb: float | None = Field(None, gt=0)
+    """The oldest sealed records are deleted beyond this size (GB)."""
+    segment_mb: int = Field(16, ge=1, le=1024)
+    """Size of one segment file (MB)."""
+
+
+class Settings(Section):
+    """Everything that mainstay.toml may say."""
+
+    mainstay: Literal[1] = 1
+    """Schema of this file."""
+    project: ProjectSettings = ProjectSettings()
+    data: DataSettings = DataSettings()
+    fields: dict[str, FieldSettings] = {}
+    """The contract: one table for each field."""
+    target: TargetSettings = TargetSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateSettings = GateSettings()
+    serve: ServeSettings = ServeSettings()
+    web: WebSettings = WebSettings()
+    watch: WatchSettings = WatchSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    alerts: tuple[AlertSettings, ...] = ()
+    store: StoreSettings = StoreSettings()
+    registry: RegistrySettings = RegistrySettings()
+    loop: LoopSettings = LoopSettings()
+    log: LogSettings = LogSettings()

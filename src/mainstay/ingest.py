@@ -1,0 +1,98 @@
+"""Feedback on its way from the journal into the store: put each item down, join it with its prediction.
+
+A killed run repeats nothing and loses nothing: items and the reader's position are written in one transaction, and
+joining is idempotent. A label may come before its prediction; it then waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mainstay.core.contracts import Contract
+from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
+from mainstay.journal.read import Journal
+from mainstay.store import blocks, feedback, pairs
+from mainstay.store.engine import Store
+
+CONSUMER = "feedback"
+CHUNK = 5_000
+"""Journal records read in one transaction."""
+JOIN = 2_000
+"""Waiting items that one turn tries to join."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What one run did."""
+
+    stored: int = 0
+    refused: int = 0
+    graded: int = 0
+    waiting: int = 0
+
+
+def take_feedback(store: Store, journal: Journal, *, model: str, contract: Contract) -> Taken:
+    """Take what is new in the journal, then join what waits."""
+    stored, refused = _put_all(store, journal, model)
+    graded, waiting = _join(store, journal.find, model, contract)
+    return Taken(stored=stored, refused=refused, graded=graded, waiting=waiting)
+
+
+def _put_all(store: Store, journal: Journal, model: str) -> tuple[int, int]:
+    counts = dict.fromkeys(FeedbackStatus, 0)
+    while True:
+        with store.read() as tx:
+            before = blocks.cursor(tx, CONSUMER)
+        events, after = journal.read(before, CHUNK)
+        if after == before:
+            return counts[FeedbackStatus.STORED], counts[FeedbackStatus.REFUSED]
+        with store.begin() as tx:
+            for event in events:
+                if event.kind is Kind.FEEDBACK and event.feedback is not None and event.model == model:
+                    counts[feedback.put(tx, model, event.feedback, received_at=event.received_at)] += 1
+            blocks.set_cursor(tx, CONSUMER, after)
+
+
+def _join(store: Store, find: Callable[[str], Event | None], model: str, contract: Contract) -> tuple[int, int]:
+    with store.read() as tx:
+        waiting = feedback.unmatched(tx, model, JOIN)
+    if not waiting:
+        return 0, 0
+    found = [(item, find(item.id)) for item in waiting]
+    graded = [_grade(model, item, event, contract) for item, event in found if event is not None]
+    missing = [item.feedback_id for item, event in found if event is None]
+    with store.begin() as tx:
+        for row in graded:
+            if feedback.grade(tx, row) and row.name == contract.target:
+                pairs.set_label(tx, model, row.id, row.value)
+        if missing:
+            feedback.missed(tx, model, missing)
+    return len(graded), len(missing)
+
+
+def _grade(model: str, item: Feedback, event: Event, contract: Contract) -> feedback.Graded:
+    about_the_target = item.kind == "label" and item.name == contract.target
+    return feedback.Graded(
+        model=model,
+        id=item.id,
+        name=item.name,
+        value=item.value,
+        at=item.at,
+        feedback_id=item.feedback_id,
+        bundle=event.bundle,
+        served_arm=event.served_arm.value if event.served_arm else "",
+        key_hash=event.key_hash,
+        unit=event.unit,
+        occurred_at=event.occurred_at,
+        label=event.label,
+        confidence=event.confidence,
+        inputs=event.inputs,
+        correct=_right(item, event, contract) if about_the_target else None,
+    )
+
+
+def _right(item: Feedback, event: Event, contract: Contract) -> bool | None:
+    if not contract.task.is_classification or event.label is None:
+        return None
+    return str(item.value) == str(event.label)

@@ -1,0 +1,381 @@
+"""One turn of the wheel (read after serve/handle.py): feedback → watch → rollout → retraining → alerts.
+
+A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
+result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
+told in the heartbeat and does not keep the others from their work. Two loops do no harm: one holds the lease, and every
+transition is guarded besides.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Protocol
+
+from mainstay import candidate, ingest
+from mainstay.core import errors, releases
+from mainstay.core.events import Event
+from mainstay.core.incidents import Incident
+from mainstay.notify import deliver
+from mainstay.release import rollout
+from mainstay.retrain import guard, trigger
+from mainstay.store import alerts, blocks, heartbeats, jobs, leases, routes, states
+from mainstay.store import releases as rows
+from mainstay.train import sandbox
+from mainstay.watch import turn as watching
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mainstay.wiring import Parts
+
+log = logging.getLogger("mainstay.loop")
+LEASE = "loop"
+LEASE_S = 15.0
+"""Without a renewal for so long, another loop takes over (seconds)."""
+TRAIN, TRIAL = "train", "trial"
+"""Kinds of jobs."""
+MOST_ATTEMPTS = 3
+RETRY_AFTER = timedelta(minutes=5)
+LEAST_ADDRESS_SPACE_MB = 8_000
+"""Libraries map far more address space than they use; a smaller bound stops training at its imports."""
+TRIAL_AFTER = timedelta(minutes=1)
+"""A version waits so long for the trial that belongs to its training; then the loop does it."""
+CHUNK = 5_000
+"""Journal records that one step takes in one transaction."""
+MOST_CHUNKS = 20
+"""Chunks that one step takes in one turn; the rest waits for the next, so that no step starves the others."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TurnReport:
+    """What one turn did, one sentence each, and what failed."""
+
+    at: datetime
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Step -> why."""
+
+
+class Runner(Protocol):
+    """Does long work beside the turns."""
+
+    def start(self, job: jobs.Job) -> None:
+        """Begin a claimed job."""
+
+    def running(self) -> int | None:
+        """Return the number of the job under way, or None."""
+
+    def collect(self) -> tuple[jobs.Job, str, str] | None:
+        """Return (job, result, error) of one that ended, once."""
+
+
+def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
+    """Do everything that is due, once. Without a `runner` no long work begins (it stays queued for a running loop)."""
+    report = TurnReport(at=parts.clock.now())
+    runner = runner or NoRunner()
+    steps: Sequence[tuple[str, Callable[[Parts, Runner], list[str]]]] = (
+        ("feedback", _feedback),
+        ("watch", _watch),
+        ("rollout", _rollout),
+        ("retrain", _retrain),
+        ("jobs", _jobs),
+        ("aliases", _aliases),
+        ("alerts", _alerts),
+    )
+    for name, step in steps:
+        try:
+            report.done += step(parts, runner)
+        except errors.StaleTransition as stale:
+            report.done.append(f"{name}: somebody else was first ({stale.message}); the next turn looks again")
+        except Exception as error:
+            log.exception("step %s failed", name)
+            report.failed[name] = f"{type(error).__name__}: {error}"
+    with parts.store.begin() as tx:
+        heartbeats.beat(tx, "loop", parts.clock.now(), {"failed": report.failed})
+    return report
+
+
+def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
+    """Turn until told to stop; without the lease, wait for it."""
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    runner = runner or ChildRunner(parts)
+    waiting = False
+    while not stop.is_set():
+        try:
+            with parts.store.begin() as tx:
+                token = leases.acquire(tx, LEASE, me, LEASE_S, parts.clock.now())
+            if token is None:
+                if not waiting:
+                    log.warning("another loop holds the lease; waiting for it")
+                waiting = True
+            else:
+                waiting = False
+                for line in turn(parts, runner).done:
+                    log.info("%s", line)
+        except errors.EnvironmentFault as fault:
+            log.error("the turn could not be done: %s", fault.message)
+        stop.wait(parts.settings.loop.interval_s)
+    with parts.store.begin() as tx:
+        leases.release(tx, LEASE, me)
+
+
+def _feedback(parts: Parts, _runner: Runner) -> list[str]:
+    taken = ingest.take_feedback(parts.store, parts.journal, model=parts.model, contract=parts.loaded.contract)
+    return (
+        [f"{taken.stored} new labels, {taken.graded} joined, {taken.waiting} wait"]
+        if taken.stored or taken.graded
+        else []
+    )
+
+
+def _watch(parts: Parts, _runner: Runner) -> list[str]:
+    told: list[str] = []
+    for _ in range(MOST_CHUNKS):
+        events, after, more = _unread(parts, watching.consumer(parts.model))
+        with parts.store.begin() as tx:
+            found = watching.watch_turn(
+                tx,
+                model=parts.model,
+                journal_events=events,
+                loaded_model_provider=parts.open_version,
+                settings=parts.settings,
+                clock=parts.clock,
+                cursor=after,
+            )
+            for incident in (*found.opened, *found.escalated):
+                _announce(tx, parts, incident)
+        told += [f"incident {i.id} ({i.severity.value}): {i.title}" for i in found.opened]
+        if not more:
+            break
+    return told
+
+
+def _rollout(parts: Parts, _runner: Runner) -> list[str]:
+    told: list[str] = []
+    consumer = f"rollout:{parts.model}"
+    for _ in range(MOST_CHUNKS):
+        events, after, more = _unread(parts, consumer)
+        with parts.store.begin() as tx:
+            done = rollout.rollout_turn(
+                tx,
+                model=parts.model,
+                journal_events=events,
+                settings=parts.settings,
+                clock=parts.clock,
+                check_in_server=candidate.known_trial,
+            )
+            blocks.set_cursor(tx, consumer, after)
+        told += done
+        if not more:
+            break
+    return told
+
+
+def _unread(parts: Parts, consumer: str) -> tuple[list[Event], dict[str, int], bool]:
+    """Return a consumer's next chunk, its place afterwards, and whether there is more."""
+    with parts.store.read() as tx:
+        place = blocks.cursor(tx, consumer)
+    events, after = parts.journal.read(place, CHUNK)
+    return events, after, len(events) >= CHUNK
+
+
+def _retrain(parts: Parts, _runner: Runner) -> list[str]:
+    """Turn due triggers into a job, if every guard passes."""
+    now = parts.clock.now()
+    with parts.store.begin() as tx:
+        due = trigger.due_triggers(tx, parts.model, parts.settings, now)
+        if not due:
+            return []
+        facts = guard.gather(tx, parts.model, parts.settings, parts.loaded.contract, now)
+        if not guard.allowed(guard.allow(facts, parts.settings, now)):
+            return []
+        job = jobs.enqueue(
+            tx, model=parts.model, kind=TRAIN, dedupe=due[0].dedupe, payload={"trigger": due[0].name}, now=now
+        )
+    return [f"retraining: {due[0].why}"] if job is not None else []
+
+
+def _jobs(parts: Parts, runner: Runner) -> list[str]:
+    """Collect the job that ended, begin the next; one at a time, in a child with bounds."""
+    told: list[str] = []
+    now = parts.clock.now()
+    ended = runner.collect()
+    if ended is not None:
+        told.append(_close(parts, *ended, now=now))
+    if runner.running() is not None:
+        return told
+    with parts.store.begin() as tx:
+        _ask_for_trial(tx, parts, now)
+        lease_s = parts.settings.train.timeout_s + 60.0
+        claimed = jobs.claim(tx, kinds=(TRAIN, TRIAL), owner=str(os.getpid()), lease_s=lease_s, now=now)
+    if claimed is not None:
+        runner.start(claimed)
+        told.append(f"job {claimed.id} ({claimed.kind}) begins")
+    return told
+
+
+def _close(parts: Parts, job: jobs.Job, result: str, error: str, *, now: datetime) -> str:
+    with parts.store.begin() as tx:
+        if not error:
+            jobs.finish(tx, job, now=now, result=result)
+        elif job.attempts < MOST_ATTEMPTS:
+            jobs.fail(tx, job, error=error, now=now, retry_at=now + RETRY_AFTER)
+        else:
+            jobs.fail(tx, job, error=error, now=now)
+    return f"job {job.id} ({job.kind}): {error or result}"
+
+
+def _ask_for_trial(tx: Connection, parts: Parts, now: datetime) -> None:
+    """Let a version be asked in the real server whose training was killed between the gate and that."""
+    version = rows.on_its_way(tx, parts.model)
+    if version is None or version.stage is not releases.Stage.GATED or "trial" in version.facts:
+        return
+    if now - version.since >= TRIAL_AFTER:
+        payload = {"version": version.version}
+        jobs.enqueue(tx, model=parts.model, kind=TRIAL, dedupe=f"trial:{version.version}", payload=payload, now=now)
+
+
+def _aliases(parts: Parts, _runner: Runner) -> list[str]:
+    """Keep MLflow's aliases a projection of the route: told at each change of it, never in the way of anything."""
+    with parts.store.read() as tx:
+        route = routes.current(tx, parts.model)
+        kept = states.get(tx, f"aliases:{parts.model}")
+        if route is None or (kept is not None and kept[0].get("epoch") == route.epoch):
+            return []
+        wanted = {
+            "champion": _mlflow_version(tx, parts, route.champion.version),
+            "challenger": _mlflow_version(tx, parts, route.challenger.version) if route.challenger else None,
+        }
+    why = ""
+    try:
+        for alias, version in wanted.items():
+            if version is not None:
+                parts.registry.set_alias(parts.model, alias, version)
+            elif alias in parts.registry.aliases(parts.model):
+                parts.registry.drop_alias(parts.model, alias)
+    except errors.EnvironmentFault as fault:
+        why = fault.message
+    value = {"epoch": route.epoch, "failed": why}
+    with parts.store.begin() as tx:
+        states.put(tx, f"aliases:{parts.model}", value, expected_version=kept[1] if kept else None)
+    return [f"MLflow's aliases were not moved: {why}"] if why else []
+
+
+def _mlflow_version(tx: Connection, parts: Parts, version: int) -> str | None:
+    release = rows.get_or_none(tx, parts.model, version)
+    recorded = release.facts.get("mlflow") if release else None
+    return str(recorded["version"]) if recorded else None
+
+
+def _announce(tx: Connection, parts: Parts, incident: Incident) -> None:
+    """Put an incident into the outbox of every address that wants its severity."""
+    deliver.tell(
+        tx,
+        [(address.to, address.min_severity) for address in parts.settings.alerts],
+        alert_id=f"incident-{incident.id}-{incident.severity.value}",
+        title=f"[{incident.severity.value}] {incident.model}: {incident.title}",
+        body="\n".join(incident.story),
+        severity=incident.severity,
+        now=parts.clock.now(),
+        outbox=alerts,
+    )
+
+
+def _alerts(parts: Parts, _runner: Runner) -> list[str]:
+    """Send what is due; the store is not held while an address takes its time."""
+    now = parts.clock.now()
+    with parts.store.read() as tx:
+        due = alerts.due(tx, now, deliver.AT_ONCE)
+    if not due:
+        return []
+    outcomes = deliver.send_all(due, parts.notifiers())
+    with parts.store.begin() as tx:
+        deliver.record(tx, outcomes, parts.clock.now(), outbox=alerts)
+    return [f"alert {one.alert.alert_id}: {one.error or 'sent'}" for one in outcomes]
+
+
+class NoRunner:
+    """Begins nothing: for a single turn by hand."""
+
+    def start(self, job: jobs.Job) -> None:
+        """Never called: a job seems to be under way."""
+
+    def running(self) -> int | None:
+        """Return a number, so that no job is claimed."""
+        return 0
+
+    def collect(self) -> tuple[jobs.Job, str, str] | None:
+        """Return nothing."""
+        return None
+
+
+class ChildRunner:
+    """Runs one job at a time: training in a bounded child process, so that its memory and its faults are its own."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job")
+        self._job: jobs.Job | None = None
+        self._future: Future[str] | None = None
+
+    def start(self, job: jobs.Job) -> None:
+        """Begin a claimed job."""
+        self._job = job
+        self._future = self._pool.submit(self._do, job)
+
+    def running(self) -> int | None:
+        """Return the number of the job under way, or None."""
+        return self._job.id if self._job is not None else None
+
+    def collect(self) -> tuple[jobs.Job, str, str] | None:
+        """Return (job, result, error) of one that ended, once."""
+        if self._job is None or self._future is None or not self._future.done():
+            return None
+        job, future = self._job, self._future
+        self._job = self._future = None
+        failure = future.exception()
+        if failure is not None:
+            return job, "", f"{type(failure).__name__}: {failure}"
+        return job, future.result(), ""
+
+    def _do(self, job: jobs.Job) -> str:
+        return self._try(int(job.payload["version"])) if job.kind == TRIAL else self._train(str(job.payload["trigger"]))
+
+    def _train(self, trigger_name: str) -> str:
+        train = self._parts.settings.train
+        argv = [
+            sys.executable,
+            "-m",
+            "mainstay",
+            "train",
+            "--project",
+            str(self._parts.loaded.file),
+            "--json",
+            "--trigger",
+            trigger_name,
+        ]
+        done = sandbox.run_bounded(
+            argv,
+            timeout_s=train.timeout_s,
+            memory_mb=max(train.memory_mb, LEAST_ADDRESS_SPACE_MB),
+            environ=self._parts.environ,
+        )
+        if done.returncode not in (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED):
+            raise errors.EnvironmentFault(f"training ended with exit code {done.returncode}: {done.stderr[-1500:]}")
+        return done.stdout[:2000]
+
+    def _try(self, number: int) -> str:
+        with self._parts.store.read() as tx:
+            version = rows.get(tx, self._parts.model, number)
+        check = candidate.try_version(self._parts, version, candidate.sample_of(self._parts, version))
+        with self._parts.store.begin() as tx:
+            candidate.keep_trial(tx, version, check)
+        return check.reason

@@ -1,0 +1,211 @@
+"""What is released and rolled back as one: a content-addressed folder whose manifest holds the digest of every file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import msgspec
+
+from mainstay.core.contracts import Contract
+from mainstay.core.errors import Damaged, EnvironmentFault
+from mainstay.core.profiles import Profile
+from mainstay.models.calibration import Calibration
+from mainstay.models.inputs import InputSpec
+from mainstay.models.thresholds import Thresholds
+
+MANIFEST = "manifest.json"
+BUNDLE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleParts:
+    """Everything a bundle holds, before it is written."""
+
+    pickle: bytes
+    """The fitted estimator, from `pickles.dump`."""
+    contract: Contract
+    profile: Profile
+    classes: tuple[str, ...] = ()
+    """In the order that answers have; empty for regression."""
+    spec: InputSpec = field(default_factory=InputSpec)
+    features_source: str | None = None
+    """Text of features.py; needed when `spec.features` names a function."""
+    calibration: Calibration = field(default_factory=Calibration)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    vocabulary: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Per text field: every word of its training rows."""
+    environment: tuple[str, ...] = ()
+    """`name==version`, from `environment.lock_lines`."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """Snapshot ids, commit, pipeline, params, seed; JSON-ready, no times and no paths of the machine."""
+    parity: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "runtime": "sklearn",
+            "why": "the estimator itself answers; no compiled runtime was made",
+        }
+    )
+    """Which runtime serves, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle on disk whose files were verified when it was opened."""
+
+    path: Path
+    digest: str
+    """sha256 of manifest.json, hex."""
+    files: Mapping[str, str]
+    """Name to sha256, hex."""
+    size_bytes: int
+
+    def read(self, name: str) -> bytes:
+        """Return one file's bytes, verified anew; raise Damaged when it changed or is not a part."""
+        if name not in self.files:
+            raise Damaged(f"Bundle {self.digest[:12]} has no file {name!r}; it holds {sorted(self.files)}")
+        return _verified(self.path, name, self.files[name])
+
+    def has(self, name: str) -> bool:
+        """Return whether the bundle holds that file."""
+        return name in self.files
+
+    def json(self, name: str) -> Any:
+        """Return one JSON file's content."""
+        return json.loads(self.read(name))
+
+
+def write_bundle(folder: Path, parts: BundleParts) -> Bundle:
+    """Write `folder/<digest>/` at once or not at all; the same parts give the same digest and the same folder.
+
+    A bundle that is there already is verified and kept; a damaged one of that digest is replaced. Raises
+    EnvironmentFault when the disk does not take it.
+    """
+    contents = _contents(parts)
+    manifest = _json(
+        {"v": BUNDLE_VERSION, "files": {name: sha256(data).hexdigest() for name, data in contents.items()}}
+    )
+    digest = sha256(manifest).hexdigest()
+    target = folder / digest
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            kept = _keep_or_drop(target, digest)
+            if kept is not None:
+                return kept
+        temporary = Path(mkdtemp(prefix=".new-", dir=folder))
+        try:
+            _write_files(temporary, {**contents, MANIFEST: manifest})
+            temporary.chmod(0o755)
+            _move(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync_folder(folder)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"The bundle could not be written to {folder}: {error.strerror or error}",
+            remedy="Make room or give write permission there, then train again.",
+        ) from error
+    return open_bundle(target, digest)
+
+
+def open_bundle(path: Path, expected_digest: str) -> Bundle:
+    """Open a bundle after verifying its manifest and every file in it; raise Damaged naming the file that is wrong."""
+    try:
+        manifest = (path / MANIFEST).read_bytes()
+    except OSError as error:
+        raise Damaged(f"Bundle {expected_digest[:12]} cannot be read: {path / MANIFEST}: {error.strerror}") from error
+    seen = sha256(manifest).hexdigest()
+    if seen != expected_digest:
+        raise Damaged(f"{path / MANIFEST} has digest {seen[:12]}…; {expected_digest[:12]}… is expected")
+    content = json.loads(manifest)
+    if content.get("v") != BUNDLE_VERSION:
+        raise EnvironmentFault(
+            f"Bundle {seen[:12]} is of format {content.get('v')!r}; this Mainstay reads format {BUNDLE_VERSION}",
+            remedy="Use the Mainstay version that wrote it, or train again.",
+        )
+    files: dict[str, str] = content["files"]
+    size = len(manifest) + sum(len(_verified(path, name, digest)) for name, digest in files.items())
+    return Bundle(path=path, digest=seen, files=files, size_bytes=size)
+
+
+def _contents(parts: BundleParts) -> dict[str, bytes]:
+    model = {
+        "v": BUNDLE_VERSION,
+        "kind": "sklearn",
+        "classes": list(parts.classes),
+        "spec": msgspec.to_builtins(parts.spec),
+    }
+    contents = {
+        "model/model.pkl": parts.pickle,
+        "model/model.json": _json(model),
+        "model/vocabulary.json": _json({name: sorted(known) for name, known in parts.vocabulary.items()}),
+        "contract.json": _json(msgspec.to_builtins(parts.contract)),
+        "calibration.json": _json(msgspec.to_builtins(parts.calibration)),
+        "thresholds.json": _json(msgspec.to_builtins(parts.thresholds)),
+        "profile/profile.json": _json(msgspec.to_builtins(parts.profile)),
+        "environment.lock": ("\n".join(parts.environment) + "\n").encode(),
+        "lineage.json": _json(parts.lineage),
+        "parity.json": _json(parts.parity),
+    }
+    if parts.features_source is not None:
+        contents["features.py"] = parts.features_source.encode("utf-8", "surrogatepass")
+    return dict(sorted(contents.items()))
+
+
+def _json(value: Any) -> bytes:
+    """Return canonical JSON: sorted keys, one space of indent, a final newline."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+
+
+def _verified(path: Path, name: str, digest: str) -> bytes:
+    try:
+        data = (path / name).read_bytes()
+    except OSError as error:
+        raise Damaged(f"{path / name} cannot be read: {error.strerror}") from error
+    seen = sha256(data).hexdigest()
+    if seen != digest:
+        raise Damaged(f"{path / name} has digest {seen[:12]}…; {digest[:12]}… is expected")
+    return data
+
+
+def _keep_or_drop(target: Path, digest: str) -> Bundle | None:
+    try:
+        return open_bundle(target, digest)
+    except Damaged:
+        shutil.rmtree(target)
+        return None
+
+
+def _write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    for name, data in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    for inner in {(folder / name).parent for name in contents}:
+        _sync_folder(inner)
+
+
+def _move(temporary: Path, target: Path) -> None:
+    try:
+        temporary.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process wrote the same bundle first; it is verified by the caller
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,176 @@
+"""From a verified bundle to a model that answers."""
+
+from __future__ import annotations
+
+import linecache
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from mainstay.core.contracts import Contract
+from mainstay.core.errors import Damaged, EnvironmentFault, ModelOutputInvalid
+from mainstay.core.profiles import Profile
+from mainstay.models import environment
+from mainstay.models.bundle import Bundle
+from mainstay.models.calibration import Calibration
+from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
+from mainstay.models.signals import RowSignals, text_fields
+from mainstay.models.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(slots=True, kw_only=True)
+class LoadedModel:
+    """A model in memory with everything that decides its answers. For one caller at a time."""
+
+    estimator: Any
+    contract: Contract
+    classes: tuple[str, ...]
+    """In the order of the probability columns; empty for regression."""
+    spec: InputSpec
+    features: FeatureCode | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    vocabulary: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Per text field: the words of its training rows."""
+    profile: Profile
+    digest: str = ""
+    """Of its bundle; empty for a model that was not written yet."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    runtime: str = "sklearn"
+    """What computes the answers."""
+    environment_differences: tuple[str, ...] = ()
+    """Packages whose version here is not the one that trained, as sentences."""
+    signals: RowSignals = field(init=False)
+    """Measures rows against this model's vocabulary."""
+    text_names: tuple[str, ...] = field(init=False)
+    _inputs: Inputs = field(init=False)
+    _order: list[int] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.signals = RowSignals(self.contract, self.vocabulary)
+        self.text_names = tuple(f.name for f in text_fields(self.contract))
+        self._inputs = Inputs(self.contract, self.spec, self.features)
+        self._order = self._column_order()
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Return probabilities of shape (n, classes), for regression values of shape (n,).
+
+        A declared class that training never held has probability 0. NaN is passed on; `answers.answer` refuses it.
+        Raises ModelOutputInvalid when the estimator returns another shape.
+        """
+        classification = self.contract.task.is_classification
+        width = (len(self.classes),) if classification else ()
+        if not rows:
+            return np.zeros((0, *width))
+        given = self._inputs.build(rows)
+        if not classification:
+            return _shaped(self.estimator.predict(given), (len(rows),))
+        output = _shaped(self.estimator.predict_proba(given), (len(rows), len(self.estimator.classes_)))
+        if self._order is None:
+            return output
+        ordered = np.zeros((len(rows), *width))
+        ordered[:, self._order] = output
+        return ordered
+
+    def _column_order(self) -> list[int] | None:
+        """Return where each of the estimator's columns belongs; None when they are in declared order already."""
+        if not self.contract.task.is_classification:
+            return None
+        fitted = [str(name) for name in self.estimator.classes_]
+        strangers = [name for name in fitted if name not in self.classes]
+        if strangers:
+            raise ModelOutputInvalid(f"The estimator knows classes {strangers}; allowed are {list(self.classes)}")
+        order = [self.classes.index(name) for name in fitted]
+        return None if order == list(range(len(self.classes))) else order
+
+
+def load(bundle: Bundle) -> LoadedModel:
+    """Load a verified bundle. The pickle is read only after its digest held; model.py is never imported.
+
+    Raises Damaged when a file changed, EnvironmentFault when a package that the model needs is absent or too different.
+    """
+    model = bundle.json("model/model.json")
+    spec = msgspec.convert(model["spec"], InputSpec)
+    words = bundle.json("model/vocabulary.json")
+    return LoadedModel(
+        estimator=_unpickle(bundle),
+        contract=_part(bundle, "contract.json", Contract),
+        classes=tuple(model["classes"]),
+        spec=spec,
+        features=_features(bundle, spec),
+        calibration=_part(bundle, "calibration.json", Calibration),
+        thresholds=_part(bundle, "thresholds.json", Thresholds),
+        vocabulary={name: frozenset(known) for name, known in words.items()},
+        profile=_part(bundle, "profile/profile.json", Profile),
+        digest=bundle.digest,
+        lineage=bundle.json("lineage.json"),
+        runtime=str(bundle.json("parity.json")["runtime"]),
+        environment_differences=environment.differences(bundle.read("environment.lock").decode().splitlines()),
+    )
+
+
+def load_features(source: str, name: str, *, module_name: str, shown_as: str) -> FeatureCode:
+    """Run feature code under a module name of its own and return the function `name`.
+
+    The module enters no import table, so two versions in one process never meet.
+    """
+    module = ModuleType(module_name)
+    module.__file__ = shown_as
+    linecache.cache[shown_as] = (len(source), None, source.splitlines(keepends=True), shown_as)
+    exec(compile(source, shown_as, "exec"), module.__dict__)  # noqa: S102 - the project's own code, digest verified
+    found: FeatureCode = getattr(module, name)
+    return found
+
+
+def _features(bundle: Bundle, spec: InputSpec) -> FeatureCode | None:
+    if spec.features is None:
+        return None
+    short = bundle.digest[:12]
+    source = bundle.read("features.py").decode("utf-8", "surrogatepass")
+    try:
+        return load_features(
+            source,
+            spec.features,
+            module_name=f"mainstay_bundle_{short}_features",
+            shown_as=f"<bundle {short}>/features.py",
+        )
+    except Exception as error:  # edge: the user's code; whatever it raises, the bundle cannot serve
+        raise EnvironmentFault(
+            f"features.py of bundle {short} does not load here: {type(error).__name__}: {error}",
+            remedy="Install what it imports (environment.lock lists versions), or promote another version.",
+        ) from error
+
+
+def _unpickle(bundle: Bundle) -> Any:
+    data = bundle.read("model/model.pkl")
+    try:
+        return pickle.loads(data)  # noqa: S301 - verified against the manifest, whose digest the route names
+    except Exception as error:  # edge: unpickling runs other libraries' code
+        lock = bundle.read("environment.lock").decode().splitlines()
+        changed = "; ".join(environment.differences(lock)) or "the recorded packages are the same here"
+        raise EnvironmentFault(
+            f"The model of bundle {bundle.digest[:12]} does not load here: {type(error).__name__}: {error} ({changed})",
+            remedy="Install the versions in the bundle's environment.lock, or train again in this environment.",
+        ) from error
+
+
+def _part(bundle: Bundle, name: str, type_: Any) -> Any:
+    try:
+        return msgspec.json.decode(bundle.read(name), type=type_)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{name} of bundle {bundle.digest[:12]} is not as expected: {error}") from error
+
+
+def _shaped(output: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = np.asarray(output, dtype=np.float64)
+    if array.shape != shape:
+        raise ModelOutputInvalid(f"The model returned an array of shape {array.shape}; {shape} is expected")
+    return array

@@ -1,0 +1,242 @@
+"""Counts of what held-out rows looked like to a model: the reference that the watch compares traffic with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.core.contracts import Contract, Pii
+from mainstay.core.events import Trust
+from mainstay.core.incidents import Harm
+from mainstay.core.profiles import BINS, Profile, SignalKind, SignalProfile
+from mainstay.models.answers import Answer
+from mainstay.models.segments import segment_names
+from mainstay.models.signals import RowSignals, Signals, measured_fields, text_fields, words
+
+MAX_WORDS = 20_000
+MAX_CATEGORIES = 200
+MIN_SEGMENT_ROWS = 30
+"""Segments with fewer reference rows have no signals of their own."""
+LABEL, CONFIDENCE, LOW_TRUST, VALUE = "answer.label", "answer.confidence", "answer.low_trust", "answer.value"
+_ANSWER_HARM = {LABEL: Harm.OUTPUT, VALUE: Harm.OUTPUT, LOW_TRUST: Harm.OUTPUT, CONFIDENCE: Harm.QUALITY}
+
+
+def build_profile(
+    contract: Contract,
+    rows: Sequence[Mapping[str, Any]],
+    answers: Sequence[Answer],
+    truth: Sequence[Any] | None,
+    keys: Sequence[Any] | None,
+    *,
+    source: str,
+    vocabulary: Mapping[str, frozenset[str]],
+    signals: Sequence[Signals] | None = None,
+    segments_min_rows: int = MIN_SEGMENT_ROWS,
+) -> Profile:
+    """Return the profile of reference rows, which the model must not have been fitted on.
+
+    `keys` name the unit of evidence per row (None: every row its own). `signals` replaces the measuring against
+    `vocabulary` where another one holds per row (out-of-fold rows). Numeric signals are binned at quantiles, at most
+    200 bins; a signal of zeros and ones always has the one edge 0.5.
+    """
+    measured = list(signals) if signals is not None else _measure(contract, vocabulary, rows)
+    table = [{**row, **answer_signals(answer)} for row, answer in zip(measured, answers, strict=True)]
+    groups = _groups(keys, len(rows))
+    places = [segment_names(contract, row) for row in rows]
+    found = _profile_all(contract, table, groups, segment="")
+    main = _main_signals(contract)
+    for segment, index in _by_segment(places, segments_min_rows).items():
+        part = [{name: table[i].get(name) for name in main} for i in index]
+        found += _profile_all(contract, part, groups[index], segment=segment)
+    correct = _correct(contract, answers, truth)
+    confidences = [a.confidence for a in answers if a.confidence is not None]
+    return Profile(
+        source=source,
+        rows=len(rows),
+        keys=len(set(groups.tolist())),
+        signals=found,
+        accuracy=float(np.mean(correct)) if correct else None,
+        mean_confidence=float(np.mean(confidences)) if confidences else None,
+        words={
+            f.name: _words(row.get(f.name) for row in rows) if f.pii is Pii.KEEP else {} for f in text_fields(contract)
+        },
+        segment_accuracy=_segment_accuracy(places, correct),
+    )
+
+
+def answer_signals(answer: Answer) -> Signals:
+    """Return the signals of one answer: label, calibrated confidence, and 1.0 where trust is low or it abstained."""
+    low = 0.0 if answer.trust is Trust.OK else 1.0
+    if answer.confidence is None:
+        return {VALUE: float(answer.label), LOW_TRUST: low}
+    return {LABEL: str(answer.label), CONFIDENCE: answer.confidence, LOW_TRUST: low}
+
+
+def harm_of(signal: str) -> Harm:
+    """Return what is at stake when that signal moves."""
+    if signal in _ANSWER_HARM:
+        return _ANSWER_HARM[signal]
+    return Harm.DATA_FAULT if signal.endswith(".missing") else Harm.INPUT
+
+
+def _measure(
+    contract: Contract, vocabulary: Mapping[str, frozenset[str]], rows: Sequence[Mapping[str, Any]]
+) -> list[Signals]:
+    signals = RowSignals(contract, vocabulary)
+    return [signals.measure(row) for row in rows]
+
+
+def _main_signals(contract: Contract) -> tuple[str, ...]:
+    return (LABEL, VALUE, CONFIDENCE, LOW_TRUST, *(f"{f.name}.unseen" for f in text_fields(contract)))
+
+
+def _known_values(contract: Contract) -> dict[str, tuple[str, ...]]:
+    known = {f.name: f.values for f in measured_fields(contract)}
+    return {**known, LABEL: contract.classes}
+
+
+def _profile_all(
+    contract: Contract, table: Sequence[Signals], groups: NDArray[np.int64], *, segment: str
+) -> list[SignalProfile]:
+    """Profile each column of `table`; one without any value is left out."""
+    known = _known_values(contract)
+    names = list(dict.fromkeys(name for row in table for name in row))
+    out = []
+    for name in names:
+        values = [row.get(name) for row in table]
+        present = np.array([value is not None for value in values], dtype=bool)
+        if not present.any():
+            continue
+        kept = [value for value in values if value is not None]
+        given = groups[present]
+        if isinstance(kept[0], str):
+            out.append(_category(name, segment, [str(value) for value in kept], given, known.get(name, ())))
+        else:
+            out.append(_numeric(name, segment, np.array(kept, dtype=np.float64), given))
+    return out
+
+
+def _numeric(name: str, segment: str, x: NDArray[np.float64], groups: NDArray[np.int64]) -> SignalProfile:
+    edges = _edges(name, x)
+    counts = np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1)
+    return SignalProfile(
+        name=name,
+        kind=SignalKind.NUMERIC,
+        harm=harm_of(name),
+        segment=segment,
+        rows=len(x),
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        mean=float(x.mean()),
+        sd=float(x.std()),
+        design_effect=design_effect((x - x.mean())[:, None], groups),
+    )
+
+
+def _edges(name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ascending inner edges: every distinct value starts a bin while they are few, else quantiles do.
+
+    An edge that nothing lies below would make an empty first bin and is left out, except where all values are equal:
+    that value is then an edge, and the next number above it another, so that movement to either side is seen.
+    """
+    if name == LOW_TRUST or name.endswith(".missing"):
+        return np.array([0.5])
+    distinct = np.unique(x)
+    if len(distinct) == 1:
+        return np.array([distinct[0], float(np.nextafter(distinct[0], np.inf))], dtype=np.float64)
+    if len(distinct) <= BINS:
+        return np.asarray(distinct[1:], dtype=np.float64)
+    quantiles = np.quantile(x, np.arange(1, BINS) / BINS, method="inverted_cdf")
+    edges: NDArray[np.float64] = np.unique(quantiles)
+    return np.asarray(edges[edges > distinct[0]], dtype=np.float64)
+
+
+def _category(
+    name: str, segment: str, x: list[str], groups: NDArray[np.int64], known: tuple[str, ...]
+) -> SignalProfile:
+    counted = Counter(x)
+    if known:
+        values = list(known)
+    else:
+        ranked = sorted(counted, key=lambda value: (-counted[value], value))
+        values = sorted(ranked[:MAX_CATEGORIES])
+    index = {value: i for i, value in enumerate(values)}
+    codes = np.array([index.get(value, len(values)) for value in x], dtype=np.int64)
+    indicator = np.zeros((len(x), len(values) + 1))
+    indicator[np.arange(len(x)), codes] = 1.0
+    return SignalProfile(
+        name=name,
+        kind=SignalKind.CATEGORY,
+        harm=harm_of(name),
+        segment=segment,
+        rows=len(x),
+        counts=indicator.sum(axis=0).astype(int).tolist(),
+        values=values,
+        design_effect=design_effect(indicator - indicator.mean(axis=0), groups),
+    )
+
+
+def design_effect(centred: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
+    """Return how much larger the variance of a mean is over keys than over independent rows, at least 1.
+
+    With e_i the centred rows (n, d) and K keys: K/(K−1) · Σ_k |Σ_{i∈k} e_i|² / Σ_i |e_i|² (the cluster-robust variance
+    of a mean, Liang and Zeger 1986, over the independent one). 1 for constant rows, or fewer than two keys.
+    """
+    total = float((centred**2).sum())
+    _, inverse = np.unique(groups, return_inverse=True)
+    keys = int(inverse.max()) + 1 if len(inverse) else 0
+    if total <= 0.0 or keys < 2:
+        return 1.0
+    if keys == len(groups):
+        return 1.0
+    sums = np.zeros((keys, centred.shape[1]))
+    np.add.at(sums, inverse, centred)
+    return max(1.0, keys / (keys - 1) * float((sums**2).sum()) / total)
+
+
+def _groups(keys: Sequence[Any] | None, rows: int) -> NDArray[np.int64]:
+    """Return a number per key; a row without a key is a key of its own."""
+    if keys is None:
+        return np.arange(rows, dtype=np.int64)
+    seen: dict[Any, int] = {}
+    out = np.empty(rows, dtype=np.int64)
+    for index, key in enumerate(keys):
+        out[index] = seen.setdefault(("row", index) if key is None else ("key", key), len(seen))
+    return out
+
+
+def _by_segment(places: Sequence[Sequence[str]], least: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, names in enumerate(places):
+        for name in names:
+            found.setdefault(name, []).append(index)
+    return {name: found[name] for name in sorted(found) if len(found[name]) >= least}
+
+
+def _correct(contract: Contract, answers: Sequence[Answer], truth: Sequence[Any] | None) -> list[bool]:
+    if truth is None or not contract.task.is_classification:
+        return []
+    return [str(answer.label) == str(value) for answer, value in zip(answers, truth, strict=True)]
+
+
+def _segment_accuracy(places: Sequence[Sequence[str]], correct: Sequence[bool]) -> dict[str, Any]:
+    if not correct:
+        return {}
+    found = _by_segment(places, 1)
+    return {
+        name: {"rows": len(index), "accuracy": float(np.mean([correct[i] for i in index]))}
+        for name, index in found.items()
+    }
+
+
+def _words(texts: Iterable[Any]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for text in texts:
+        if text:
+            counted.update(set(words(text)))
+    ranked = sorted(counted, key=lambda word: (-counted[word], word))
+    return {word: counted[word] for word in ranked[:MAX_WORDS]}

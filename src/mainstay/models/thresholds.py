@@ -1,0 +1,23 @@
+"""The limits that travel with a model: when its answer is of low trust, when it abstains, what answers in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits on one answer; None switches a limit off."""
+
+    v: int = 1
+    low_unseen_share: float | None = None
+    """At this share of never-seen words, or more, trust is low (0 to 1)."""
+    low_confidence: float | None = None
+    """Below this calibrated confidence trust is low (0 to 1)."""
+    abstain_confidence: float | None = None
+    """Below this calibrated confidence the model abstains (0 to 1)."""
+    fallback_label: Any = None
+    """The label that is answered when no model can; None: an error is answered instead."""
+    deadline_ms: float = 1000.0
+    """A challenger slower than this is answered for by the champion."""

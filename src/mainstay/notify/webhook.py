@@ -1,0 +1,113 @@
+"""Alerts as JSON to a web address: `json://` by HTTP, `jsons://` by HTTPS."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx
+
+from mainstay.core.errors import EnvironmentFault, Refused, UsageError
+
+TIMEOUT_S = 3.0
+ALLOW_PRIVATE = "allow_private"
+"""`?allow_private=yes` in the address lets it reach a private network."""
+_PORTS = {"json": 80, "jsons": 443}
+_YES = frozenset({"yes", "true", "1"})
+
+Address = IPv4Address | IPv6Address
+Resolve = Callable[[str, int], list[Address]]
+
+
+def resolve(host: str, port: int) -> list[Address]:
+    """Return every address of a host."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise EnvironmentFault(f"the alert host {host} cannot be found: {error}") from error
+    return [ip_address(str(entry[4][0]).split("%", 1)[0]) for entry in found]
+
+
+class WebhookNotifier:
+    """Posts {"v", "alert_id", "title", "body", "severity"}; anything but a 2xx answer is a failure. Thread-safe.
+
+    The host is resolved once for each alert and that very address is used, so that a name cannot point elsewhere
+    between check and use. Redirects are not followed, for they would lead past the check.
+    """
+
+    def __init__(
+        self, address: str, *, resolve: Resolve = resolve, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        parts = urlsplit(address)
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise UsageError(f"the webhook's port is wrong: {error}", remedy="Correct `to` in [[alerts]].") from error
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise UsageError(
+                "the webhook address names no host; allowed: json://HOST[:PORT]/PATH or jsons://HOST[:PORT]/PATH",
+                remedy="Correct `to` in [[alerts]].",
+            )
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        self._secure = parts.scheme == "jsons"
+        self._host = parts.hostname
+        self._port = port or _PORTS[parts.scheme]
+        self._user = (parts.username or "", parts.password or "") if parts.username else None
+        rest = urlencode([(name, value) for name, value in query if name != ALLOW_PRIVATE])
+        self._path = (parts.path or "/") + (f"?{rest}" if rest else "")
+        self._private = any(name == ALLOW_PRIVATE and value.lower() in _YES for name, value in query)
+        self._resolve = resolve
+        self._transport = transport
+
+    def send(self, *, title: str, body: str, severity: str, alert_id: str) -> None:
+        """Post the alert. Raises Refused for a private address, EnvironmentFault when it was not taken."""
+        target = self._allowed_address()
+        content = {"v": 1, "alert_id": alert_id, "title": title, "body": body, "severity": severity}
+        host = f"[{target}]" if target.version == 6 else str(target)
+        scheme = "https" if self._secure else "http"
+        try:
+            with httpx.Client(
+                auth=self._user,
+                timeout=TIMEOUT_S,
+                trust_env=False,
+                follow_redirects=False,
+                transport=self._transport,
+            ) as client:
+                response = client.post(
+                    f"{scheme}://{host}:{self._port}{self._path}",
+                    json=content,
+                    headers={"Host": self._host_header(), "Idempotency-Key": alert_id},
+                    extensions={"sni_hostname": self._host},
+                )
+        except (httpx.HTTPError, UnicodeError) as error:
+            raise EnvironmentFault(f"the webhook at {self._host} was not reached: {type(error).__name__}") from error
+        if not response.is_success:
+            raise EnvironmentFault(f"the webhook at {self._host} answered {response.status_code}; allowed: 200 to 299")
+
+    def _allowed_address(self) -> Address:
+        found = self._resolve(self._host, self._port)
+        if not found:
+            raise EnvironmentFault(f"the alert host {self._host} has no address")
+        wrong = [address for address in found if not _is_allowed(address, private=self._private)]
+        if wrong:
+            raise Refused(
+                f"the webhook's host {self._host} leads into a private network ({wrong[0]}); "
+                "allowed: public addresses and this machine itself",
+                remedy=f"If that is meant, add ?{ALLOW_PRIVATE}=yes to the address.",
+            )
+        return found[0]
+
+    def _host_header(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        usual = _PORTS["jsons" if self._secure else "json"]
+        return host if self._port == usual else f"{host}:{self._port}"
+
+
+def _is_allowed(address: Address, *, private: bool) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    plain: Address = mapped or address
+    if plain.is_multicast or plain.is_unspecified:
+        return False
+    return plain.is_loopback or plain.is_global or private

@@ -1,0 +1,413 @@
+"""The facade: one project, and everything that can be done with it.
+
+Each method opens what it needs and no more: `status` and `config` work without MLflow, the journal or a running
+process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstay.config import clocks
+from mainstay.config import load as config
+from mainstay.core import errors, events, releases, verdicts
+from mainstay.core.contracts import Contract
+from mainstay.core.ports import Clock, Progress, silent
+
+if TYPE_CHECKING:
+    from mainstay.config.settings import Settings
+    from mainstay.loop import TurnReport
+    from mainstay.status.check import CheckReport
+    from mainstay.status.records import Status
+    from mainstay.wiring import Parts
+
+MANUAL = "manual"
+ALIVE_WITHIN = timedelta(seconds=30)
+"""A process that gave no sign for so long is taken for stopped."""
+FEEDBACK_AT_ONCE = 1000
+"""Items stored in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A version and what the gate said about it."""
+
+    name: str
+    stage: releases.Stage
+    verdict: verdicts.Verdict
+    checks: tuple[verdicts.Check, ...]
+    metrics: Mapping[str, Any]
+    """On the frozen test rows."""
+    notes: tuple[str, ...] = ()
+    """What should be known and stopped nothing."""
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the gate passed; missing evidence is no pass."""
+        return self.verdict is verdicts.Verdict.PASS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting."""
+
+    key: str
+    value: Any
+    origin: str
+    """default, mainstay.toml, the environment variable, or the flag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """Who answers after a change by hand."""
+
+    answering: str
+    """`model@version`."""
+    text: str
+    """What was done, as a sentence."""
+    through: str
+    """serve (at once, by its control socket) or store (serving follows when it runs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What became of feedback."""
+
+    counts: Mapping[str, int]
+    refused: tuple[errors.Problem, ...] = ()
+
+
+def version_number(text: str) -> int:
+    """Return the number in `3` or `model@3`."""
+    digits = text.rpartition("@")[2]
+    if not (digits.isascii() and digits.isdigit() and int(digits) > 0):
+        raise errors.UsageError(f"{text!r} is no version; allowed: a number such as 3, or model@3")
+    return int(digits)
+
+
+class Project:
+    """One project folder."""
+
+    def __init__(self, loaded: config.Loaded, *, environ: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+        self.loaded = loaded
+        self._environ = environ
+        self._flags = flags
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+    ) -> Project:
+        """Open the project in folder `path` (or whose mainstay.toml it is).
+
+        `environ` is the process's own by default. Raises ProjectFileError with everything that is wrong in the file.
+        """
+        environ = os.environ if environ is None else environ
+        return cls(config.load(Path(path), environ=environ, flags=flags or {}), environ=environ, flags=flags or {})
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings."""
+        return self.loaded.settings
+
+    @property
+    def name(self) -> str:
+        """Return the model's name."""
+        return self.settings.project.name
+
+    @property
+    def file(self) -> Path:
+        """Return where mainstay.toml is."""
+        return self.loaded.file
+
+    @property
+    def run_folder(self) -> Path:
+        """Return the folder of what runs: logs, ports, the control socket."""
+        return self.loaded.state / "run"
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Return the clock that every process of the project reads."""
+        return clocks.clock_from(self._environ)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Return the running parts, opened on first use."""
+        from mainstay import wiring
+
+        return wiring.assemble(self.file, environ=self._environ, flags=self._flags)
+
+    def config(self) -> list[Setting]:
+        """Return every setting with its value and where the value came from."""
+        origins = self.loaded.origins
+        return [Setting(key=key, value=value, origin=origins[key]) for key, value in self.loaded.values.items()]
+
+    def check(self) -> CheckReport:
+        """Look for everything that is wrong with the code, the data and the contract; change nothing."""
+        from mainstay.status import check
+
+        return check.check(self.loaded)
+
+    def status(self) -> Status:
+        """Return how the model stands, from the store alone."""
+        from mainstay.status import read
+
+        rate = max(1.0, float(getattr(self.clock, "rate", 1.0)))
+        return read.read(
+            self.parts.store,
+            settings=self.settings,
+            run=self.run_folder,
+            now=self.clock.now(),
+            alive_within=ALIVE_WITHIN * rate,
+        )
+
+    def has_version(self) -> bool:
+        """Return whether a version is live or on its way."""
+        from mainstay.store import releases as rows
+
+        with self.parts.store.read() as tx:
+            return rows.live(tx, self.name) is not None or rows.on_its_way(tx, self.name) is not None
+
+    def train(
+        self,
+        *,
+        pipeline: str | None = None,
+        release: bool = True,
+        trigger: str = MANUAL,
+        progress: Progress = silent,
+    ) -> Judged:
+        """Train a version, register it, let the gate judge it.
+
+        A version that passes goes on its way to users, unless `release` is off. With a `trigger` of the loop and no
+        `pipeline`, the pipelines under [retrain] are compared and the best one is trained.
+        """
+        from mainstay import candidate
+
+        train, retrain = self.settings.train, self.settings.retrain
+        if pipeline is not None and pipeline not in train.pipelines:
+            raise errors.UsageError(
+                f"there is no pipeline {pipeline!r}; [train.pipelines] declares {list(train.pipelines)}"
+            )
+        delivered = candidate.deliver_candidate(
+            self.parts,
+            pipeline=pipeline,
+            pipelines=() if trigger == MANUAL else retrain.pipelines,
+            trigger=trigger,
+            release=release,
+            progress=progress,
+        )
+        found = judged(delivered.release, delivered.report.as_dict())
+        return dataclasses.replace(found, notes=(*filter(None, [delivered.choice]), *delivered.warnings))
+
+    def gate(self, version: int, *, again: bool = False) -> Judged:
+        """Return what the gate found about a version; `again`: what it finds now, without changing anything."""
+        from mainstay.store import releases as rows
+
+        with self.parts.store.read() as tx:
+            release = rows.get(tx, self.name, version)
+        if again:
+            from mainstay import candidate
+
+            return judged(release, candidate.judge(self.parts, release).as_dict())
+        report = release.facts.get("gate")
+        if not report:
+            raise errors.NotEnoughEvidence(
+                f"{release.name} was never judged: it stands at {release.stage.value}",
+                remedy=f"mainstay gate {version} --again",
+            )
+        return judged(release, report)
+
+    def promote(self, version: int, *, reason: str, by: str, force: bool = False) -> Changed:
+        """Let a version answer everybody now."""
+        from mainstay.release import manual
+
+        with self.parts.store.begin() as tx:
+            moved = manual.promote(
+                tx, model=self.name, version=version, by=by, reason=reason, now=self.clock.now(), force=force
+            )
+        return Changed(answering=moved.name, text=f"{moved.name} answers: {moved.reason}", through="store")
+
+    def rollback(self, *, reason: str, by: str, to: int | None = None) -> Changed:
+        """Return to the version that answered before, or to version `to`, which must have answered once.
+
+        The serving process is asked first: there it holds at once, and the store follows.
+        """
+        from mainstay.serve import control
+
+        if to is None and control.running(self.run_folder) is not None:
+            message = {"do": "rollback", "model": self.name, "by": by, "reason": reason}
+            route = control.ask(self.run_folder, message)["route"]
+            name = f"{self.name}@{route['champion']['version']}"
+            return Changed(answering=name, text=f"{name} answers: {reason}", through="serve")
+        return self._rollback_in_store(to, reason=reason, by=by)
+
+    def _rollback_in_store(self, to: int | None, *, reason: str, by: str) -> Changed:
+        from mainstay.release import manual
+        from mainstay.store import releases as rows
+
+        now = self.clock.now()
+        with self.parts.store.begin() as tx:
+            if to is None:
+                manual.rollback(tx, model=self.name, by=by, reason=reason, now=now)
+            else:
+                target = rows.get(tx, self.name, to)
+                if target.stage not in releases.LIVE | {releases.Stage.RETIRED}:
+                    raise errors.UsageError(
+                        f"{target.name} is {target.stage.value}; only one that answered and was not rolled back can return",
+                        remedy=f'mainstay promote {to} --reason "…", if it is meant to go live',
+                    )
+                for _ in range(2):  # first the challenger leaves, if there is one, then the champion
+                    live, other = rows.live(tx, self.name), rows.on_its_way(tx, self.name)
+                    if other is not None or (live is not None and live.version != to):
+                        manual.rollback(tx, model=self.name, by=by, reason=reason, now=now)
+                live = rows.live(tx, self.name)
+                if live is None or live.version != to:
+                    manual.promote(tx, model=self.name, version=to, by=by, reason=reason, now=now)
+            live = rows.live(tx, self.name)
+        name = live.name if live is not None else "nobody"
+        return Changed(answering=name, text=f"{name} answers: {reason}", through="store")
+
+    def feedback(self, items: Sequence[Mapping[str, Any]], *, by: str = "", progress: Progress = silent) -> Told:
+        """Keep labels: each item has `id` and `label`, and may have `at`, `feedback_id`, `by` and `name`.
+
+        Items are independent: a refused one does not keep the others out. The loop joins them with their predictions.
+        """
+        from mainstay.store import feedback as rows
+
+        now = self.clock.now()
+        counts = {status.value: 0 for status in (events.FeedbackStatus.STORED, events.FeedbackStatus.DUPLICATE)}
+        refused: list[errors.Problem] = []
+        for start in range(0, len(items), FEEDBACK_AT_ONCE):
+            progress("storing", start, len(items))
+            with self.parts.store.begin() as tx:
+                for number, item in enumerate(items[start : start + FEEDBACK_AT_ONCE], start=start):
+                    found = labelled(item, self.loaded.contract, by=by, now=now)
+                    if isinstance(found, errors.Problem):
+                        refused.append(dataclasses.replace(found, row=number))
+                        continue
+                    status = rows.put(tx, self.name, found, received_at=now)
+                    if status is events.FeedbackStatus.REFUSED and "feedback_id" not in item:
+                        # Its id is made from its content, so the same content came before; only `at` was filled in anew.
+                        status = events.FeedbackStatus.DUPLICATE
+                    if status is events.FeedbackStatus.REFUSED:
+                        what = "this feedback_id stands for another item"
+                        refused.append(
+                            errors.Problem(where="feedback_id", what=what, value=found.feedback_id, row=number)
+                        )
+                        continue
+                    counts[status.value] += 1
+        return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
+
+    def serve(self, on_ready: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """Answer requests until SIGTERM or Ctrl-C; `on_ready` is told once when every worker has a model."""
+        from mainstay import wiring
+
+        wiring.supervisor(self.parts, on_ready=on_ready).run()
+
+    def turn(self) -> TurnReport:
+        """Do one turn of the loop."""
+        from mainstay import loop
+
+        return loop.turn(self.parts)
+
+    def loop(self, *, stop: threading.Event) -> None:
+        """Turn the loop until `stop` is set."""
+        from mainstay import loop
+
+        loop.run(self.parts, stop=stop)
+
+    def addresses(self) -> tuple[str, str]:
+        """Return the addresses of serving and of the overview page, as running now or else as declared."""
+        from mainstay.serve import control
+
+        serve, web = self.settings.serve, self.settings.web
+        told = control.running(self.run_folder) or {}
+        return _address(serve.host, int(told.get("port", serve.port))), _address(web.host, web.port)
+
+    def ready(self) -> bool:
+        """Return whether every serving worker has a model."""
+        from mainstay.serve import control
+
+        told = control.running(self.run_folder)
+        return bool(told and told.get("ready"))
+
+    def example_request(self) -> dict[str, Any]:
+        """Return a request body made of the first good row of the test or training data."""
+        from mainstay.status import example
+
+        return example.request(self.loaded)
+
+
+def judged(release: releases.Release, report: Mapping[str, Any]) -> Judged:
+    """Return a version with a gate report as the store keeps it."""
+    return Judged(
+        name=release.name,
+        stage=release.stage,
+        verdict=verdicts.Verdict(report["verdict"]),
+        checks=tuple(
+            verdicts.Check(**{**check, "verdict": verdicts.Verdict(check["verdict"])}) for check in report["checks"]
+        ),
+        metrics=release.facts.get("metrics") or {},
+    )
+
+
+def _address(host: str, port: int) -> str:
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{named}:{port}"
+
+
+def labelled(
+    item: Mapping[str, Any], contract: Contract, *, by: str, now: datetime
+) -> events.Feedback | errors.Problem:
+    """Return one label as feedback, or what is wrong with it."""
+    id_, label, name = str(item.get("id", "")), item.get("label"), str(item.get("name", contract.target))
+    if not id_:
+        return errors.Problem(where="id", what="missing", allowed="the id of a prediction")
+    if label is None:
+        return errors.Problem(where="label", what="missing", allowed="what was right")
+    if name == contract.target:
+        value = _truth(label, contract)
+        if isinstance(value, errors.Problem):
+            return value
+        label = value
+    try:
+        at = datetime.fromisoformat(str(item["at"])) if "at" in item else now
+    except ValueError:
+        return errors.Problem(
+            where="at", what="is no time", value=item["at"], allowed="ISO 8601, e.g. 2026-01-05T09:00:00Z"
+        )
+    if at.tzinfo is None:
+        return errors.Problem(
+            where="at", what="has no time zone", value=item["at"], allowed="e.g. 2026-01-05T09:00:00Z"
+        )
+    by = str(item.get("by", by))
+    content = "\x1f".join((id_, name, repr(label), str(item.get("at", "")), by)).encode("utf-8", "surrogatepass")
+    feedback_id = str(item.get("feedback_id") or "f-" + blake2b(content, digest_size=12).hexdigest())
+    return events.Feedback(
+        id=id_, feedback_id=feedback_id, kind="label", name=name, value=label, at=at.astimezone(UTC), by=by
+    )
+
+
+def _truth(label: Any, contract: Contract) -> Any:
+    if not contract.task.is_classification:
+        try:
+            value = float(label)
+        except (TypeError, ValueError):
+            value = math.nan
+        return value if math.isfinite(value) else errors.Problem(where="label", what="is no number", value=label)
+    text = str(label)
+    if contract.classes and text not in contract.classes:
+        nearest = next(iter(difflib.get_close_matches(text, contract.classes, n=1)), None)
+        allowed = list(contract.classes)
+        return errors.Problem(where="label", what="is no declared class", value=label, allowed=allowed, nearest=nearest)
+    return text

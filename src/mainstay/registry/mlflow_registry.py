@@ -1,0 +1,191 @@
+"""Runs, versions and aliases in MLflow, from where its own tools can load what Mainstay trained."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstay.core.errors import EnvironmentFault, MainstayError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+MODEL_ARTIFACT = "model"
+DIGEST_TAG, VERSION_TAG = "mainstay.digest", "mainstay.version"
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What is recorded of one training."""
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    """Numbers only; NaN and infinity are left out."""
+    tags: Mapping[str, str]
+    bundle: Path
+    """Folder of the bundle."""
+    bundle_pip: Sequence[str] = ()
+    """`name==version` lines that a loader installs; explicit, as MLflow would otherwise guess for seconds."""
+    plots: Sequence[Path] = ()
+
+
+class Registry:
+    """One MLflow tracking and registry address. Opens nothing until it is used; for one thread."""
+
+    def __init__(self, url: str, artifacts: Path) -> None:
+        self.url = url
+        self.artifacts = artifacts
+        self._client: MlflowClient | None = None
+
+    def record(self, experiment: str, facts: RunFacts) -> str:
+        """Record a training as a run with the bundle as its model; return the run's id."""
+        with _edge("record the run"):
+            import mlflow
+
+            client = self._open()
+            run = client.create_run(self._experiment(client, experiment), run_name=facts.name, tags=dict(facts.tags))
+            run_id: str = run.info.run_id
+            status = "FAILED"
+            try:
+                self._log(client, run_id, facts)
+                self._log_model(mlflow, run_id, facts)
+                status = "FINISHED"
+            finally:
+                client.set_terminated(run_id, status=status)
+        return run_id
+
+    def register(self, model: str, run_id: str, *, version: int, digest: str) -> str:
+        """Register the run's model as the next version of `model`; return MLflow's number of it.
+
+        The same digest registered again returns the version that it has.
+        """
+        with _edge("register the version"):
+            from mlflow.exceptions import MlflowException
+
+            client = self._open()
+            try:
+                client.create_registered_model(model, description="Trained and released by Mainstay.")
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            for known in client.search_model_versions(f"name = '{model}'"):
+                if known.tags.get(DIGEST_TAG) == digest and known.tags.get(VERSION_TAG) == str(version):
+                    return str(known.version)
+            source = self._model_uri(client, run_id)
+            tags = {DIGEST_TAG: digest, VERSION_TAG: str(version)}
+            made = client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0)
+            return str(made.version)
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Point an alias (champion, challenger) at a version of MLflow's."""
+        with _edge(f"set the alias {alias!r}"):
+            self._open().set_registered_model_alias(model, alias, version)
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Remove an alias; one that is not there is no error."""
+        with _edge(f"remove the alias {alias!r}"):
+            self._open().delete_registered_model_alias(model, alias)
+
+    def aliases(self, model: str) -> dict[str, str]:
+        """Return alias to MLflow version; none for a model that is not registered."""
+        with _edge("read the aliases"):
+            from mlflow.exceptions import MlflowException
+
+            try:
+                found = self._open().get_registered_model(model).aliases
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return {}
+            return {str(name): str(version) for name, version in found.items()}
+
+    def ui_command(self, *, port: int = 5000) -> str:
+        """Return the command that opens MLflow's own pages on this registry, on this machine only."""
+        argv = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", self.url]
+        argv += ["--artifacts-destination", str(self.artifacts), "--host", "127.0.0.1", "--port", str(port)]
+        return f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false DO_NOT_TRACK=true {shlex.join(argv)}"
+
+    def _open(self) -> MlflowClient:
+        if self._client is None:
+            from mlflow.tracking import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self.url, registry_uri=self.url)
+        return self._client
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        known = client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        return str(client.create_experiment(name, artifact_location=self.artifacts.resolve().as_uri()))
+
+    def _log(self, client: MlflowClient, run_id: str, facts: RunFacts) -> None:
+        from mlflow.entities import Metric, Param
+
+        params = [Param(name, str(value)[:6000]) for name, value in facts.params.items()]
+        metrics = [Metric(name, float(v), 0, 0) for name, v in facts.metrics.items() if _is_finite(v)]
+        client.log_batch(run_id, params=params, metrics=metrics)
+        for plot in facts.plots:
+            client.log_artifact(run_id, str(plot), "plots")
+
+    def _log_model(self, mlflow: Any, run_id: str, facts: RunFacts) -> None:
+        """Log the bundle as a model of the pyfunc flavor, in the run that exists."""
+        from mainstay.registry import pyfunc
+
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.url)
+        try:
+            with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+                mlflow.pyfunc.log_model(
+                    name=MODEL_ARTIFACT,
+                    loader_module=pyfunc.__name__,
+                    data_path=str(facts.bundle),
+                    pip_requirements=list(facts.bundle_pip) or ["cloudpickle"],
+                )
+        finally:
+            mlflow.set_tracking_uri(before)
+
+    def _model_uri(self, client: MlflowClient, run_id: str) -> str:
+        outputs = client.get_run(run_id).outputs
+        made = list(outputs.model_outputs) if outputs is not None else []
+        if not made:
+            raise EnvironmentFault(f"MLflow run {run_id} has no model", remedy="Train again; this run did not finish.")
+        return f"models:/{made[-1].model_id}"
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and float(value) not in (float("inf"), float("-inf")) and value == value
+
+
+@contextmanager
+def _edge(what: str) -> Iterator[None]:
+    """Keep MLflow quiet and off the network's telemetry, and turn whatever it raises into an EnvironmentFault."""
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MainstayError:
+        raise
+    except Exception as error:  # edge: MLflow raises its own, SQL, HTTP and file errors
+        raise EnvironmentFault(
+            f"MLflow could not {what}: {type(error).__name__}: {str(error)[:300]}",
+            remedy="Check [registry] url and its database or server; training and serving go on without it.",
+        ) from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

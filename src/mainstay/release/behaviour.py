@@ -1,0 +1,130 @@
+"""Gate checks on how the model behaves, whatever its quality: it answers, in numbers, and row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.core.contracts import Contract
+from mainstay.core.verdicts import Check, Verdict
+from mainstay.models.load import LoadedModel
+from mainstay.release.metrics import Labelled
+
+TOLERANCE = 1e-9
+"""Largest difference of one row's output between two ways of asking."""
+INDEPENDENCE_ROWS = 200
+SINGLES = 25
+MIN_LATENCIES = 100
+
+
+def contract_and_signature(
+    output: NDArray[np.float64], model: LoadedModel, contract: Contract, data: Labelled
+) -> Check:
+    """Ask whether every test row got an answer in the declared classes."""
+    wanted = (len(data), len(contract.classes)) if contract.task.is_classification else (len(data),)
+    wrong = []
+    if contract.task.is_classification and tuple(model.classes) != tuple(contract.classes):
+        wrong.append(f"its classes are {list(model.classes)}; declared are {list(contract.classes)}")
+    if output.shape != wanted:
+        wrong.append(f"its output has shape {output.shape}; expected is {wanted}")
+    return Check(
+        name="contract_and_signature",
+        question="Does the model answer every test row, in the declared classes?",
+        verdict=Verdict.FAIL if wrong else Verdict.PASS if len(data) else Verdict.NOT_ENOUGH,
+        reason="; ".join(wrong) or f"{len(data)} test rows answered",
+        numbers={"rows": len(data), "classes": list(model.classes)},
+    )
+
+
+def finite_output(output: NDArray[np.float64], contract: Contract) -> Check:
+    """Ask whether every output is a finite number, and every row of probabilities sums to 1."""
+    finite = np.isfinite(output)
+    bad = int((~(finite if output.ndim == 1 else finite.all(axis=1))).sum())
+    off = 0
+    if contract.task.is_classification and not bad and output.ndim == 2:
+        off = int((np.abs(output.sum(axis=1) - 1.0) > 1e-6).sum() + (output < 0.0).any(axis=1).sum())
+    verdict = Verdict.FAIL if bad or off else Verdict.PASS if len(output) else Verdict.NOT_ENOUGH
+    return Check(
+        name="finite_output",
+        question="Is every output a finite number, and every set of probabilities one?",
+        verdict=verdict,
+        reason=f"{bad} rows with NaN or infinity and {off} that are no probabilities, of {len(output)}",
+        numbers={"rows": len(output), "not_finite": bad, "no_probabilities": off},
+    )
+
+
+def row_independence(model: LoadedModel, data: Labelled, seed: int) -> Check:
+    """Ask whether a row's answer stays the same when rows are shuffled, split, or batched with strangers."""
+    rows = list(data.rows[:INDEPENDENCE_ROWS])
+    question = "Is one row's answer the same in any order, any batch and any company?"
+    if len(rows) < 2:
+        why = f"{len(rows)} test rows; at least 2 are needed"
+        return Check(name="row_independence", question=question, verdict=Verdict.NOT_ENOUGH, reason=why)
+    whole = model.predict(rows)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    shuffled = np.empty_like(whole)
+    shuffled[order] = model.predict([rows[i] for i in order])
+    half = len(rows) // 2
+    split = np.concatenate([model.predict(rows[:half]), model.predict(rows[half:])])
+    singles = np.concatenate([model.predict([row]) for row in rows[:SINGLES]])
+    company = model.predict([rows[0], *[rows[-1]] * 50])[:1]
+    gaps = {
+        "shuffled": _gap(shuffled, whole),
+        "split": _gap(split, whole),
+        "one by one": _gap(singles, whole[: len(singles)]),
+        "batched with strangers": _gap(company, whole[:1]),
+    }
+    changed = {how: gap for how, gap in gaps.items() if not gap <= TOLERANCE}
+    told = ", ".join(f"{how} by up to {gap:.3g}" for how, gap in changed.items())
+    return Check(
+        name="row_independence",
+        question=question,
+        verdict=Verdict.FAIL if changed else Verdict.PASS,
+        reason=f"answers change when rows are {told}; allowed: {TOLERANCE:g}"
+        if changed
+        else f"{len(rows)} rows gave the same answers in four ways (within {TOLERANCE:g})",
+        numbers={"rows": len(rows), **gaps},
+    )
+
+
+def latency(found_ms: Sequence[float], max_p99_ms: float) -> Check:
+    """Ask whether one row is answered quickly enough by the artefact as it lies on disk."""
+    question = f"Are 99 of 100 single rows answered within {max_p99_ms:g} ms?"
+    if len(found_ms) < MIN_LATENCIES:
+        why = f"{len(found_ms)} timings; at least {MIN_LATENCIES} are needed"
+        return Check(name="latency", question=question, verdict=Verdict.NOT_ENOUGH, reason=why)
+    p50, p99 = (float(q) for q in np.quantile(np.asarray(found_ms, dtype=np.float64), [0.5, 0.99]))
+    return Check(
+        name="latency",
+        question=question,
+        verdict=Verdict.PASS if math.isfinite(p99) and p99 <= max_p99_ms else Verdict.FAIL,
+        reason=f"p99 {p99:.2f} ms, median {p50:.2f} ms, allowed {max_p99_ms:g} ms",
+        numbers={"timings": len(found_ms), "p50_ms": p50, "p99_ms": p99, "max_p99_ms": max_p99_ms},
+    )
+
+
+def size(bundle_path: Path, max_bundle_mb: float) -> Check:
+    """Ask whether the bundle is small enough to be shipped and held."""
+    files = [path for path in bundle_path.rglob("*") if path.is_file()] if bundle_path.is_dir() else []
+    mb = sum(path.stat().st_size for path in files) / 1e6
+    verdict = Verdict.NOT_ENOUGH if not files else Verdict.PASS if mb <= max_bundle_mb else Verdict.FAIL
+    return Check(
+        name="size",
+        question=f"Is the bundle at most {max_bundle_mb:g} MB?",
+        verdict=verdict,
+        reason=f"{mb:.2f} MB in {len(files)} files, allowed {max_bundle_mb:g} MB",
+        numbers={"mb": mb, "files": len(files), "max_mb": max_bundle_mb},
+    )
+
+
+def _gap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the largest difference; shapes that differ and NaN beside a number count as infinite."""
+    if one.shape != other.shape:
+        return math.inf
+    gap = np.abs(one - other)
+    same_nan = np.isnan(one) & np.isnan(other)
+    return float(np.where(same_nan, 0.0, np.where(np.isnan(gap), np.inf, gap)).max(initial=0.0))

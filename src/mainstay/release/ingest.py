@@ -1,0 +1,108 @@
+"""From journal events to pairs: both answers to one request, told by bundle name, whichever side answered the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mainstay.core.events import Arm, Event, Kind, PairedAnswer
+from mainstay.core.releases import Release, Stage
+from mainstay.core.routes import Route
+from mainstay.store import feedback, pairs
+from mainstay.store.pairs import Pair
+
+UNCOUNTED_STEP = -1
+"""Of a pair that no canary step counts: from shadow, from before the step, or from after the lease ran out."""
+LABELS_AT_ONCE = 100_000
+
+
+def pair_of(event: Event, *, release: Release, champion: str, step: int) -> Pair | None:
+    """Return the pair that an event completes, or None when it tells nothing about `release` against `champion`.
+
+    A SHADOW record holds both answers. A PREDICTION record counts when the challenger was to answer and could not, so
+    that somebody else answered in its place. The pair's arm is the side that was to answer the user.
+    """
+    if event.kind is Kind.SHADOW and event.paired is not None:
+        return _from_shadow(event, event.paired, release, champion, step)
+    if event.kind is Kind.PREDICTION and _challenger_failed(event):
+        return _from_failure(event, release, champion, step)
+    return None
+
+
+def ingest(tx: Connection, events: Iterable[Event], *, release: Release, champion: str, route: Route) -> int:
+    """Keep the pairs of new events; return how many distinct requests were new. Safe to repeat."""
+    new = 0
+    for event in events:
+        if event.model != release.model or event.received_at < release.created_at:
+            continue
+        pair = pair_of(event, release=release, champion=champion, step=_step(event, release, route))
+        new += pair is not None and pairs.add(tx, pair)
+    return new
+
+
+def apply_labels(tx: Connection, release: Release, target: str, rows: Iterable[Pair]) -> int:
+    """Write known truths into pairs that lack them or hold an older one; return how many changed."""
+    held = {pair.id: pair.label for pair in rows}
+    changed = 0
+    for graded in feedback.labels(tx, release.model, since=release.created_at, limit=LABELS_AT_ONCE):
+        if graded.name == target and graded.id in held and held[graded.id] != graded.value:
+            changed += pairs.set_label(tx, release.model, graded.id, graded.value)
+    return changed
+
+
+def _step(event: Event, release: Release, route: Route) -> int:
+    current = event.route_epoch >= route.epoch
+    leased = route.lease_until is None or event.received_at < route.lease_until
+    return release.step if release.stage is Stage.CANARY and current and leased else UNCOUNTED_STEP
+
+
+def _challenger_failed(event: Event) -> bool:
+    return event.assigned_arm is Arm.CHALLENGER and event.served_arm is not Arm.CHALLENGER and bool(event.reason)
+
+
+def _from_failure(event: Event, release: Release, champion: str, step: int) -> Pair | None:
+    if event.bundle and event.bundle != champion:
+        return None
+    return Pair(
+        **_shared(event, release, step),
+        arm=Arm.CHALLENGER,
+        challenger_failed=True,
+        champion_failed=event.label is None,
+        champion_label=event.label,
+        champion_confidence=event.confidence,
+        champion_trust=event.trust,
+        champion_latency_us=event.latency_us,
+    )
+
+
+def _from_shadow(event: Event, paired: PairedAnswer, release: Release, champion: str, step: int) -> Pair | None:
+    shadow = _side(event.label, event.confidence, event.trust, event.latency_us, event.label is None)
+    served = _side(paired.label, paired.confidence, paired.trust, paired.latency_us, paired.failed)
+    if (event.bundle, paired.bundle) == (release.name, champion):
+        arm, mine, theirs = Arm.CHAMPION, shadow, served
+    elif (event.bundle, paired.bundle) == (champion, release.name):
+        arm, mine, theirs = Arm.CHALLENGER, served, shadow
+    else:
+        return None
+    if paired.served_arm is Arm.FALLBACK:
+        return None
+    sides = {f"challenger_{k}": v for k, v in mine.items()} | {f"champion_{k}": v for k, v in theirs.items()}
+    return Pair(**_shared(event, release, step), arm=arm, **sides)
+
+
+def _shared(event: Event, release: Release, step: int) -> dict[str, Any]:
+    return {
+        "model": release.model,
+        "version": release.version,
+        "unit": event.unit or event.id,
+        "id": event.id,
+        "key_hash": event.key_hash,
+        "occurred_at": event.occurred_at,
+        "step": step,
+    }
+
+
+def _side(label: Any, confidence: float | None, trust: Any, latency_us: int, failed: bool) -> dict[str, Any]:
+    return {"label": label, "confidence": confidence, "trust": trust, "latency_us": latency_us, "failed": failed}

@@ -1,0 +1,167 @@
+"""Promote, resume, abort and roll back by hand: the same moves as the loop's, with a person's name and reason."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from mainstay.config.settings import RolloutSettings
+from mainstay.core.errors import GateFailed, StaleTransition, UsageError
+from mainstay.core.releases import LIVE, Move, Release, Stage
+from mainstay.core.verdicts import Verdict
+from mainstay.release import moves, routing, trials
+from mainstay.store import audit, releases, routes
+
+_PATHS: dict[Stage, tuple[Stage, ...]] = {
+    Stage.REGISTERED: (Stage.GATED, Stage.CHECKED, Stage.PROBATION),
+    Stage.GATED: (Stage.CHECKED, Stage.PROBATION),
+    Stage.CHECKED: (Stage.PROBATION,),
+    Stage.SHADOW: (Stage.PROBATION,),
+    Stage.CANARY: (Stage.PROBATION,),
+    Stage.HELD: (Stage.PROBATION,),
+    Stage.RETIRED: (Stage.PROBATION,),
+    Stage.ROLLED_BACK: (Stage.CHECKED, Stage.PROBATION),
+}
+"""By which moves a version comes to answer everybody when a person says so."""
+_UNPROVEN = frozenset({Stage.REGISTERED, Stage.ROLLED_BACK})
+_TRIED_BEFORE = frozenset({Stage.RETIRED, Stage.ROLLED_BACK})
+
+
+def promote(
+    tx: Connection, *, model: str, version: int, by: str, reason: str, now: datetime, force: bool = False
+) -> Release:
+    """Let a version answer everybody now, on probation (a model's first version: for good).
+
+    Its gate must have passed and it must not have been rolled back, unless `force` with a reason. A refused or
+    quarantined version never goes live. Another version on its way leaves.
+    """
+    release = releases.get(tx, model, version)
+    if release.stage in LIVE:
+        return release
+    if release.stage not in _PATHS:
+        raise GateFailed(f"{release.name} is {release.stage} ({release.reason}) and cannot go live, not even by force")
+    if release.stage in _UNPROVEN and not force:
+        raise GateFailed(
+            f"{release.name} is {release.stage}: {release.reason or 'its gate has not passed'}",
+            remedy="Promote a version whose gate passed, or force it with a reason.",
+        )
+    if force and not reason.strip():
+        raise UsageError("promoting by force needs a reason; none was given", remedy="Say why, in a sentence.")
+    other = releases.on_its_way(tx, model)
+    if other is not None and other.version != version:
+        _leave(tx, other, by=by, reason=f"{release.name} was promoted by hand", now=now)
+    if release.stage in _TRIED_BEFORE:
+        trials.begin(tx, release)
+    moved = _walk(tx, release, by=by, reason=reason or "promoted by hand", now=now)
+    audit.append(tx, who=by, what="promote", subject=moved.name, detail={"reason": reason, "force": force}, now=now)
+    return moved
+
+
+def resume(tx: Connection, *, model: str, rollout: RolloutSettings, by: str, reason: str, now: datetime) -> Release:
+    """Let a held version go on with the step it stood at (this is also how its first step is approved)."""
+    held = releases.on_its_way(tx, model)
+    if held is None or held.stage is not Stage.HELD:
+        seen = "no version is on its way" if held is None else f"{held.name} is {held.stage}"
+        raise StaleTransition(f"there is nothing to resume: {seen}; allowed: a held version")
+    if rollout.approval == "two":
+        raise UsageError(
+            'approval = "two" is not built yet: one person cannot stand for two',
+            remedy='Set approval = "one", or promote the version by hand.',
+        )
+    move = Move(to=Stage.CANARY, step=held.step, reason=reason or "resumed by hand", verdict=Verdict.PASS)
+    act = moves.Act(
+        by=by,
+        now=now,
+        evidence={"reason": reason},
+        share=rollout.steps[held.step] / 100.0,
+        lease_until=routing.lease_end(now, rollout.lease_s),
+    )
+    moved = moves.apply(tx, held, move, act)
+    audit.append(tx, who=by, what="resume", subject=moved.name, detail={"reason": reason}, now=now)
+    return moved
+
+
+def abort(tx: Connection, *, model: str, by: str, reason: str, now: datetime) -> Release:
+    """Take the version that is on its way out; the champion answers everybody."""
+    leaving = releases.on_its_way(tx, model)
+    if leaving is None:
+        raise StaleTransition(f"no version of {model} is on its way")
+    return _leave(tx, leaving, by=by, reason=reason, now=now)
+
+
+def rollback(tx: Connection, *, model: str, by: str, reason: str, now: datetime, to: int | None = None) -> Release:
+    """Take back the newest change in who answers; return the version that left.
+
+    A canary leaves; without one the champion gives way to the one before it, or to the retired version `to`.
+    """
+    challenger = releases.on_its_way(tx, model)
+    if to is None and challenger is not None and challenger.stage is Stage.CANARY:
+        return _leave(tx, challenger, by=by, reason=reason, now=now)
+    live = releases.live(tx, model)
+    if live is None:
+        raise StaleTransition(f"{model} has no version that could be rolled back")
+    return _leave_live(tx, live, by=by, reason=reason, now=now, back_to=to)
+
+
+def follow_server(
+    tx: Connection, *, model: str, champion: int, by: str, reason: str, now: datetime, at_least_epoch: int
+) -> Release | None:
+    """Write down a rollback that holds in the server already; return the version that left, None if that was done.
+
+    `champion` is the version that the server turned away from, -1 when it only put the challenger out;
+    `at_least_epoch` is the epoch that took effect there. Safe to repeat.
+    """
+    live, route = releases.live(tx, model), routes.current(tx, model)
+    if live is None or route is None:
+        return None
+    if live.version == champion:
+        return _leave_live(tx, live, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch)
+    other = releases.on_its_way(tx, model)
+    if champion >= 0 or other is None or route.epoch >= at_least_epoch:
+        return None
+    return _leave(tx, other, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch)
+
+
+def _leave_live(
+    tx: Connection,
+    live: Release,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    at_least_epoch: int = 0,
+    back_to: int | None = None,
+) -> Release:
+    """Return to the version before; one on its way leaves too, for what it was compared with is gone."""
+    other = releases.on_its_way(tx, live.model)
+    if other is not None:
+        _leave(tx, other, by=by, reason=f"{live.name}, its champion, was rolled back", now=now)
+    return _leave(tx, live, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch, back_to=back_to)
+
+
+def _leave(
+    tx: Connection,
+    release: Release,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    at_least_epoch: int = 0,
+    back_to: int | None = None,
+) -> Release:
+    move = Move(to=Stage.ROLLED_BACK, reason=reason or "rolled back by hand", verdict=Verdict.FAIL)
+    act = moves.Act(by=by, now=now, evidence={"reason": reason}, at_least_epoch=at_least_epoch, back_to=back_to)
+    moved = moves.apply(tx, release, move, act)
+    audit.append(tx, who=by, what="rollback", subject=moved.name, detail={"reason": reason}, now=now)
+    return moved
+
+
+def _walk(tx: Connection, release: Release, *, by: str, reason: str, now: datetime) -> Release:
+    path = _PATHS[release.stage]
+    if routes.current(tx, release.model) is None:
+        path = (*path[:-1], Stage.CERTIFIED)
+    for stage in path:
+        move = Move(to=stage, reason=reason, verdict=Verdict.PASS)
+        release = moves.apply(tx, release, move, moves.Act(by=by, now=now, evidence={"reason": reason}))
+    return release

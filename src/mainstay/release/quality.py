@@ -1,0 +1,165 @@
+"""Gate checks on quality: floors, and not being worse than the champion on the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.core.contracts import Contract
+from mainstay.core.verdicts import Check, Verdict, combine
+from mainstay.models.segments import segment_names
+from mainstay.release import metrics, paired
+from mainstay.release.metrics import Labelled, Scored
+
+
+def floors(scored: Scored, declared: Mapping[str, float]) -> Check:
+    """Ask whether each metric reaches its declared floor (for an error: stays below its ceiling)."""
+    question = "Does every metric on the frozen test rows reach its floor?"
+    if not declared:
+        return _silent("floors", question, "no floor is declared in [gate] floors: nothing was asked")
+    found = {name: metrics.value(name, scored) for name in declared}
+    short = [n for n, v in found.items() if not metrics.goodness(n, v) >= metrics.goodness(n, declared[n])]
+    unknown = not len(scored.truth) or any(math.isnan(found[name]) for name in short)
+    told = ", ".join(f"{name} {found[name]:.4f} (floor {declared[name]:g})" for name in declared)
+    verdict = Verdict.PASS if not short else Verdict.NOT_ENOUGH if unknown else Verdict.FAIL
+    return Check(
+        name="floors",
+        question=question,
+        verdict=verdict,
+        reason=f"{told}, on {len(scored.truth)} rows",
+        numbers={"rows": len(scored.truth), **{n: {"value": found[n], "floor": declared[n]} for n in declared}},
+    )
+
+
+def not_worse(
+    name: str, mine: Scored, theirs: Scored | None, data: Labelled | None, margins: Mapping[str, float], seed: int
+) -> Check:
+    """Ask whether the candidate is at most the declared margin worse than the champion, metric by metric.
+
+    Accuracy by Tango's score interval, and where keys repeat by the wider of that and a bootstrap of whole keys; other
+    metrics by that bootstrap. PASS when the one-sided 95 % limit lies within the margin, FAIL when the opposite limit
+    lies beyond it, NOT_ENOUGH between.
+    """
+    where = "frozen test rows" if name == "not_worse" else "held-out rows of recent traffic"
+    question = f"Is the candidate hardly worse than the champion on the {where}?"
+    if theirs is None:
+        return _silent(name, question, "there is no champion to compare with")
+    if data is None:
+        return _silent(name, question, "there is no labelled traffic to compare on")
+    if not margins:
+        return _silent(name, question, "no margin is declared in [gate] not_worse_by: nothing was asked")
+    compared = {metric: _compare(metric, mine, theirs, data, seed) for metric in margins}
+    verdicts = {metric: _verdict(compared[metric], margins[metric]) for metric in margins}
+    told = "; ".join(
+        f"{metric} {compared[metric]['difference']:+.4f} ({compared[metric]['low']:+.4f} to "
+        f"{compared[metric]['high']:+.4f}), allowed {-margins[metric]:+g}"
+        for metric in margins
+    )
+    checks = [Check(name=name, question=question, verdict=v, reason="") for v in verdicts.values()]
+    return Check(
+        name=name,
+        question=question,
+        verdict=combine(checks) if len(data) else Verdict.NOT_ENOUGH,
+        reason=f"{told}, on {len(data)} rows (more is better, one-sided 95 %)",
+        numbers={"rows": len(data), **{m: compared[m] | {"margin": margins[m]} for m in margins}},
+    )
+
+
+def segments(
+    mine: Scored,
+    theirs: Scored | None,
+    data: Labelled,
+    contract: Contract,
+    margins: Mapping[str, float],
+    min_rows: int,
+    seed: int,
+) -> Check:
+    """Ask whether any declared segment is shown to be worse than the champion by more than the margin.
+
+    Only a shown harm fails (both one-sided 95 % limits beyond the margin); segments with too few rows are named.
+    """
+    question = "Is no segment clearly worse off than with the champion?"
+    if theirs is None:
+        return _silent("segments", question, "there is no champion to compare with")
+    places: dict[str, list[int]] = {}
+    for position, row in enumerate(data.rows):
+        for segment in segment_names(contract, row):
+            places.setdefault(segment, []).append(position)
+    judged = {s: rows for s, rows in sorted(places.items()) if len(rows) >= min_rows}
+    few = sorted(set(places) - set(judged))
+    if not judged or not margins:
+        why = "no margin is declared" if places and not margins else f"no segment has {min_rows} rows"
+        return _silent("segments", question, f"{why}; segments with fewer: {', '.join(few) or 'none'}")
+    numbers = {}
+    worse = []
+    for segment, positions in judged.items():
+        rows = np.array(positions, dtype=np.intp)
+        part = _part(data, positions)
+        for metric, margin in margins.items():
+            found = _compare(metric, metrics.take(mine, rows), metrics.take(theirs, rows), part, seed)
+            numbers[f"{segment} {metric}"] = found | {"rows": len(positions), "margin": margin}
+            if found["high"] < -margin:
+                worse.append(f"{segment}: {metric} {found['difference']:+.3f} on {len(positions)} rows")
+    return Check(
+        name="segments",
+        question=question,
+        verdict=Verdict.FAIL if worse else Verdict.PASS,
+        reason=("; ".join(worse) or f"none of {len(judged)} segments is shown to be worse by more than its margin")
+        + (f"; too few rows to judge: {', '.join(few)}" if few else ""),
+        numbers={**numbers, "too_few_rows": few},
+    )
+
+
+def calibration(scored: Scored, declared: Mapping[str, float]) -> Check:
+    """Report how far confidence can be believed; `ece` among the floors judges it there."""
+    ece = metrics.value("ece", scored)
+    judged = "it is judged among the floors" if "ece" in declared else "reported only: no floor for `ece` is declared"
+    return Check(
+        name="calibration",
+        question="How far is stated confidence from the share of right answers?",
+        verdict=Verdict.NOT_ENOUGH,
+        reason=f"expected calibration error {ece:.4f} (10 bins of equal width); {judged}",
+        numbers={"ece": ece, "rows": len(scored.truth)},
+        applies=False,
+    )
+
+
+def _compare(metric: str, mine: Scored, theirs: Scored, data: Labelled, seed: int) -> dict[str, float]:
+    n = len(mine.truth)
+
+    def difference(rows: NDArray[np.intp]) -> float:
+        ours, others = metrics.value(metric, mine, rows), metrics.value(metric, theirs, rows)
+        return metrics.goodness(metric, ours) - metrics.goodness(metric, others)
+
+    found = difference(np.arange(n, dtype=np.intp)) if n else math.nan
+    if metric != "accuracy":
+        low, high = paired.bootstrap(difference, n, keys=data.keys, rng=np.random.default_rng(seed))
+        return {"difference": found, "low": low, "high": high}
+    gained = int(((mine.right == 1) & (theirs.right == 0)).sum())
+    lost = int(((mine.right == 0) & (theirs.right == 1)).sum())
+    low, high = paired.tango(gained, lost, n)
+    if paired.keys_repeat(data.keys):
+        wide = paired.bootstrap(difference, n, keys=data.keys, rng=np.random.default_rng(seed))
+        low, high = min(low, wide[0]), max(high, wide[1])
+    return {"difference": found, "low": low, "high": high, "gained": gained, "lost": lost}
+
+
+def _verdict(found: Mapping[str, float], margin: float) -> Verdict:
+    if found["low"] >= -margin:
+        return Verdict.PASS
+    return Verdict.FAIL if found["high"] < -margin else Verdict.NOT_ENOUGH
+
+
+def _part(data: Labelled, positions: list[int]) -> Labelled:
+    return Labelled(
+        rows=[data.rows[i] for i in positions],
+        truth=[data.truth[i] for i in positions],
+        keys=None if data.keys is None else [data.keys[i] for i in positions],
+    )
+
+
+def _silent(name: str, question: str, why: str) -> Check:
+    return Check(name=name, question=question, verdict=Verdict.NOT_ENOUGH, reason=why, applies=False)

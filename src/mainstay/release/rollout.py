@@ -1,0 +1,179 @@
+"""One turn of a model's rollout: take in what was answered, judge it, move one step, keep the lease. Idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mainstay.config.settings import RolloutSettings, Settings
+from mainstay.core.events import Event
+from mainstay.core.ports import Clock
+from mainstay.core.releases import Evidence, Move, Policy, Release, Stage, advance
+from mainstay.core.routes import Route
+from mainstay.core.verdicts import Check, Verdict
+from mainstay.release import ingest, judge, moves, routing, trials
+from mainstay.store import pairs, releases, routes
+
+CheckInServer = Callable[[Release], Check]
+"""Loads the version in the real server and asks it: PASS, FAIL, or NOT_ENOUGH while that is not done yet.
+
+Called inside the turn's transaction, so it must answer quickly; long work belongs before or beside it.
+"""
+ACTOR = "loop"
+PAIRS_AT_ONCE = 50_000
+COMPARED = frozenset({Stage.SHADOW, Stage.CANARY, Stage.PROBATION, Stage.HELD})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    tx: Connection
+    settings: Settings
+    now: datetime
+
+    @property
+    def rollout(self) -> RolloutSettings:
+        return self.settings.rollout
+
+
+def policy_of(rollout: RolloutSettings) -> Policy:
+    """Return the rule's policy from the section [rollout] (percent become shares, hours become durations)."""
+    return Policy(
+        plan=str(rollout.plan.value),
+        steps=tuple(percent / 100.0 for percent in rollout.steps),
+        shadow_min_units=rollout.shadow_min_units,
+        step_min_units=rollout.step_min_units,
+        hold_after=timedelta(hours=rollout.hold_after_hours),
+        probation=timedelta(hours=rollout.probation_hours),
+    )
+
+
+def current(tx: Connection, model: str) -> Release | None:
+    """Return the version that the rollout turns for: one on probation first, else the one on its way, else None."""
+    live = releases.live(tx, model)
+    if live is not None and live.stage is Stage.PROBATION:
+        return live
+    return releases.on_its_way(tx, model)
+
+
+def rollout_turn(
+    tx: Connection,
+    *,
+    model: str,
+    journal_events: Sequence[Event],
+    settings: Settings,
+    clock: Clock,
+    check_in_server: CheckInServer,
+) -> list[str]:
+    """Do the next thing for a model's rollout; return what was done, one sentence each (nothing: an empty list).
+
+    `journal_events` are those not seen before; seeing them again does no harm. At most one move is made. The caller
+    commits; `StaleTransition` means that somebody else moved, and the next turn starts from there.
+    """
+    turn = _Turn(tx=tx, settings=settings, now=clock.now())
+    release = current(tx, model)
+    if release is None:
+        return []
+    if release.stage is Stage.GATED:
+        return _check(turn, release, check_in_server)
+    route = routes.current(tx, model)
+    evidence = _evidence(turn, release, route, journal_events)
+    move = _approved(turn.rollout, release, advance(release, evidence, policy_of(turn.rollout), turn.now))
+    if move is None:
+        _keep_lease(turn, route)
+        return []
+    moved = moves.apply(tx, release, move, _act(turn, move, evidence))
+    return [_told(release, moved)]
+
+
+def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_champion: bool = True) -> Evidence:
+    """Judge a version from the pairs in the store, without taking in anything new (for pages and `mainstay status`)."""
+    rows = pairs.rows(tx, release.model, release.version, PAIRS_AT_ONCE)[trials.skipped(tx, release) :]
+    checks = judge.judge(
+        rows,
+        settings.rollout.guards,
+        settings.rollout.alpha,
+        share_history={i: percent / 100.0 for i, percent in enumerate(settings.rollout.steps)},
+        by_key=settings.data.key is not None,
+    )
+    return Evidence(
+        checks=checks,
+        units=sum(not p.champion_failed and not p.challenger_failed for p in rows),
+        step_units=pairs.count_step(tx, release.model, release.version, release.step),
+        has_champion=has_champion,
+        trip=judge.tripped(rows),
+    )
+
+
+def _check(turn: _Turn, release: Release, check_in_server: CheckInServer) -> list[str]:
+    check = check_in_server(release)
+    if check.verdict is Verdict.NOT_ENOUGH:
+        return []
+    to = Stage.CHECKED if check.verdict is Verdict.PASS else Stage.QUARANTINED
+    moved = releases.move(
+        turn.tx, release, to, reason=check.reason, by=ACTOR, evidence={"checks": [asdict(check)]}, now=turn.now
+    )
+    return [_told(release, moved)]
+
+
+def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequence[Event]) -> Evidence:
+    if route is None or release.stage not in COMPARED:
+        return Evidence(has_champion=route is not None)
+    champion = _champion_name(release, route)
+    ingest.ingest(turn.tx, events, release=release, champion=champion, route=route)
+    rows = pairs.rows(turn.tx, release.model, release.version, PAIRS_AT_ONCE)
+    ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
+    return evidence_for(turn.tx, release, turn.settings)
+
+
+def _champion_name(release: Release, route: Route) -> str:
+    """Return the name of the version that `release` is compared with: on probation, the one before it."""
+    if route.champion == routing.ref(release):
+        return f"{route.model}@{route.previous.version}" if route.previous else ""
+    return f"{route.model}@{route.champion.version}"
+
+
+def _approved(rollout: RolloutSettings, release: Release, move: Move | None) -> Move | None:
+    """Return the move, or a halt before the first step when people must agree."""
+    first_step = release.stage is Stage.SHADOW and move is not None and move.to in (Stage.CANARY, Stage.PROBATION)
+    if move is None or not first_step or rollout.approval == "none":
+        return move
+    reason = f"{move.reason}; [rollout] approval = {rollout.approval!r}: a person must promote it by hand"
+    return Move(to=Stage.HELD, step=0, reason=reason, verdict=Verdict.PASS)
+
+
+def _act(turn: _Turn, move: Move, evidence: Evidence) -> moves.Act:
+    share = turn.rollout.steps[move.step] / 100.0 if move.to is Stage.CANARY else 0.0
+    return moves.Act(
+        by=ACTOR,
+        now=turn.now,
+        evidence=as_document(evidence),
+        share=share,
+        lease_until=routing.lease_end(turn.now, turn.rollout.lease_s),
+    )
+
+
+def as_document(evidence: Evidence) -> Mapping[str, Any]:
+    """Return the evidence as the release's event keeps it."""
+    return {
+        "checks": [asdict(check) for check in evidence.checks],
+        "units": evidence.units,
+        "step_units": evidence.step_units,
+        "trip": evidence.trip,
+    }
+
+
+def _keep_lease(turn: _Turn, route: Route | None) -> None:
+    if route is None or route.challenger is None or route.lease_until is None:
+        return
+    left = (route.lease_until - turn.now).total_seconds()
+    if left < 0.7 * turn.rollout.lease_s:
+        until = routing.lease_end(turn.now, turn.rollout.lease_s)
+        routes.renew(turn.tx, route.model, epoch=route.epoch, lease_until=until)
+
+
+def _told(before: Release, after: Release) -> str:
+    return f"{after.name}: {before.stage} → {after.stage} ({after.reason})"

@@ -1,0 +1,177 @@
+"""Labelled traffic as training rows: joined with the inputs as served, each request once, no key too loud."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import polars as pl
+from sqlalchemy import Connection
+
+from mainstay.config.load import contract_of
+from mainstay.config.settings import Settings
+from mainstay.core.contracts import Contract, FieldType, Pii
+from mainstay.core.errors import ContractViolation, NotEnoughEvidence, Problem
+from mainstay.core.routes import position
+from mainstay.store import feedback
+from mainstay.store.feedback import Graded
+
+ORIGIN, BASE, TRAFFIC = "_origin", "base", "traffic"
+KEY, UNIT, ID, AT = "_key", "_unit", "_id", "_at"
+SPLIT_SALT = "recent"
+"""Fixed, so that a key's rows stay on the side they were first put on, from training to training."""
+MOST_LABELS = 200_000
+
+_DTYPES: Mapping[FieldType, pl.DataType] = {
+    FieldType.TEXT: pl.String(),
+    FieldType.CATEGORY: pl.String(),
+    FieldType.IDENTIFIER: pl.String(),
+    FieldType.NUMBER: pl.Float64(),
+    FieldType.INTEGER: pl.Int64(),
+    FieldType.BOOLEAN: pl.Boolean(),
+    FieldType.TIMESTAMP: pl.Datetime("us", "UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledRow:
+    """One distinct request with its newest label."""
+
+    id: str
+    key: str
+    unit: str
+    content: str
+    """The inputs that the model sees, as canonical text: equal for equal content whoever sent it."""
+    value: Any
+    at: datetime
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Labelled traffic in two parts that share no key."""
+
+    fit: pl.DataFrame
+    recent: pl.DataFrame
+    """Held out to compare candidate and champion on."""
+
+
+def labelled(tx: Connection, model: str, settings: Settings) -> list[LabelledRow]:
+    """Return the usable labels, oldest first.
+
+    Of one request (same key, same inputs) the newest label counts; of one key the newest
+    `retrain.max_labels_per_key` requests. Labels outside the declared classes do not count.
+    """
+    contract = contract_of(settings)
+    seen: set[str] = set()
+    of_key: Counter[str] = Counter()
+    kept = []
+    for graded in reversed(feedback.labels(tx, model, limit=MOST_LABELS)):
+        if graded.name != contract.target or not _usable(graded.value, contract):
+            continue
+        unit, key = graded.unit or graded.id, graded.key_hash or graded.id
+        if unit in seen or of_key[key] >= settings.retrain.max_labels_per_key:
+            continue
+        seen.add(unit)
+        of_key[key] += 1
+        kept.append(_row(graded, contract, key=key, unit=unit))
+    return kept[::-1]
+
+
+def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFrame:
+    """Return the usable labels as a frame: every declared field as served, the target, and `_` columns of lineage.
+
+    Raises ContractViolation when the journal does not keep a field that the model learns from.
+    """
+    contract = contract_of(settings)
+    _refuse_unkept(contract)
+    rows = labelled(tx, model, settings)
+    columns: dict[str, pl.Series] = {}
+    for field in contract.fields:
+        if field.name != contract.target:
+            values = [_value(row.inputs.get(field.name), field.type) for row in rows]
+            columns[field.name] = pl.Series(field.name, values, dtype=_DTYPES[field.type])
+    target_type = pl.String() if contract.task.is_classification else pl.Float64()
+    columns[contract.target] = pl.Series(contract.target, [row.value for row in rows], dtype=target_type)
+    columns[KEY] = pl.Series(KEY, [row.key for row in rows], dtype=pl.String())
+    columns[UNIT] = pl.Series(UNIT, [row.unit for row in rows], dtype=pl.String())
+    columns[ID] = pl.Series(ID, [row.id for row in rows], dtype=pl.String())
+    columns[AT] = pl.Series(AT, [row.at for row in rows], dtype=pl.Datetime("us", "UTC"))
+    return pl.DataFrame(columns)
+
+
+def split(rows: pl.DataFrame, settings: Settings) -> Parts:
+    """Split by a hash of the key: `retrain.recent_share` of the keys are held out, and stay held out for ever."""
+    held = [position(SPLIT_SALT, key) < settings.retrain.recent_share for key in rows.get_column(KEY).to_list()]
+    mask = pl.Series("held", held, dtype=pl.Boolean())
+    return Parts(fit=rows.filter(~mask), recent=rows.filter(mask))
+
+
+def retrain_snapshot(base_train: pl.DataFrame, labelled_fit: pl.DataFrame) -> pl.DataFrame:
+    """Return base rows and labelled traffic in one frame, `_origin` saying which is which; other lineage is dropped.
+
+    Columns that only one side has are null on the other. Raises NotEnoughEvidence when there is no traffic row.
+    """
+    if labelled_fit.is_empty():
+        raise NotEnoughEvidence("there is no labelled traffic to train on")
+    base = base_train.drop([c for c in base_train.columns if c.startswith("_")])
+    traffic = labelled_fit.drop([KEY, UNIT, ID, AT], strict=False)
+    joined = pl.concat(
+        [
+            base.with_columns(pl.lit(BASE).alias(ORIGIN)),
+            traffic.with_columns(pl.lit(TRAFFIC).alias(ORIGIN)),
+        ],
+        how="diagonal_relaxed",
+    )
+    order = [c for c in joined.columns if c != ORIGIN]
+    return joined.select([*order, ORIGIN])
+
+
+def _row(graded: Graded, contract: Contract, *, key: str, unit: str) -> LabelledRow:
+    seen = {f.name: graded.inputs.get(f.name) for f in contract.features}
+    content = msgspec.json.encode(seen, order="deterministic").decode()
+    return LabelledRow(
+        id=graded.id, key=key, unit=unit, content=content, value=graded.value, at=graded.at, inputs=graded.inputs
+    )
+
+
+def _usable(value: Any, contract: Contract) -> bool:
+    if contract.task.is_classification:
+        return isinstance(value, str) and value in contract.classes
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _value(value: Any, kind: FieldType) -> Any:
+    if value is None:
+        return None
+    if kind is FieldType.TIMESTAMP and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return float(value) if kind is FieldType.NUMBER else value
+
+
+def _refuse_unkept(contract: Contract) -> None:
+    lost = [f for f in contract.features if f.pii is not Pii.KEEP]
+    if lost:
+        raise ContractViolation(
+            f"traffic cannot be trained on: the journal does not keep {', '.join(f.name for f in lost)}",
+            remedy='Keep these fields (pii = "keep"), or give them the role `ignored`, or train on files.',
+            problems=[
+                Problem(where=f"fields.{f.name}.pii", what="a feature is not kept", value=f.pii, allowed="keep")
+                for f in lost
+            ],
+        )
+
+
+def traffic_lineage(rows: Sequence[LabelledRow]) -> dict[str, Any]:
+    """Return what a snapshot's lineage says about its traffic rows."""
+    times = [row.at for row in rows]
+    return {
+        "labels": len(rows),
+        "keys": len({row.key for row in rows}),
+        "first_label_at": min(times).isoformat() if times else None,
+        "last_label_at": max(times).isoformat() if times else None,
+    }

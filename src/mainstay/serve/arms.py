@@ -1,0 +1,109 @@
+"""route and predict: each row to its arm, each arm's rows through its bundle, and who answers when a bundle cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mainstay.core.errors import MainstayError
+from mainstay.core.events import Arm, Trust
+from mainstay.core.ports import Clock
+from mainstay.core.routes import pick_arm
+from mainstay.models.answers import Answer, answer
+from mainstay.serve.live import Live, Side
+from mainstay.serve.metrics import Metrics
+from mainstay.serve.pending import Abandoned, Turn
+from mainstay.serve.rows import Row
+
+POISON_TRIES = 8
+"""So many rows one after the other may fail alone before the bundle is taken to fail for all of a batch."""
+HANGS = "deadline: a call of this bundle passed its deadline and has not come back"
+
+
+class BreaksContract(MainstayError):
+    """The row breaks the contract of this bundle."""
+
+    code = "contract_violation"
+
+
+class Arms:
+    """Answers rows. For the batch thread alone."""
+
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+
+    def answer(self, live: Live, rows: Sequence[Row], turn: Turn, now: datetime) -> None:
+        """Give each row its arm and its answer; a row that nothing could answer is left without one.
+
+        The arm follows from the hash of the key, so that the journal alone shows whether it was right.
+        """
+        for row in rows:
+            row.restart(pick_arm(live.route, row.key_hash, now))
+        for_challenger = [row for row in rows if row.assigned is Arm.CHALLENGER]
+        if for_challenger and live.challenger is not None:
+            self._score(live, live.challenger, Arm.CHALLENGER, for_challenger, turn)
+        for_champion = [row for row in rows if row.answer is None]
+        if for_champion:
+            self._score(live, live.champion, Arm.CHAMPION, for_champion, turn)
+        for row in rows:
+            if row.answer is None:
+                _fall_back(live, row)
+
+    def _score(self, live: Live, side: Side, arm: Arm, rows: Sequence[Row], turn: Turn) -> None:
+        """Answer `rows` with one bundle; note why where it cannot."""
+        if turn.hangs(side.ref.digest):
+            for row in rows:
+                row.failures[arm] = HANGS
+        else:
+            self._try(live, side, arm, rows, turn)
+        failed = sum(row.answer is None for row in rows)
+        if failed:
+            self._metrics.count("failed_rows_total", failed, bundle=side.name)
+
+    def _try(self, live: Live, side: Side, arm: Arm, rows: Sequence[Row], turn: Turn) -> None:
+        began = self._clock.monotonic()
+        try:
+            values = [values_for(live, side, row) for row in rows]
+            with turn.call(side.ref.digest):
+                answers = answer(side.loaded, values)
+        except Abandoned:
+            raise
+        except Exception as error:  # noqa: BLE001 - edge: a model may raise anything; its rows have other ways to an answer
+            if len(rows) == 1:
+                rows[0].failures[arm] = f"{type(error).__name__}: {error}"[:300]
+            else:
+                self._one_by_one(live, side, arm, rows, turn)
+            return
+        call_us = int((self._clock.monotonic() - began) * 1e6)
+        for row, given in zip(rows, answers, strict=True):
+            row.answer, row.side, row.served, row.call_us = given, side, arm, call_us
+
+    def _one_by_one(self, live: Live, side: Side, arm: Arm, rows: Sequence[Row], turn: Turn) -> None:
+        """Find the rows that make a batch fail, so that the others have their answers."""
+        in_a_row = 0
+        for number, row in enumerate(rows):
+            self._try(live, side, arm, [row], turn)
+            in_a_row = 0 if row.answer is not None else in_a_row + 1
+            if in_a_row == POISON_TRIES:
+                for other in rows[number + 1 :]:
+                    other.failures[arm] = row.failures[arm]
+                return
+
+
+def values_for(live: Live, side: Side, row: Row) -> dict[str, Any]:
+    """Return the row as this bundle's contract has it; raises BreaksContract when that refuses it."""
+    if side.ref.digest in live.alike:
+        return row.values
+    checked = side.check.check(row.inputs)
+    if checked.problems:
+        raise BreaksContract("; ".join(f"{p.where}: {p.what}" for p in checked.problems))
+    return dict(checked.values)
+
+
+def _fall_back(live: Live, row: Row) -> None:
+    label = live.champion.loaded.thresholds.fallback_label
+    if label is not None:
+        row.answer = Answer(label=label, trust=Trust.ABSTAIN)
+        row.side, row.served = live.champion, Arm.FALLBACK

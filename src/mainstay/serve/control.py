@@ -1,0 +1,149 @@
+"""The supervisor's control socket: one JSON line in, one JSON line out, for the user who started it alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mainstay.core.errors import EnvironmentFault, MainstayError, UsageError
+from mainstay.serve import plan as plans
+
+LONGEST_PATH = 100
+"""Bytes; the systems allow 104 to 108 for the path of a Unix socket."""
+LONGEST_LINE = 1_000_000
+CONNECTION_S = 30.0
+
+Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def socket_path(run: Path) -> Path:
+    """Return where the socket lies: in `run`, or, where that is too long a path, in a private temporary folder."""
+    path = run.resolve() / "control.sock"
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        return path
+    digest = blake2b(os.fsencode(path), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"mainstay-{os.getuid()}-{digest}" / "control.sock"
+
+
+def ask(run: Path, message: Mapping[str, Any], *, timeout_s: float = 15.0) -> dict[str, Any]:
+    """Ask the supervisor of a run folder; raises EnvironmentFault when there is none, or when it says no.
+
+    `{"do": "status"}`, `{"do": "routes"}`, `{"do": "rollback", "model"?, "by", "reason"}`,
+    `{"do": "check", "model"?, "version", "digest", "timeout_s"?}`.
+    """
+    path = socket_path(run)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(message) + b"\n")
+            line = _line(connection)
+            answer: dict[str, Any] = msgspec.json.decode(line)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise EnvironmentFault(
+                f"The server cannot be reached at {path}: {error}",
+                remedy="Start it with `mainstay serve` or `mainstay up`.",
+            ) from error
+    problem = answer.get("error")
+    if problem:
+        raise EnvironmentFault(problem["message"], remedy=problem["remedy"])
+    return answer
+
+
+class Control:
+    """Listens on the socket and answers one connection after the other, in a thread of its own."""
+
+    def __init__(self, run: Path, answer: Answer) -> None:
+        self.path = socket_path(run)
+        self._answer = answer
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self._stop = False
+        self._socket = self._bind()
+
+    def start(self) -> None:
+        """Start to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering and remove the socket."""
+        self._stop = True
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as poke:
+            poke.connect(str(self.path))
+        self._thread.join(2.0)
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def _bind(self) -> socket.socket:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.path.parent.stat().st_uid != os.getuid():
+                raise PermissionError(f"{self.path.parent} belongs to another user")
+            # The caller holds the lock of the run folder: a socket that is there is a dead supervisor's.
+            self.path.unlink(missing_ok=True)
+            old = os.umask(0o177)
+            try:
+                listening.bind(str(self.path))
+            finally:
+                os.umask(old)
+            listening.listen(16)
+        except OSError as error:
+            listening.close()
+            raise EnvironmentFault(f"The control socket {self.path} cannot be made: {error}") from error
+        return listening
+
+    def _run(self) -> None:
+        while not self._stop:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(CONNECTION_S)
+                connection.sendall(msgspec.json.encode(self._reply(connection)) + b"\n")
+
+    def _reply(self, connection: socket.socket) -> Mapping[str, Any]:
+        try:
+            message = msgspec.json.decode(_line(connection))
+            if not isinstance(message, dict):
+                raise UsageError("A control message is one JSON object")
+            return self._answer(message)
+        except MainstayError as error:
+            return {"error": {"code": error.code, "message": error.message, "remedy": error.remedy}}
+        except Exception as error:  # noqa: BLE001 - edge: one message; the next one must be answered too
+            return {"error": {"code": "defect", "message": f"{type(error).__name__}: {error}", "remedy": ""}}
+
+
+def _line(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\n" not in data:
+        part = connection.recv(65536)
+        if not part:
+            break
+        data += part
+        if len(data) > LONGEST_LINE:
+            raise UsageError(f"A control message has at most {LONGEST_LINE} bytes")
+    return data.partition(b"\n")[0]
+
+
+def running(run: Path) -> dict[str, Any] | None:
+    """Return what `run/serve.json` says when its process lives, else None."""
+    state = plans.read_json(run / "serve.json")
+    if state is None or not isinstance(state.get("pid"), int):
+        return None
+    try:
+        os.kill(state["pid"], 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return state

@@ -1,0 +1,381 @@
+"""The request's way: validate → route → predict → log. Read top to bottom.
+
+`validate` runs in the event loop as a request arrives and refuses what breaks the contract. The rest runs in the batch
+thread, for all requests that waited: `_recognise` ids that were answered before, `_answer` the others (arms.py: route
+and predict), one group commit (log.py). Only then do answers go out, and only after that is anything scored in shadow.
+No row's failure is another row's: what the challenger cannot answer the champion does, what the champion cannot the
+declared fallback does, and where none is declared that one call fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from mainstay.core.errors import (
+    ContractViolation,
+    MainstayError,
+    ModelOutputInvalid,
+    NotFound,
+    NotReady,
+    Overloaded,
+    Problem,
+)
+from mainstay.core.events import Arm, Caveat, Event, Kind
+from mainstay.core.ports import Clock
+from mainstay.serve import feedback, log, shadow, wire
+from mainstay.serve.arms import HANGS, Arms
+from mainstay.serve.dedupe import Claims, Ids, check_same
+from mainstay.serve.live import Live, ModelSlot
+from mainstay.serve.metrics import Metrics
+from mainstay.serve.pending import Abandoned, Done, Job, Turn
+from mainstay.serve.personal import Hasher
+from mainstay.serve.rows import Call, Note, Row
+
+RETRY_CLAIM_S = 0.003
+CLAIM_PATIENCE_S = 10.0
+REFUSAL_RECORDS = 20
+"""Most refusal records of one call."""
+
+
+class Handler:
+    """What one worker does with requests."""
+
+    def __init__(
+        self,
+        *,
+        slots: Mapping[str, ModelSlot],
+        log_: log.Log,
+        ids: Ids,
+        book: feedback.Book,
+        claims: Claims | None,
+        shadow_: shadow.Shadow,
+        hasher: Hasher,
+        clock: Clock,
+        metrics: Metrics,
+        max_rows: int,
+        put_back: Callable[[Job, float], None],
+    ) -> None:
+        self._slots = slots
+        self._log = log_
+        self._ids = ids
+        self._book = book
+        self._claims = claims
+        self._shadow = shadow_
+        self._hasher = hasher
+        self._clock = clock
+        self._metrics = metrics
+        self._max_rows = max_rows
+        self._put_back = put_back
+        self._arms = Arms(clock, metrics)
+
+    # validate: in the event loop, as the request arrives
+
+    def validate(self, model: str, body: bytes, *, client: str, trace_id: str | None = None) -> Call:
+        """Return the call with every instance checked, or raise all that is wrong with it."""
+        arrived = self._clock.monotonic()
+        live = self.live(model)
+        request = wire.decode_predict(body, max_rows=self._max_rows)
+        received_at = self._clock.now()
+        rows: list[Row] = []
+        problems = _ids_twice(request.instances)
+        for number, instance in enumerate(request.instances):
+            checked = live.champion.check.check(instance.inputs)
+            if checked.problems:
+                problems += [_in_row(problem, number) for problem in checked.problems]
+            else:
+                rows.append(self._row(live, instance, checked.values, checked.caveats, client, received_at))
+        if problems:
+            bad = len({problem.row for problem in problems})
+            raise ContractViolation(
+                f"{bad} of {len(request.instances)} instances break the contract; none was answered",
+                remedy="Correct the named fields and send the call again.",
+                problems=problems,
+            )
+        return Call(
+            model=model, items=rows, rows=len(rows), received_at=received_at, arrived=arrived, trace_id=trace_id
+        )
+
+    def validate_feedback(self, model: str, body: bytes, *, trace_id: str | None = None) -> feedback.Told:
+        """Return the feedback with every item checked by itself; raises only when the body as a whole is wrong."""
+        arrived = self._clock.monotonic()
+        contract = self.live(model).champion.loaded.contract
+        request = wire.decode_feedback(body, max_rows=self._max_rows)
+        told = feedback.validate(request, contract, model=model, now=self._clock.now(), arrived=arrived)
+        told.trace_id = trace_id
+        return told
+
+    def live(self, model: str) -> Live:
+        """Return what answers for a model; raises NotFound for a strange name, NotReady before the first version."""
+        slot = self._slots.get(model)
+        if slot is None:
+            raise NotFound(
+                f"There is no model {model!r} here; allowed: {', '.join(sorted(self._slots))}",
+                remedy="Ask GET /v1/models for the names.",
+            )
+        if slot.live is None:
+            raise NotReady(f"No version of {model!r} is loaded yet")
+        return slot.live
+
+    def refusals(self, model: str, body: bytes, error: MainstayError, status: int) -> list[Note]:
+        """Return the records of a refused call, one per bad instance: digest, reason and field names, no raw text."""
+        now = self._clock.now()
+        slot = self._slots.get(model)
+        if slot is None:
+            return []
+        name = slot.live.champion.name if slot.live else ""
+        digest = blake2b(body, digest_size=16).hexdigest()
+        fields: dict[int | None, list[str]] = {}
+        for problem in error.problems:
+            fields.setdefault(problem.row, []).append(problem.where[:100])
+
+        def note(names: list[str]) -> Note:
+            def make(seq: int) -> Event:
+                return Event(
+                    model=model,
+                    worker=self._log.worker,
+                    seq=seq,
+                    id=self._log.new_id(seq),
+                    kind=Kind.REFUSAL,
+                    occurred_at=now,
+                    received_at=now,
+                    bundle=name,
+                    inputs={"digest": digest, "fields": sorted(set(names))},
+                    status=status,
+                    reason=error.code,
+                )
+
+            return Note(make=make)
+
+        return [note(names) for names in list(fields.values() or [[]])[:REFUSAL_RECORDS]]
+
+    def _row(
+        self,
+        live: Live,
+        instance: wire.Instance,
+        values: dict[str, Any],
+        caveats: Sequence[Caveat],
+        client: str,
+        received_at: datetime,
+    ) -> Row:
+        contract = live.champion.loaded.contract
+        declared = values.get(contract.key) if contract.key else None
+        given = instance.key if isinstance(instance.key, str) else client
+        key_hash = self._hasher.key_hash(given if declared is None else str(declared))
+        moment = values.get(contract.time) if contract.time else None
+        if not isinstance(moment, datetime):
+            moment = instance.time if isinstance(instance.time, datetime) else received_at
+        return Row(
+            given_id=instance.id if isinstance(instance.id, str) else None,
+            inputs=instance.inputs,
+            values=values,
+            caveats=tuple(caveats),
+            key_hash=key_hash,
+            unit=self._hasher.unit(key_hash, values),
+            occurred_at=moment,
+        )
+
+    # route → predict → log: in the batch thread, for all that waited
+
+    def work(self, jobs: Sequence[Job], turn: Turn) -> Done:
+        """Bring a batch of calls, feedback and records to its end."""
+        claimed: set[str] = set()
+        try:
+            return self._work(jobs, turn, claimed)
+        except Abandoned:
+            claimed.clear()  # the thread that has the batch now gives them back
+            raise
+        finally:
+            if claimed and self._claims is not None:
+                self._claims.give_back(claimed)
+
+    def _work(self, jobs: Sequence[Job], turn: Turn, claimed: set[str]) -> Done:
+        outcomes: dict[Job, Any] = {}
+        entries: list[log.Entry] = []
+        calls = self._recognise([job for job in jobs if isinstance(job, Call)], claimed, outcomes)
+        self._answer(calls, turn)
+        for call in calls:
+            self._enter(call, entries, outcomes)
+        tolds = [job for job in jobs if isinstance(job, feedback.Told)]
+        for told in tolds:
+            self._book.enter(told, entries)
+        entries += [(job, job.make) for job in jobs if isinstance(job, Note)]
+        began = self._clock.monotonic()
+        failed = self._log.commit(entries)
+        commit_s = self._clock.monotonic() - began
+        outcomes.update(failed)
+        for told in tolds:
+            if told not in failed:
+                self._book.note(told)
+                assert told.results is not None
+                outcomes[told] = wire.encode(wire.FeedbackResponse(results=told.results))
+        answered = [call for call in calls if call not in outcomes]
+        for call in answered:
+            outcomes[call] = self._response(call)
+        self._ids.note((row.given_id, row.unit) for call in answered for row in call.items if row.given_id is not None)
+        self._note(answered, tolds, failed, commit_s)
+        groups = shadow.groups_of(answered, _fresh)
+        afterwards = [lambda: self._shadow.offer(groups)] if groups else []
+        return Done(outcomes=list(outcomes.items()), afterwards=afterwards)
+
+    def _recognise(self, calls: Sequence[Call], claimed: set[str], outcomes: dict[Job, Any]) -> list[Call]:
+        """Find rows whose id was answered before; a call with a reused id fails, one that another worker has waits."""
+        kept: list[Call] = []
+        firsts: dict[str, Row] = {}
+        for call in calls:
+            named = {row.given_id: row for row in call.items if row.given_id is not None}
+            if not named:
+                kept.append(call)
+                continue
+            try:
+                if not self._claim(call, named, claimed):
+                    continue
+                for id_, row in named.items():
+                    row.first = firsts.get(id_)
+                    if row.first is not None:
+                        check_same(id_, row.first.unit, row.unit)
+                    else:
+                        row.before = self._ids.find(id_, row.unit)
+            except MainstayError as error:
+                outcomes[call] = error
+                continue
+            firsts |= {id_: row for id_, row in named.items() if row.first is None}
+            kept.append(call)
+        return kept
+
+    def _claim(self, call: Call, named: Mapping[str, Row], claimed: set[str]) -> bool:
+        """Take a call's ids for this worker, all or none; a call that must wait for another worker is queued again."""
+        if self._claims is None:
+            return True
+        taken: list[str] = []
+        for id_ in named:
+            if id_ in claimed:
+                continue
+            if not self._claims.take(id_):
+                self._claims.give_back(taken)
+                if self._clock.monotonic() - call.arrived > CLAIM_PATIENCE_S:
+                    raise Overloaded(f"The id {id_!r} is being answered by another worker")
+                self._put_back(call, RETRY_CLAIM_S)
+                return False
+            taken.append(id_)
+        claimed.update(taken)
+        return True
+
+    def _answer(self, calls: Sequence[Call], turn: Turn) -> None:
+        """Take over a new route if there is one, then answer every row that needs an answer, per model in one batch."""
+        now = self._clock.now()
+        per_model: dict[str, list[Call]] = {}
+        for call in calls:
+            per_model.setdefault(call.model, []).append(call)
+        for model, its in per_model.items():
+            live = self._slots[model].refresh()
+            assert live is not None  # a call was validated against one, and a slot never loses what it has
+            for call in its:
+                call.live = live
+            rows = [row for call in its for row in _fresh(call)]
+            if rows:
+                self._arms.answer(live, rows, turn, now)
+
+    def _enter(self, call: Call, entries: list[log.Entry], outcomes: dict[Job, Any]) -> None:
+        """Add a call's records to the group; a call with a row that nothing could answer fails as a whole."""
+        latency_us = max(1, int((self._clock.monotonic() - call.arrived) * 1e6))
+        fresh = _fresh(call)
+        needed = [row.first or row for row in call.items if row.before is None]
+        unanswered = next((row for row in needed if row.answer is None), None)
+        if unanswered is None:
+            entries += [(call, log.prediction(self._log, call, row, latency_us)) for row in fresh]
+            return
+        why = unanswered.failures.get(Arm.CHAMPION, "unknown")
+        error = _no_answer(call.model, why)
+        outcomes[call] = error
+        status = 503 if isinstance(error, Overloaded) else 500
+        # Its own jobs: that a failure cannot be written down must not hide the failure.
+        entries += [
+            (Note(make=make), make) for make in (log.failure(self._log, call, r, latency_us, status) for r in fresh)
+        ]
+
+    def _response(self, call: Call) -> bytes | MainstayError:
+        predictions = []
+        for row in call.items:
+            event = row.before or (row.first or row).event
+            if event is None:
+                return _no_answer(call.model, "the request with the same id got no answer")
+            duplicate = row.before is not None or row.first is not None
+            predictions.append(_prediction(event, duplicate=duplicate))
+        return wire.encode(wire.PredictResponse(model=call.model, predictions=predictions))
+
+    def _note(
+        self,
+        calls: Sequence[Call],
+        tolds: Sequence[feedback.Told],
+        failed: Mapping[Job, MainstayError],
+        commit_s: float,
+    ) -> None:
+        """Count the batch."""
+        counts: dict[tuple[str, str, str, str], int] = {}
+        for call in calls:
+            for row in call.items:
+                if row.event is not None and row.side is not None and row.event.trust is not None:
+                    key = (call.model, row.side.name, row.served.value, row.event.trust.value)
+                    counts[key] = counts.get(key, 0) + 1
+        for (model, bundle, arm, trust), count in counts.items():
+            self._metrics.count("predictions_total", count, model=model, bundle=bundle, arm=arm, trust=trust)
+        for told in tolds:
+            for result in told.results or ():
+                self._metrics.count("feedback_total", model=told.model, status=result.status.value)
+        if failed:
+            self._metrics.count("commit_failures_total")
+        now = self._clock.monotonic()
+        self._metrics.batch((now - call.arrived for call in calls), sum(call.rows for call in calls), commit_s)
+
+
+def _fresh(call: Call) -> list[Row]:
+    """Return the rows that are answered now, for the first time."""
+    return [row for row in call.items if row.before is None and row.first is None]
+
+
+def _prediction(event: Event, *, duplicate: bool) -> wire.Prediction:
+    assert event.trust is not None
+    assert event.served_arm is not None
+    return wire.Prediction(
+        id=event.id,
+        label=event.label,
+        probabilities=event.probabilities,
+        confidence=event.confidence,
+        trust=event.trust,
+        fallback=event.served_arm is Arm.FALLBACK,
+        warnings=event.warnings,
+        bundle=event.bundle,
+        arm=event.served_arm,
+        duplicate=duplicate,
+    )
+
+
+def _no_answer(model: str, why: str) -> MainstayError:
+    if why == HANGS:
+        return Overloaded(f"{model!r} gave no answer within its deadline, and no fallback is declared")
+    return ModelOutputInvalid(f"{model!r} could not answer, and no fallback is declared: {why}")
+
+
+def _in_row(problem: Problem, number: int) -> Problem:
+    return Problem(
+        where=problem.where,
+        what=problem.what,
+        value=problem.value,
+        allowed=problem.allowed,
+        nearest=problem.nearest,
+        row=number,
+    )
+
+
+def _ids_twice(instances: Sequence[wire.Instance]) -> list[Problem]:
+    seen: set[str] = set()
+    problems = []
+    for number, instance in enumerate(instances):
+        if isinstance(instance.id, str):
+            if instance.id in seen:
+                problems.append(Problem(where="id", what="stands twice in this call", value=instance.id, row=number))
+            seen.add(instance.id)
+    return problems

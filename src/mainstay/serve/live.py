@@ -1,0 +1,215 @@
+"""Who is loaded: one snapshot per route, swapped whole, only when everything in it is loaded and verified."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mainstay.core.errors import MainstayError
+from mainstay.core.routes import BundleRef, Route
+from mainstay.data.request_check import RequestCheck, compile_request_check
+from mainstay.models.answers import answer
+from mainstay.models.bundle import open_bundle
+from mainstay.models.load import LoadedModel, load
+from mainstay.serve.personal import Hasher, compile_journal_copy
+from mainstay.serve.route_file import RouteFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Side:
+    """A loaded bundle with what its contract compiles to."""
+
+    ref: BundleRef
+    name: str
+    """`model@version`."""
+    loaded: LoadedModel
+    """For the batch thread alone."""
+    twin: LoadedModel
+    """A second copy for the shadow thread alone: a model is for one caller at a time."""
+    check: RequestCheck
+    journal_copy: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Live:
+    """One route with its loaded sides. A batch works with one of these from beginning to end."""
+
+    route: Route
+    champion: Side
+    challenger: Side | None
+    shadow: Side | None
+    previous: Side | None
+    alike: frozenset[str]
+    """Digests whose contract is the champion's: their rows need no check of their own."""
+
+
+LoadSide = Callable[[str, BundleRef], Side]
+
+
+def side_loader(bundles: Path, hasher: Hasher) -> LoadSide:
+    """Return the function that opens, verifies and loads a bundle from the folder `bundles`."""
+
+    def load_side(model: str, ref: BundleRef) -> Side:
+        bundle = open_bundle(bundles / ref.digest, ref.digest)
+        loaded = load(bundle)
+        contract = loaded.contract
+        return Side(
+            ref=ref,
+            name=f"{model}@{ref.version}",
+            loaded=loaded,
+            twin=load(bundle),
+            check=compile_request_check(contract),
+            journal_copy=compile_journal_copy(contract, hasher),
+        )
+
+    return load_side
+
+
+class ModelSlot:
+    """One model's place in a worker: its route file, its loaded bundles, and the snapshot that answers now."""
+
+    def __init__(self, model: str, route_file: RouteFile, load_side: LoadSide, *, warm_up: bool = True) -> None:
+        self.model = model
+        self.live: Live | None = None
+        """What answers now; read from any thread."""
+        self.failed: Mapping[str, str] = {}
+        """Digest to the reason why it did not load, for the newest route."""
+        self.answers: dict[str, Mapping[str, Any]] = {}
+        """Digest to what a check of a bundle that no route names yet gave."""
+        self._file = route_file
+        self._load_side = load_side
+        self._warm_up = warm_up
+        self._sides: dict[str, Side] = {}
+        self._tried: dict[str, tuple[int, str]] = {}
+        self._kept: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+
+    def refresh(self) -> Live | None:
+        """Return what answers now, after taking over a new route whose bundles are all loaded already.
+
+        Called once per batch: two numbers are compared while nothing changes.
+        """
+        route = self._file.read()
+        live = self.live
+        if route is None or (live is not None and route is live.route):
+            return live
+        with self._lock:
+            return self._take(route)
+
+    def load_missing(self) -> bool:
+        """Load what the newest route needs, take it over, let go of the rest; return whether anything changed.
+
+        Called by the loader thread. A bundle that does not load leaves the old route in force, is named in `failed`,
+        and is tried again when a new route names it.
+        """
+        self._file.reopen()
+        route = self._file.read()
+        if route is None:
+            return False
+        before = (self.live, dict(self.failed))
+        for ref in route.bundles():
+            tried = self._tried.get(ref.digest)
+            if ref.digest not in self._sides and (tried is None or tried[0] != route.epoch):
+                self._load(ref, route.epoch)
+        wanted = {ref.digest for ref in route.bundles()}
+        self.failed = {digest: text for digest, (_, text) in self._tried.items() if digest in wanted}
+        with self._lock:
+            live = self._take(route)
+            if live is not None and live.route.epoch == route.epoch:
+                for digest in set(self._sides) - wanted - self._kept:
+                    del self._sides[digest]
+        return before != (self.live, dict(self.failed))
+
+    def try_out(self, ref: BundleRef, token: str = "") -> Mapping[str, Any]:
+        """Load a bundle that no route names yet and ask it one plain row; keep it loaded for the route to come.
+
+        `token` names the asking, so that whoever asked knows the answer from an older one.
+        """
+        self._kept = frozenset({ref.digest})
+        if ref.digest not in self._sides:
+            self._load(ref, -1)
+        side = self._sides.get(ref.digest)
+        if side is None:
+            report: dict[str, Any] = {"ok": False, "error": self._tried[ref.digest][1]}
+        else:
+            report = _ask_plainly(side)
+        report["token"] = token
+        self.answers = {ref.digest: report}
+        return report
+
+    def state(self) -> dict[str, Any]:
+        """Return what the worker's state file says of this model."""
+        live = self.live
+        return {
+            "epoch": live.route.epoch if live else 0,
+            "champion": live.champion.name if live else None,
+            "bundles": [{"version": s.ref.version, "digest": d} for d, s in sorted(self._sides.items())],
+            "failed": dict(self.failed),
+            "tried": dict(self.answers),
+        }
+
+    def _load(self, ref: BundleRef, epoch: int) -> None:
+        try:
+            side = self._load_side(self.model, ref)
+            if self._warm_up:
+                # Libraries load on their first use; a plain row may be no valid one for this model, which is no fault.
+                with contextlib.suppress(Exception):
+                    answer(side.loaded, [plain_row(side.loaded)])
+        except MainstayError as error:
+            self._tried[ref.digest] = (epoch, error.message)
+        except Exception as error:  # noqa: BLE001 - edge: loading runs the project's own code
+            self._tried[ref.digest] = (epoch, f"{type(error).__name__}: {error}")
+        else:
+            self._tried.pop(ref.digest, None)
+            self._sides[ref.digest] = side
+
+    def _take(self, route: Route) -> Live | None:
+        """Make `route` the one in force if it is newer and loaded; `previous` alone may be missing."""
+        live = self.live
+        if live is not None and route.epoch < live.route.epoch:
+            return live
+        needed = [ref for ref in (route.champion, route.challenger, route.shadow) if ref is not None]
+        if any(ref.digest not in self._sides for ref in needed):
+            return live
+        champion = self._sides[route.champion.digest]
+        self.live = Live(
+            route=route,
+            champion=champion,
+            alike=frozenset(d for d, s in self._sides.items() if s.loaded.contract == champion.loaded.contract),
+            challenger=self._side(route.challenger),
+            shadow=self._side(route.shadow),
+            previous=self._side(route.previous),
+        )
+        return self.live
+
+    def _side(self, ref: BundleRef | None) -> Side | None:
+        return None if ref is None else self._sides.get(ref.digest)
+
+
+def plain_row(loaded: LoadedModel) -> dict[str, Any]:
+    """Return a row that any contract allows: the first category, the smallest number, a short text."""
+    plain: dict[str, Any] = {"text": "a", "identifier": "a", "boolean": False, "timestamp": None}
+    row: dict[str, Any] = {}
+    for field in loaded.contract.fields:
+        if field.type.value in plain:
+            row[field.name] = plain[field.type.value]
+        elif field.type.value == "category":
+            row[field.name] = field.values[0] if field.values else "a"
+        else:
+            number = field.min if field.min is not None else 0.0
+            row[field.name] = int(number) if field.type.value == "integer" else float(number)
+    return row
+
+
+def _ask_plainly(side: Side) -> dict[str, Any]:
+    try:
+        given = answer(side.twin, [plain_row(side.twin)])[0]
+    except MainstayError as error:
+        return {"ok": False, "error": error.message}
+    except Exception as error:  # noqa: BLE001 - edge: the model is the project's own code
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+    return {"ok": True, "label": given.label, "confidence": given.confidence, "runtime": side.loaded.runtime}

@@ -1,0 +1,85 @@
+"""What a worker counts, in plain numbers, added to once per batch; `api` renders them for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+HELP = {
+    "predictions_total": "Answered instances, by model, bundle, arm and trust.",
+    "failed_rows_total": "Rows that a bundle could not answer, by model and bundle.",
+    "refusals_total": "Refused calls, by model and code.",
+    "responses_total": "Responses of the hot routes, by route and status.",
+    "shadow_rows_total": "Rows scored in shadow, by model and bundle.",
+    "shadow_dropped_total": "Rows not scored in shadow because too many waited, by model.",
+    "records_dropped_total": "Refusal records not written because too much waited.",
+    "hangs_total": "Model calls that passed their deadline, by bundle.",
+    "commit_failures_total": "Group commits that the disk did not take.",
+    "feedback_total": "Feedback items, by model and status.",
+}
+
+
+class Histogram:
+    """Counts below bounds, and a sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, values: Iterable[float]) -> None:
+        """Count values."""
+        counts, bounds = self.counts, self.bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            self.total += value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return {"bounds": list(self.bounds), "counts": list(self.counts), "sum": self.total}
+
+
+class Metrics:
+    """Counters and histograms of one worker. Thread-safe; meant for one call per batch, not per row."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self.latency = Histogram(LATENCY_BOUNDS_S)
+        self.batch_rows = Histogram(BATCH_BOUNDS)
+        self.commit = Histogram(LATENCY_BOUNDS_S)
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter named in HELP."""
+        key = (name, tuple(sorted(labels.items())))
+        with self._lock:
+            self._counters[key] = self._counters.get(key, 0) + amount
+
+    def batch(self, latencies_s: Iterable[float], rows: int, commit_s: float) -> None:
+        """Note one batch."""
+        with self._lock:
+            self.latency.add(latencies_s)
+            self.batch_rows.add((rows,))
+            self.commit.add((commit_s,))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything JSON-ready."""
+        with self._lock:
+            return {
+                "counters": [
+                    {"name": name, "labels": dict(labels), "value": value}
+                    for (name, labels), value in sorted(self._counters.items())
+                ],
+                "histograms": {
+                    "request_seconds": self.latency.as_dict(),
+                    "batch_rows": self.batch_rows.as_dict(),
+                    "commit_seconds": self.commit.as_dict(),
+                },
+            }

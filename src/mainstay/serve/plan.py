@@ -1,0 +1,103 @@
+"""What a worker is told at its start, as one JSON file; and what it tells, as another."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mainstay.core.errors import EnvironmentFault
+
+
+class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Everything that a worker process needs to know. Written by the supervisor to `run/worker-<n>.plan.json`.
+
+    The process is started as `python -m mainstay.api.worker PLAN` with the listening socket and one end of a pipe
+    inherited; when the other end closes (the supervisor is gone) the worker drains and leaves.
+    """
+
+    v: int = 1
+    worker: str
+    """Name of its journal writer: w0, w1, …"""
+    workers: int
+    """How many there are on this host."""
+    models: list[str]
+    """Names of the models that it answers for; each has a route file under `run`."""
+    run: str
+    """Folder of route files, states and the control socket."""
+    bundles: str
+    """Folder of bundles, by digest."""
+    journal: str
+    """Folder of the journal."""
+    salt: str
+    """File of the project's salt."""
+    socket_fd: int
+    """The listening socket, inherited."""
+    parent_fd: int
+    """Reads end of file when the supervisor is gone; -1: none."""
+    host: str
+    """Where the socket listens."""
+    durability: str = "fsync"
+    """fsync, os or none."""
+    segment_mb: float = 16
+    deadline_ms: float = 1000.0
+    """Longest model call."""
+    max_body_kb: int = 256
+    max_rows: int = 1000
+    max_waiting_rows: int = 8192
+    """More rows waiting give 503."""
+    drain_s: float = 10.0
+    """How long requests under way have when the worker is to stop."""
+
+
+def read_plan(path: Path) -> WorkerPlan:
+    """Read a plan; raises EnvironmentFault when it is not one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WorkerPlan)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise EnvironmentFault(f"The worker's plan {path} cannot be read: {error}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a small JSON file so that a reader sees the old one or the new one, never half."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(msgspec.json.encode(content) + b"\n")
+    draft.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what a JSON file says, None when there is none or it is not whole."""
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def plan_path(run: Path, worker: str) -> Path:
+    """Return where a worker's plan lies."""
+    return run / f"worker-{worker.removeprefix('w')}.plan.json"
+
+
+def state_path(run: Path, worker: str) -> Path:
+    """Return where a worker tells its state: {pid, worker, at, epoch, models, failed, rss_mb, metrics}."""
+    return run / f"worker-{worker.removeprefix('w')}.json"
+
+
+def tryout_path(run: Path, model: str) -> Path:
+    """Return where the supervisor asks workers to load a bundle that no route names yet."""
+    return run / f"tryout-{model}.json"
+
+
+def rss_mb() -> float:
+    """Return the memory of this process that is in RAM, in MB (where the system does not tell: its most so far)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+    except (OSError, IndexError, ValueError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(most / (1e6 if sys.platform == "darwin" else 1e3), 1)

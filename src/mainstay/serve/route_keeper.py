@@ -1,0 +1,149 @@
+"""Keeps route files in step with the store, and a rollback in force while the store is away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
+from mainstay.core.routes import Route
+from mainstay.serve import plan as plans
+from mainstay.serve.route_file import RouteFile, route_path
+
+RouteSource = Callable[[], Sequence[Route]]
+"""Returns the store's route of every model; raises StoreUnavailable (or any MainstayError) when it cannot."""
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """A route that was put in force here and is not in the store yet."""
+
+    route: Route
+    by: str
+    reason: str
+
+
+OnOverride = Callable[[Override], Route]
+"""Brings an override into the store and returns the route that the store now has, of a higher epoch than any before.
+Raises when the store is away: it is called again."""
+
+
+class RouteKeeper:
+    """The one writer of the route files. Thread-safe."""
+
+    def __init__(self, run: Path, models: Sequence[str], *, source: RouteSource, on_override: OnOverride) -> None:
+        self._files = {model: RouteFile(route_path(run, model)) for model in models}
+        self._source = source
+        self._on_override = on_override
+        self._path = run / "overrides.json"
+        self._lock = threading.Lock()
+        self._overrides = _read_overrides(self._path)
+        self.trouble: str | None = None
+        """Why the store could not be asked the last time, or None."""
+
+    def routes(self) -> dict[str, Route]:
+        """Return what is in force, by model."""
+        return {model: route for model, file in self._files.items() if (route := file.read()) is not None}
+
+    @property
+    def pending(self) -> Mapping[str, Override]:
+        """Return the overrides that the store does not have yet."""
+        return dict(self._overrides)
+
+    def follow(self) -> bool:
+        """Bring overrides into the store, then the store's routes into the files; return whether a route changed."""
+        changed = False
+        try:
+            for model, override in list(self._overrides.items()):
+                changed |= self._reconcile(model, override)
+            for route in self._source():
+                changed |= self._take(route)
+        except MainstayError as error:
+            self.trouble = error.message
+        except Exception as error:  # noqa: BLE001 - edge: the store's driver may raise anything; serving goes on without it
+            self.trouble = f"{type(error).__name__}: {error}"
+        else:
+            self.trouble = None
+        return changed
+
+    def roll_back(self, model: str | None, *, by: str, reason: str) -> Route:
+        """Put the previous version in force here and now, under a higher epoch; the store hears of it when it can."""
+        with self._lock:
+            name = self._name(model)
+            now = self._files[name].read()
+            if now is None:
+                raise NotFound(f"{name!r} has no route yet: there is nothing to roll back")
+            route = _back(now)
+            override = Override(route=route, by=by, reason=reason)
+            self._files[name].write(route)
+            self._overrides[name] = override
+            # After the file: the way back counts first, and what is only written here is told to the store later.
+            self._save()
+            return route
+
+    def _name(self, model: str | None) -> str:
+        if model is None and len(self._files) == 1:
+            return next(iter(self._files))
+        if model not in self._files:
+            raise NotFound(f"There is no model {model!r} here; allowed: {', '.join(sorted(self._files))}")
+        return model
+
+    def _reconcile(self, model: str, override: Override) -> bool:
+        route = self._on_override(override)
+        with self._lock:
+            if self._overrides.get(model) is not override:
+                return False  # rolled back once more meanwhile: that one is next
+            if route.epoch < override.route.epoch:
+                raise EnvironmentFault(
+                    f"The store answered a rollback of {model!r} with epoch {route.epoch}; "
+                    f"{override.route.epoch} is in force here"
+                )
+            self._files[model].write(route)
+            del self._overrides[model]
+            self._save()
+        return True
+
+    def _take(self, route: Route) -> bool:
+        """Write a route of the store if it is newer than what is in force, or a renewed lease of the same one."""
+        with self._lock:
+            file = self._files.get(route.model)
+            if file is None or route.model in self._overrides:
+                return False
+            now = file.read()
+            if now is not None and (route.epoch < now.epoch or route == now):
+                return False
+            file.write(route)
+            return True
+
+    def _save(self) -> None:
+        plans.write_json(self._path, {model: msgspec.to_builtins(held) for model, held in self._overrides.items()})
+
+
+def _back(now: Route) -> Route:
+    """Return the route of a rollback: out goes the challenger if there is one, else the champion."""
+    if now.challenger is not None or (now.shadow is not None and now.shadow != now.previous):
+        return replace(now, epoch=now.epoch + 1, challenger=None, shadow=None, share=0.0, lease_until=None)
+    if now.previous is None:
+        raise UsageError(
+            f"{now.model!r} has no previous version to return to; the champion is version {now.champion.version}",
+            remedy="Train and promote another version.",
+        )
+    return replace(
+        now,
+        epoch=now.epoch + 1,
+        champion=now.previous,
+        challenger=None,
+        previous=now.champion,
+        shadow=None,
+        share=0.0,
+        lease_until=None,
+    )
+
+
+def _read_overrides(path: Path) -> dict[str, Override]:
+    content: dict[str, Any] = plans.read_json(path) or {}
+    return {model: msgspec.convert(held, Override) for model, held in content.items()}

@@ -1,0 +1,74 @@
+"""What is on its way through a worker: a call with its rows, and records that nobody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mainstay.core.events import Arm, Caveat, Event
+from mainstay.serve.pending import Job
+
+if TYPE_CHECKING:
+    from mainstay.models.answers import Answer
+    from mainstay.serve.live import Live, Side
+
+MakeEvent = Callable[[int], Event]
+"""Makes the event once its seq is known."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Row:
+    """One instance; what comes after `occurred_at` is filled on the way."""
+
+    given_id: str | None
+    inputs: dict[str, Any]
+    """As they came."""
+    values: dict[str, Any]
+    """Checked and normalised by the champion's contract."""
+    caveats: tuple[Caveat, ...]
+    key_hash: str
+    unit: str
+    occurred_at: datetime
+    before: Event | None = None
+    """The record of when this id was answered before."""
+    first: Row | None = None
+    """The row of the same batch that has the same id and is answered in its place."""
+    assigned: Arm = Arm.CHAMPION
+    served: Arm = Arm.CHAMPION
+    side: Side | None = None
+    answer: Answer | None = None
+    call_us: int = 0
+    """How long the model call took that answered it."""
+    failures: dict[Arm, str] = field(default_factory=dict)
+    """Arm to why its bundle could not answer."""
+    event: Event | None = None
+    """Its record, when it has its seq."""
+
+    def restart(self, assigned: Arm) -> None:
+        """Forget what an earlier, abandoned attempt filled in."""
+        self.assigned = self.served = assigned
+        self.side, self.answer, self.event, self.call_us = None, None, None, 0
+        self.failures = {}
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Call(Job):
+    """One predict request."""
+
+    model: str
+    items: list[Row]
+    received_at: datetime
+    arrived: float
+    """Monotonic seconds."""
+    trace_id: str | None = None
+    live: Live | None = None
+    """What answers it; set in its batch."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Note(Job):
+    """A record that nobody waits for: a refusal, a shadow answer."""
+
+    make: MakeEvent

@@ -1,0 +1,187 @@
+"""One worker, put together: slots, queue, journal, shadow, loader. `api` asks it; it knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from mainstay.core.errors import MainstayError, Overloaded
+from mainstay.core.ports import Clock
+from mainstay.core.routes import BundleRef
+from mainstay.journal.read import Journal
+from mainstay.journal.writer import SegmentWriter
+from mainstay.serve import plan as plans
+from mainstay.serve.dedupe import Claims, Ids
+from mainstay.serve.feedback import Book
+from mainstay.serve.handle import Handler
+from mainstay.serve.live import LoadSide, ModelSlot, side_loader
+from mainstay.serve.log import Log
+from mainstay.serve.metrics import Metrics
+from mainstay.serve.pending import Job, Pending
+from mainstay.serve.personal import Hasher, read_or_make_salt
+from mainstay.serve.plan import WorkerPlan
+from mainstay.serve.route_file import RouteFile, route_path
+from mainstay.serve.rows import MakeEvent, Note
+from mainstay.serve.shadow import Shadow
+
+LOOK_S = 0.05
+"""How often the loader looks at the route files."""
+TELL_S = 1.0
+"""How often the state file is written when nothing changes."""
+
+
+class Worker:
+    """Everything between HTTP and the files. Make it, `start()` it in the event loop, `stop()` it."""
+
+    def __init__(self, plan: WorkerPlan, *, clock: Clock, load_side: LoadSide | None = None) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.metrics = Metrics()
+        self.run = Path(plan.run)
+        hasher = Hasher(read_or_make_salt(Path(plan.salt)))
+        load_side = load_side or side_loader(Path(plan.bundles), hasher)
+        self.slots = {
+            model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side) for model in plan.models
+        }
+        journal = Journal(Path(plan.journal))
+        fresh = not journal.workers()
+        self._writer = SegmentWriter(
+            Path(plan.journal), plan.worker, durability=_durability(plan.durability), segment_mb=plan.segment_mb
+        )
+        log = Log(self._writer, plan.worker)
+        alone = plan.workers == 1
+        self._claims = None if alone else Claims(self.run / "ids.lock")
+        self._shadow = Shadow(worker=plan.worker, clock=clock, metrics=self.metrics, hand_on=self._hand_on)
+        self.handler = Handler(
+            slots=self.slots,
+            log_=log,
+            ids=Ids(journal, alone=alone, fresh=fresh),
+            book=Book(journal, log),
+            claims=self._claims,
+            shadow_=self._shadow,
+            hasher=hasher,
+            clock=clock,
+            metrics=self.metrics,
+            max_rows=plan.max_rows,
+            put_back=self._put_back,
+        )
+        self.pending = Pending(
+            self.handler.work,
+            clock=clock,
+            max_rows=plan.max_waiting_rows,
+            deadline_s=plan.deadline_ms / 1000,
+            on_hang=self._note_hang,
+        )
+        self.draining = False
+        self._stop = threading.Event()
+        self._loader = threading.Thread(target=self._load, name="loader", daemon=True)
+        self._tried_out: dict[str, Any] = {}
+
+    # asked by HTTP, in the event loop
+
+    async def predict(self, model: str, body: bytes, *, client: str, trace_id: str | None = None) -> bytes:
+        """Return the body of the 200; raises a MainstayError otherwise."""
+        answer: bytes = await self.pending.ask(self.handler.validate(model, body, client=client, trace_id=trace_id))
+        return answer
+
+    async def feedback(self, model: str, body: bytes, *, trace_id: str | None = None) -> bytes:
+        """Return the body of the 200; raises a MainstayError otherwise."""
+        answer: bytes = await self.pending.ask(self.handler.validate_feedback(model, body, trace_id=trace_id))
+        return answer
+
+    def refuse(self, model: str, body: bytes, error: MainstayError, status: int) -> None:
+        """Write down a refusal, without delaying it; under overload it is only counted."""
+        self.metrics.count("refusals_total", model=model, code=error.code)
+        if isinstance(error, Overloaded) or self.pending.waiting_rows > self.plan.max_waiting_rows // 2:
+            self.metrics.count("records_dropped_total")
+            return
+        for note in self.handler.refusals(model, body, error, status):
+            self.pending.tell(note)
+
+    @property
+    def ready(self) -> bool:
+        """Return whether every model has a version that answers."""
+        return not self.draining and all(slot.live is not None for slot in self.slots.values())
+
+    # life
+
+    async def start(self) -> None:
+        """Start the threads; models load in the background."""
+        self.pending.start()
+        self._shadow.start()
+        self._loader.start()
+
+    async def stop(self) -> None:
+        """Finish what waits, write it down, close the journal in order."""
+        self.draining = True
+        self._stop.set()
+        await asyncio.to_thread(self._shadow.stop, self.plan.drain_s / 2)
+        await self.pending.stop(self.plan.drain_s / 2)
+        await asyncio.to_thread(self._loader.join, 2.0)
+        self._writer.close()
+        if self._claims is not None:
+            self._claims.close()
+        self._tell()
+
+    def _put_back(self, job: Job, delay_s: float) -> None:
+        self.pending.put_back(job, delay_s)
+
+    def _hand_on(self, make: MakeEvent) -> None:
+        self.pending.tell(Note(make=make))
+
+    def _note_hang(self, digest: str) -> None:
+        self.metrics.count("hangs_total", bundle=digest[:12])
+
+    # the loader's thread
+
+    def _load(self) -> None:
+        told = 0.0
+        while not self._stop.wait(LOOK_S if told else 0.0):
+            changed = False
+            for slot in self.slots.values():
+                # A route file or a bundle that cannot be read leaves what is loaded in force.
+                with contextlib.suppress(OSError, MainstayError):
+                    changed |= slot.load_missing()
+                    changed |= self._try_out(slot)
+            now = self.clock.monotonic()
+            if changed or not told or now - told >= TELL_S:
+                told = now or 1.0
+                self._tell()
+
+    def _try_out(self, slot: ModelSlot) -> bool:
+        asked = plans.read_json(plans.tryout_path(self.run, slot.model))
+        if asked is None or asked == self._tried_out.get(slot.model):
+            return False
+        self._tried_out[slot.model] = asked
+        slot.try_out(BundleRef(version=int(asked["version"]), digest=str(asked["digest"])), asked.get("token", ""))
+        return True
+
+    def _tell(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not stop the loader; the state is only told
+            plans.write_json(plans.state_path(self.run, self.plan.worker), self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return what the state file says."""
+        models = {model: slot.state() for model, slot in self.slots.items()}
+        return {
+            "v": 1,
+            "worker": self.plan.worker,
+            "pid": os.getpid(),
+            "at": self.clock.now().isoformat(),
+            "ready": self.ready,
+            "epoch": max((state["epoch"] for state in models.values()), default=0),
+            "models": models,
+            "bundles": [bundle for state in models.values() for bundle in state["bundles"]],
+            "failed": {digest: why for state in models.values() for digest, why in state["failed"].items()},
+            "rss_mb": plans.rss_mb(),
+            "metrics": self.metrics.as_dict(),
+        }
+
+
+def _durability(name: str) -> Any:
+    """Return the name; the writer refuses a strange one with the names it knows."""
+    return name

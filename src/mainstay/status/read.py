@@ -1,0 +1,174 @@
+"""Read how a model stands from the store, in one consistent view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mainstay.core import incidents as incident_words
+from mainstay.core import routes as route_words
+from mainstay.core import verdicts
+from mainstay.core.releases import Evidence, Policy, Release, Stage
+from mainstay.release import rollout
+from mainstay.serve import control
+from mainstay.status import quality
+from mainstay.status.records import Answering, Beat, BlockLine, ReleaseLine, Rollout, Status, Traffic
+from mainstay.status.verdict import summarise
+from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mainstay.config.settings import Settings
+    from mainstay.store.engine import Store
+
+BLOCKS = 48
+"""Blocks of traffic shown."""
+LABELS = 5000
+"""Newest labels that real quality is counted on."""
+RESOLVED = 5
+WORST_FIRST = {severity: -rank for rank, severity in enumerate(incident_words.SEVERITY_ORDER)}
+UNRESOLVED = (incident_words.State.OPEN, incident_words.State.ACKNOWLEDGED, incident_words.State.MITIGATED)
+
+
+def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_within: timedelta) -> Status:
+    """Return the status of the project's model.
+
+    `run` is the folder of what runs on this machine. A process is alive when its last sign in the store is at most
+    `alive_within` old, or, for serving, when its process lives here.
+    """
+    model = settings.project.name
+    with store.read() as tx:
+        history = releases.all_of(tx, model)
+        live = releases.live(tx, model)
+        on_its_way = rollout.current(tx, model)
+        evidence = _judged(tx, on_its_way, settings)
+        route = routes.current(tx, model)
+        changes = routes.history(tx, model, limit=1)
+        seen = blocks.blocks(tx, model, limit=BLOCKS)
+        open_ = incidents.list_(tx, model, states=UNRESOLVED)
+        resolved = incidents.list_(tx, model, states=(incident_words.State.RESOLVED,), limit=RESOLVED)
+        ended = [incidents.events(tx, i.id)[-1].at for i in resolved[:1]]
+        signs = heartbeats.all_(tx)
+        labels = feedback.labels(tx, model, limit=LABELS)
+    answering = None if route is None else _answering(route, live, changes, now)
+    way = None
+    if on_its_way is not None:
+        way = _rollout(on_its_way, route, evidence, rollout.policy_of(settings.rollout))
+    traffic = _traffic(seen)
+    beats = _beats(signs, run, now, alive_within)
+    worst_first = tuple(sorted(open_, key=lambda i: (WORST_FIRST[i.severity], i.started_at)))
+    champion = next((r for r in history if answering is not None and r.version == answering.version), None)
+    return Status(
+        model=model,
+        at=now,
+        summary=summarise(
+            answering=answering,
+            open_incidents=worst_first,
+            rollout=way,
+            traffic=traffic,
+            beats=beats,
+            well_since=max([answering.since, *ended]) if answering is not None else None,
+        ),
+        answering=answering,
+        quality=quality.of(champion, seen, labels),
+        traffic=traffic,
+        incidents=worst_first,
+        recent_incidents=tuple(resolved),
+        rollout=way,
+        releases=tuple(_line(release, settings.evaluate.primary) for release in history),
+        beats=beats,
+    )
+
+
+def _answering(
+    route: route_words.Route, live: Release | None, changes: Sequence[routes.RouteChange], now: datetime
+) -> Answering:
+    change = changes[0] if changes else None
+    told_by_release = live is not None and live.version == route.champion.version
+    if live is not None and told_by_release:
+        since, why = live.since, live.reason
+    else:
+        since, why = (now, "") if change is None else (change.at, change.reason)
+    return Answering(
+        name=f"{route.model}@{route.champion.version}",
+        version=route.champion.version,
+        since=since,
+        why=why,
+        share=1.0 - _share(route),
+        previous=f"{route.model}@{route.previous.version}" if route.previous is not None else "",
+    )
+
+
+def _share(route: route_words.Route | None) -> float:
+    return route.share if route is not None and route.challenger is not None else 0.0
+
+
+def _judged(tx: Connection, release: Release | None, settings: Settings) -> Evidence:
+    if release is None or release.stage not in rollout.COMPARED:
+        return Evidence()
+    return rollout.evidence_for(tx, release, settings)
+
+
+def _beats(
+    signs: Sequence[heartbeats.Heartbeat], run: Path, now: datetime, alive_within: timedelta
+) -> tuple[Beat, ...]:
+    here = {"serve"} if control.running(run) is not None else set()
+    beats = {sign.name: Beat(name=sign.name, at=sign.at, alive=now - sign.at <= alive_within) for sign in signs}
+    for name in here:
+        beats[name] = Beat(name=name, at=beats[name].at if name in beats else now, alive=True)
+    return tuple(beats[name] for name in sorted(beats))
+
+
+def _traffic(seen: Sequence[blocks.Block]) -> Traffic:
+    lines = tuple(BlockLine(first_at=b.first_at, last_at=b.last_at, rows=b.rows) for b in seen)
+    return Traffic(rows=sum(b.rows for b in lines), last_at=max((b.last_at for b in lines), default=None), blocks=lines)
+
+
+def _rollout(release: Release, route: route_words.Route | None, evidence: Evidence, policy: Policy) -> Rollout:
+    return Rollout(
+        name=release.name,
+        version=release.version,
+        stage=release.stage,
+        since=release.since,
+        share=1.0 if release.stage is Stage.PROBATION else _share(route),
+        reason=release.reason,
+        trigger=release.trigger,
+        checks=tuple(evidence.checks),
+        missing=waits_for(release, evidence, policy),
+    )
+
+
+def waits_for(release: Release, evidence: Evidence, policy: Policy) -> str:
+    """Return what a version on its way waits for, in words."""
+    if release.stage is Stage.HELD:
+        return "a person's decision"
+    if release.stage in (Stage.GATED, Stage.CHECKED):
+        return "the next turn of the loop"
+    if release.stage is Stage.PROBATION:
+        return f"the end of its probation, {policy.probation} after it began"
+    undecided = [c.name for c in evidence.checks if c.applies and c.verdict is verdicts.Verdict.NOT_ENOUGH]
+    if undecided:
+        return "evidence on " + ", ".join(undecided)
+    if release.stage is Stage.SHADOW and evidence.units < policy.shadow_min_units:
+        return f"requests scored by both: {evidence.units} of {policy.shadow_min_units}"
+    if release.stage is Stage.CANARY and evidence.step_units < policy.step_min_units:
+        return f"requests answered by it in this step: {evidence.step_units} of {policy.step_min_units}"
+    return ""
+
+
+def _line(release: Release, primary: str) -> ReleaseLine:
+    measured = quality.metric(release, primary)
+    return ReleaseLine(
+        version=release.version,
+        stage=release.stage,
+        since=release.since,
+        created_at=release.created_at,
+        pipeline=release.pipeline,
+        trigger=release.trigger,
+        reason=release.reason,
+        metric=primary,
+        value=None if measured is None else measured.value,
+    )

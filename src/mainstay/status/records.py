@@ -1,0 +1,164 @@
+"""What is told about a model, as plain records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mainstay.core import releases, verdicts
+from mainstay.core.incidents import Incident
+
+
+class Health(StrEnum):
+    """The verdict over a model, in one word."""
+
+    WELL = "well"
+    WATCH = "watch"
+    """Look at it today: something small, or something that waits for a person."""
+    UNWELL = "unwell"
+    """It does harm now."""
+    UNKNOWN = "unknown"
+    """Nothing can be said, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The verdict with its reason."""
+
+    health: Health
+    since: datetime | None
+    """Since when it is so; None where that is not known."""
+    why: str
+    """One sentence."""
+    next_step: str = ""
+    """What to do now, or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A share with its interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """Rows or labels behind it."""
+    note: str = ""
+    """What it rests on, as a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How often answers are right: promised, estimated, and known."""
+
+    held_out: Estimate | None = None
+    """On the frozen test rows, before the release."""
+    estimated: Estimate | None = None
+    """On recent traffic, without labels."""
+    real: Estimate | None = None
+    """On the labels that came for this version's answers."""
+    unknown: str = ""
+    """What cannot be known at the moment, and what would tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockLine:
+    """One block of traffic."""
+
+    first_at: datetime
+    last_at: datetime
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What came in lately."""
+
+    rows: int = 0
+    """Rows in `blocks`."""
+    last_at: datetime | None = None
+    """Event time of the newest row seen by the watch."""
+    blocks: tuple[BlockLine, ...] = ()
+    """Newest last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Who answers."""
+
+    name: str
+    """`model@version`."""
+    version: int
+    since: datetime
+    why: str
+    share: float = 1.0
+    """Part of the keys it answers."""
+    previous: str = ""
+    """The version that the way back leads to, or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A version on its way."""
+
+    name: str
+    version: int
+    stage: releases.Stage
+    since: datetime
+    share: float = 0.0
+    """Part of the keys it answers now."""
+    reason: str = ""
+    trigger: str = ""
+    checks: tuple[verdicts.Check, ...] = ()
+    """The guards as judged last; empty before the first judgement."""
+    missing: str = ""
+    """What it waits for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLine:
+    """One version in the history."""
+
+    version: int
+    stage: releases.Stage
+    since: datetime
+    created_at: datetime
+    pipeline: str = ""
+    trigger: str = ""
+    reason: str = ""
+    metric: str = ""
+    """Name of the primary metric, or empty."""
+    value: float | None = None
+    """It, on the held-out rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A sign of life of one process."""
+
+    name: str
+    at: datetime
+    alive: bool
+    """Whether it is recent enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything that is told about one model."""
+
+    model: str
+    at: datetime
+    """When this was read."""
+    summary: Summary
+    answering: Answering | None = None
+    quality: Quality = Quality()
+    traffic: Traffic = Traffic()
+    incidents: tuple[Incident, ...] = ()
+    """Open ones, worst first."""
+    recent_incidents: tuple[Incident, ...] = ()
+    """Resolved ones, newest first."""
+    rollout: Rollout | None = None
+    releases: tuple[ReleaseLine, ...] = ()
+    """Newest first."""
+    beats: tuple[Beat, ...] = ()

@@ -1,0 +1,90 @@
+"""The rule that sums up a model in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mainstay.core import incidents, releases
+from mainstay.status.records import Answering, Beat, Health, Rollout, Summary, Traffic
+
+S = incidents.Severity
+
+
+def summarise(
+    *,
+    answering: Answering | None,
+    open_incidents: Sequence[incidents.Incident],
+    rollout: Rollout | None,
+    traffic: Traffic,
+    beats: Sequence[Beat],
+    well_since: datetime | None,
+) -> Summary:
+    """Return the verdict.
+
+    Harm that is known comes first, then what prevents knowing, then what only asks for attention. Silence is never
+    "well": without a model, without traffic or without the loop that judges it the verdict is unknown.
+    """
+    if answering is None:
+        return _nobody_answers(rollout)
+    paging = [i for i in open_incidents if i.severity is S.PAGE]
+    if paging:
+        return _by_incident(Health.UNWELL, paging)
+    blind = _blind(traffic, beats)
+    if blind is not None:
+        return blind
+    watching = [i for i in open_incidents if i.severity is S.WATCH]
+    if watching:
+        return _by_incident(Health.WATCH, watching)
+    if rollout is not None and rollout.stage is releases.Stage.HELD:
+        return Summary(
+            health=Health.WATCH,
+            since=rollout.since,
+            why=f"{rollout.name} waits for a person: {rollout.reason}",
+            next_step=f'mainstay promote {rollout.version} --reason "…", or mainstay rollback --reason "…"',
+        )
+    return Summary(
+        health=Health.WELL, since=well_since, why=f"{answering.name} answers and nothing that does harm was found."
+    )
+
+
+def _nobody_answers(rollout: Rollout | None) -> Summary:
+    if rollout is None:
+        return Summary(health=Health.UNKNOWN, since=None, why="No version is live.", next_step="mainstay up")
+    return Summary(
+        health=Health.UNKNOWN,
+        since=rollout.since,
+        why=f"No version is live yet; {rollout.name} is on its way ({rollout.stage.value}).",
+        next_step="mainstay up",
+    )
+
+
+def _by_incident(health: Health, found: Sequence[incidents.Incident]) -> Summary:
+    first = min(found, key=lambda incident: incident.started_at)
+    worst = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    advice = worst.facts.get("recommendation", "")
+    return Summary(health=health, since=first.started_at, why=worst.title + more, next_step=str(advice or ""))
+
+
+def _blind(traffic: Traffic, beats: Sequence[Beat]) -> Summary | None:
+    by_name = {beat.name: beat for beat in beats}
+    for name in ("loop", "serve"):
+        beat = by_name.get(name)
+        if beat is None:
+            return Summary(
+                health=Health.UNKNOWN, since=None, why=f"{name} has never run here.", next_step="mainstay up"
+            )
+        if not beat.alive:
+            text = "so nothing is judged" if name == "loop" else "so nothing is answered"
+            return Summary(
+                health=Health.UNKNOWN, since=beat.at, why=f"{name} is not running, {text}.", next_step="mainstay up"
+            )
+    if traffic.last_at is None:
+        return Summary(
+            health=Health.UNKNOWN,
+            since=None,
+            why="Too little traffic was seen to judge by: the first block is not full.",
+            next_step="Send requests, or wait: a block closes after a few minutes.",
+        )
+    return None

@@ -1,0 +1,72 @@
+"""How far each consumer has read the journal, and the summaries of the blocks it made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from mainstay.core import errors
+from mainstay.store.tables import blocks as table
+from mainstay.store.tables import cursors
+from mainstay.store.writes import upsert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """The summary of one block of traffic of one bundle."""
+
+    model: str
+    bundle: str
+    number: int
+    """From 0 or 1 upwards within the bundle; the caller counts."""
+    first_at: datetime
+    last_at: datetime
+    rows: int
+    keys: int
+    """Distinct units of evidence."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+def cursor(tx: Connection, consumer: str) -> dict[str, int]:
+    """Return the last seq that `consumer` has taken of each worker."""
+    # The consumer's position in each worker's record.
+    query = select(cursors.c.worker, cursors.c.seq).where(cursors.c.consumer == consumer)
+    return {row.worker: row.seq for row in tx.execute(query)}
+
+
+def set_cursor(tx: Connection, consumer: str, cursor: Mapping[str, int]) -> None:
+    """Move `consumer` forward; going back means that two are at work, and raises `StaleTransition`."""
+    known = _positions(tx, consumer)
+    for worker, seq in cursor.items():
+        if seq < known.get(worker, 0):
+            raise errors.StaleTransition(
+                f"{consumer} has read worker {worker} up to {known[worker]} already; it cannot go back to {seq}"
+            )
+        if seq != known.get(worker):
+            # Write the consumer's new position.
+            upsert(tx, cursors, {"consumer": consumer, "worker": worker, "seq": seq}, on=["consumer", "worker"])
+
+
+_positions = cursor
+
+
+def put_block(tx: Connection, block: Block) -> None:
+    """Write one block; the same number again overwrites it, so that a repeated turn changes nothing."""
+    row = {name: getattr(block, name) for name in Block.__dataclass_fields__}
+    # Write the block under its number.
+    upsert(tx, table, row | {"summary": dict(block.summary)}, on=["model", "bundle", "number"])
+
+
+def blocks(tx: Connection, model: str, *, since: datetime | None = None, limit: int) -> list[Block]:
+    """Return the newest `limit` blocks that ended at or after `since`, oldest first."""
+    # The newest blocks of the model, over all its bundles.
+    query = select(table).where(table.c.model == model)
+    if since is not None:
+        query = query.where(table.c.last_at >= since)
+    query = query.order_by(table.c.last_at.desc(), table.c.bundle.desc(), table.c.number.desc()).limit(limit)
+    rows = reversed(tx.execute(query).all())
+    return [Block(**{name: getattr(row, name) for name in Block.__dataclass_fields__}) for row in rows]

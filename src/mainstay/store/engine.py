@@ -1,0 +1,217 @@
+"""Open the store, bring its schema up to date under a lock, and hand out transactions.
+
+SQLite runs with a rollback journal, full synchronisation and BEGIN IMMEDIATE for writes (docs/decisions/0002). On
+PostgreSQL a write transaction takes one advisory lock, so that writes are serialised there as they are on SQLite: the
+control state is small, and one order of events is worth more here than parallel writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import NullPool, StaticPool
+
+from mainstay.core import errors
+from mainstay.core.ports import Clock
+from mainstay.store import faults
+
+HEAD = "0001"
+"""Newest migration; a test holds it equal to migrations/."""
+BUSY_TIMEOUT_S = 10
+_WRITE_LOCK = 0x4D41_494E
+_SCHEMA_LOCK = 0x4D41_494F
+_NEWER = "Use the version of Mainstay that wrote it, or a newer one; or restore the backup made before the upgrade."
+
+
+class Store:
+    """One open store. Transactions may be taken from any thread; one at a time for an in-memory store."""
+
+    def __init__(self, engine: Engine, *, clock: Clock, where: str) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.where = where
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock) -> Store:
+        """Open the store at `url`, creating or migrating it first.
+
+        `sqlite:///FOLDER` means FOLDER/store.db; `sqlite://` is in memory, for tests. A store that cannot be read, is
+        damaged, or was written by a newer version raises `EnvironmentFault`.
+        """
+        address = _address(url)
+        store = cls(_engine(address), clock=clock, where=address.render_as_string(hide_password=True))
+        try:
+            with store._said():
+                _migrate(store.engine, address, store.where)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give a write transaction: committed at the end of the block, rolled back by any exception."""
+        with self._said(), self.engine.connect() as opened:
+            tx = opened.execution_options(mainstay_write=True)
+            with tx.begin():
+                if tx.dialect.name == "postgresql":
+                    tx.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _WRITE_LOCK})
+                yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give one consistent view that cannot write. Keep it short: on SQLite it holds up commits."""
+        options: dict[str, Any] = {"mainstay_write": False}
+        if self.engine.dialect.name == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._said(), self.engine.connect() as opened:
+            tx = opened.execution_options(**options)
+            with tx.begin():
+                yield tx
+
+    def integrity(self) -> list[str]:
+        """Return what is wrong with the stored state, one sentence each; empty when all is well."""
+        from mainstay.store import integrity
+
+        with self.read() as tx:
+            return integrity.problems(tx)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.IntegrityError, exc.ProgrammingError):
+            raise
+        except exc.DBAPIError as error:
+            raise faults.from_driver(error, self.where) from error
+        except exc.StatementError as error:
+            if isinstance(error.orig, errors.MainstayError):
+                raise error.orig from error
+            raise
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except exc.ArgumentError as error:
+        raise errors.UsageError(
+            f"the store's address is no URL: {url!r}; allowed: sqlite:///FOLDER or postgresql://USER@HOST/NAME",
+            remedy="Correct [store] url in mainstay.toml.",
+        ) from error
+    kind = address.get_backend_name()
+    if kind == "postgresql":
+        return address.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise errors.UsageError(
+            f"the store cannot live in {kind!r}; allowed: sqlite, postgresql", remedy="Correct [store] url."
+        )
+    if address.database and address.database != ":memory:":
+        path = Path(address.database)
+        if path.is_dir() or not path.suffix:
+            path = path / "store.db"
+        return address.set(database=str(path))
+    return address
+
+
+def _in_memory(address: URL) -> bool:
+    return address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:")
+
+
+def _engine(address: URL) -> Engine:
+    if address.get_backend_name() == "postgresql":
+        try:
+            return create_engine(address, pool_size=5, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        except ModuleNotFoundError as error:
+            raise errors.EnvironmentFault(
+                "the PostgreSQL driver is not installed", remedy="Run: pip install 'mainstay[postgres]'"
+            ) from error
+    arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S}
+    if _in_memory(address):
+        engine = create_engine(address, poolclass=StaticPool, connect_args=arguments | {"check_same_thread": False})
+    else:
+        engine = create_engine(address, poolclass=NullPool, connect_args=arguments)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not open transactions by itself: _begin_sqlite says which kind.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = DELETE", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("mainstay_write", True)
+    connection.exec_driver_sql(f"PRAGMA query_only = {0 if write else 1}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _migrate(engine: Engine, address: URL, where: str) -> None:
+    if address.get_backend_name() == "sqlite" and not _in_memory(address):
+        _migrate_file(engine, Path(str(address.database)), where)
+        return
+    with engine.begin() as tx:
+        if tx.dialect.name == "postgresql":
+            tx.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _SCHEMA_LOCK})
+        _upgrade(tx, where)
+
+
+def _migrate_file(engine: Engine, path: Path, where: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(path.name + ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            new = not path.exists()
+            with engine.begin() as tx:
+                _upgrade(tx, where)
+            if new:
+                path.chmod(0o600)
+    except OSError as error:
+        raise errors.EnvironmentFault(
+            f"the store {path} cannot be opened: {error.strerror}",
+            remedy="Check that the folder exists and that this user may write there.",
+        ) from error
+
+
+def _upgrade(tx: Connection, where: str) -> None:
+    found = _revision(tx)
+    if found == HEAD:
+        return
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise errors.EnvironmentFault(
+            f"the store {where} has schema {found!r}, which this version does not know; known: up to {HEAD!r}",
+            remedy=_NEWER,
+        )
+    if found is None and inspect(tx).has_table("releases"):
+        raise errors.EnvironmentFault(
+            f"the database {where} has tables but no schema version: it was not made by Mainstay, or was made by hand",
+            remedy="Give the store a database of its own.",
+        )
+    config.attributes["connection"] = tx
+    command.upgrade(config, "head")
+
+
+def _revision(tx: Connection) -> str | None:
+    if not inspect(tx).has_table("alembic_version"):
+        return None
+    row = tx.execute(text("SELECT version_num FROM alembic_version")).first()
+    return None if row is None else str(row[0])

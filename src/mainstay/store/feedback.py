@@ -1,0 +1,168 @@
+"""Labels and rewards as they came, and the one valid answer for each prediction and name.
+
+For one (model, id, name) the valid item is the maximum of (at, feedback_id), compared by code points, so that any order
+of arrival ends the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from mainstay.core.events import Feedback, FeedbackStatus
+from mainstay.store.columns import to_json
+from mainstay.store.tables import feedback as table
+from mainstay.store.tables import labels as labels_table
+from mainstay.store.writes import insert_new, upsert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """One prediction joined with what is known to be true."""
+
+    model: str
+    id: str
+    name: str
+    """The target's name, or the reward's."""
+    value: Any
+    """The truth, or the reward."""
+    at: datetime
+    """When the truth was stated."""
+    feedback_id: str
+    bundle: str
+    served_arm: str
+    key_hash: str
+    unit: str
+    occurred_at: datetime
+    """When the prediction happened."""
+    label: Any
+    """What was answered."""
+    confidence: float | None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    correct: bool | None
+    """None where the question makes no sense (a reward)."""
+
+
+def put(tx: Connection, model: str, feedback: Feedback, *, received_at: datetime) -> FeedbackStatus:
+    """Keep one item: STORED, or DUPLICATE when it came before, or REFUSED when its feedback_id stands for another item.
+
+    Text that no database can hold (NUL, lone surrogates) is REFUSED. Whether the prediction is known is not asked here.
+    """
+    if not all(_storable(text) for text in (feedback.id, feedback.feedback_id, feedback.name, feedback.kind)):
+        return FeedbackStatus.REFUSED
+    row = {
+        "model": model,
+        "feedback_id": feedback.feedback_id,
+        "id": feedback.id,
+        "kind": feedback.kind,
+        "name": feedback.name,
+        "value": feedback.value,
+        "at": feedback.at,
+        "given_by": feedback.by.replace("\0", ""),
+        "supersedes": feedback.supersedes,
+        "received_at": received_at,
+        "matched": False,
+        "misses": 0,
+    }
+    if insert_new(tx, table, row, on=["model", "feedback_id"]):
+        return FeedbackStatus.STORED
+    # The item that has this feedback_id already.
+    query = select(table).where(table.c.model == model, table.c.feedback_id == feedback.feedback_id)
+    known = tx.execute(query).one()
+    same = (known.id, known.name, known.at, to_json(known.value)) == (
+        feedback.id,
+        feedback.name,
+        feedback.at,
+        to_json(feedback.value),
+    )
+    return FeedbackStatus.DUPLICATE if same else FeedbackStatus.REFUSED
+
+
+def unmatched(tx: Connection, model: str, limit: int) -> list[Feedback]:
+    """Return items whose prediction was not joined yet, those that missed least often first, then the oldest."""
+    # Items without a prediction; what missed often goes to the back so that it never blocks the rest.
+    query = (
+        select(table)
+        .where(table.c.model == model, table.c.matched.is_(False))
+        .order_by(table.c.misses, table.c.received_at, table.c.feedback_id)
+        .limit(limit)
+    )
+    return [_feedback(row) for row in tx.execute(query)]
+
+
+def missed(tx: Connection, model: str, feedback_ids: Collection[str]) -> None:
+    """Note that the predictions of these items were looked for and not found."""
+    # Count one more miss for each item.
+    query = update(table).where(table.c.model == model, table.c.feedback_id.in_(list(feedback_ids)))
+    tx.execute(query.values(misses=table.c.misses + 1))
+
+
+def grade(tx: Connection, graded: Graded) -> bool:
+    """Join one item with its prediction; return whether it is the valid one now."""
+    # The item is joined, whichever is the valid one.
+    joined = update(table).where(table.c.model == graded.model, table.c.feedback_id == graded.feedback_id)
+    tx.execute(joined.values(matched=True))
+    # The item that was valid so far, locked where the database can.
+    query = (
+        select(labels_table.c.at, labels_table.c.feedback_id)
+        .where(
+            labels_table.c.model == graded.model,
+            labels_table.c.id == graded.id,
+            labels_table.c.name == graded.name,
+        )
+        .with_for_update()
+    )
+    known = tx.execute(query).one_or_none()
+    if known is not None and (known.at, known.feedback_id) > (graded.at, graded.feedback_id):
+        return False
+    upsert(tx, labels_table, _graded_row(graded), on=["model", "id", "name"])
+    return True
+
+
+def labels(tx: Connection, model: str, *, since: datetime | None = None, limit: int) -> list[Graded]:
+    """Return the newest `limit` valid items stated at or after `since`, oldest first."""
+    # The newest valid items of the model.
+    query = select(labels_table).where(labels_table.c.model == model)
+    if since is not None:
+        query = query.where(labels_table.c.at >= since)
+    query = query.order_by(labels_table.c.at.desc(), labels_table.c.feedback_id.desc()).limit(limit)
+    return [_graded(row) for row in reversed(tx.execute(query).all())]
+
+
+def count(tx: Connection, model: str, *, since: datetime | None = None) -> int:
+    """Return how many valid items were stated at or after `since`."""
+    # How many valid items the model has.
+    query = select(func.count()).select_from(labels_table).where(labels_table.c.model == model)
+    if since is not None:
+        query = query.where(labels_table.c.at >= since)
+    return int(tx.execute(query).scalar_one())
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _feedback(row: Row[Any]) -> Feedback:
+    return Feedback(
+        id=row.id,
+        feedback_id=row.feedback_id,
+        kind=row.kind,
+        name=row.name,
+        value=row.value,
+        at=row.at,
+        by=row.given_by,
+        supersedes=row.supersedes,
+    )
+
+
+def _graded_row(graded: Graded) -> dict[str, Any]:
+    row = {name: getattr(graded, name) for name in Graded.__dataclass_fields__}
+    return row | {"served_arm": str(graded.served_arm), "inputs": dict(graded.inputs)}
+
+
+def _graded(row: Row[Any]) -> Graded:
+    return Graded(**{name: getattr(row, name) for name in Graded.__dataclass_fields__})

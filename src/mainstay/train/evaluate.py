@@ -1,0 +1,290 @@
+"""What held-out rows say about a model: metrics with intervals, per class, per segment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.core.contracts import Contract
+from mainstay.core.errors import ProjectFileError
+from mainstay.models.answers import Answer
+from mainstay.models.calibration import Calibration
+from mainstay.models.segments import segment_names
+from mainstay.stats import intervals
+from mainstay.train.fit import Rows
+from mainstay.train.folds import group_codes
+
+ECE_BINS = 10
+DRAWS = 500
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "macro_f1": True,
+    "log_loss": False,
+    "ece": False,
+    "mae": False,
+    "rmse": False,
+    "r2": True,
+}
+CLASSIFICATION = ("accuracy", "macro_f1", "log_loss", "ece")
+REGRESSION = ("mae", "rmse", "r2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Answers beside their truth, as arrays of one length."""
+
+    classes: tuple[str, ...]
+    """Empty for regression; the arrays of classification are then empty too."""
+    truth: NDArray[Any]
+    predicted: NDArray[Any]
+    is_right: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    """Calibrated."""
+    true_probability: NDArray[np.float64]
+    """What the model gave the true class, uncalibrated."""
+
+
+def outcome_of_answers(answers: Sequence[Answer], truth: NDArray[Any], classes: Sequence[str]) -> Outcome:
+    """Lay answers beside their truth; `classes` is empty for regression."""
+    predicted = np.array([answer.label for answer in answers])
+    if not classes:
+        return _regression(predicted, truth)
+    found = [answer.probabilities.get(str(true), 0.0) for answer, true in zip(answers, truth, strict=True)]
+    return Outcome(
+        classes=tuple(classes),
+        truth=truth,
+        predicted=predicted,
+        is_right=predicted == truth,
+        confidence=np.array([answer.confidence for answer in answers], dtype=np.float64),
+        true_probability=np.array(found, dtype=np.float64),
+    )
+
+
+def outcome_of_output(
+    output: NDArray[np.float64], calibration: Calibration, truth: NDArray[Any], classes: Sequence[str]
+) -> Outcome:
+    """Lay a model's output, of shape (n, classes) or (n,), beside the truth."""
+    if not classes:
+        return _regression(output, truth)
+    at = {name: i for i, name in enumerate(classes)}
+    predicted = np.asarray(classes)[output.argmax(axis=1)]
+    return Outcome(
+        classes=tuple(classes),
+        truth=truth,
+        predicted=predicted,
+        is_right=predicted == truth,
+        confidence=calibration.apply(output.max(axis=1)),
+        true_probability=output[np.arange(len(output)), [at[name] for name in truth.tolist()]],
+    )
+
+
+def _regression(predicted: NDArray[Any], truth: NDArray[Any]) -> Outcome:
+    none = np.zeros(0)
+    return Outcome(
+        classes=(),
+        truth=truth,
+        predicted=predicted,
+        is_right=none.astype(bool),
+        confidence=none,
+        true_probability=none,
+    )
+
+
+def evaluate(
+    contract: Contract,
+    answers: Sequence[Answer],
+    rows: Rows,
+    *,
+    classes: Sequence[str],
+    metrics: Sequence[str],
+    slices_min_rows: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the evaluation, JSON-ready.
+
+    `metrics`: name -> {value, low, high, method}, 95 % intervals; `slices`: segment -> {rows, value, low, high} of
+    accuracy (regression: of the mean absolute error) with at least `slices_min_rows` rows; `classes`: class -> {rows,
+    recall, precision}; `confusion`: counts, true classes down; `calibration`: the bins of ECE. No row gives no metric.
+    """
+    outcome = outcome_of_answers(answers, rows.truth, classes)
+    groups = group_codes(rows)
+    out: dict[str, Any] = {
+        "rows": len(rows),
+        "keys": int(groups.max()) + 1 if len(groups) else 0,
+        "metrics": {name: measure(name, contract, outcome, groups, seed=seed) for name in metrics} if len(rows) else {},
+        "slices": _slices(contract, outcome, rows, groups, least=slices_min_rows, seed=seed),
+    }
+    if contract.task.is_classification:
+        out["classes"] = _per_class(outcome)
+        out["confusion"] = confusion(outcome).tolist()
+        out["calibration"] = calibration_bins(outcome.confidence, outcome.is_right)
+    return out
+
+
+def measure(name: str, contract: Contract, outcome: Outcome, groups: NDArray[np.int64], *, seed: int) -> dict[str, Any]:
+    """Return one metric with its 95 % interval and how that was made. Raises ProjectFileError for an unknown name."""
+    allowed = CLASSIFICATION if contract.task.is_classification else REGRESSION
+    if name not in allowed:
+        raise ProjectFileError(
+            f"evaluate.metrics holds {name!r}; for task {contract.task.value!r} allowed are {list(allowed)}"
+        )
+    index = np.arange(len(groups))
+    value = METRICS[name](outcome, index)
+    if name == "accuracy" and len(np.unique(groups)) == len(groups):
+        bounds = intervals.wilson(int(outcome.is_right.sum()), len(groups))
+        return {"value": value, "low": bounds[0], "high": bounds[1], "method": "wilson"}
+    low, high = bootstrap(METRICS[name], outcome, groups, seed=seed)
+    return {"value": _finite(value), "low": low, "high": high, "method": f"bootstrap_by_key_{DRAWS}"}
+
+
+def bootstrap(
+    metric: Callable[[Outcome, NDArray[np.int64]], float], outcome: Outcome, groups: NDArray[np.int64], *, seed: int
+) -> tuple[float | None, float | None]:
+    """Return the percentile interval of a metric, whole keys drawn with replacement (Davison, Hinkley 1997, §3.8).
+
+    (None, None) for fewer than two keys.
+    """
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    if len(parts) < 2:
+        return None, None
+    draw = np.random.default_rng(seed)
+    values = []
+    for _ in range(DRAWS):
+        chosen = draw.integers(0, len(parts), len(parts))
+        values.append(metric(outcome, np.concatenate([parts[i] for i in chosen])))
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return _finite(low), _finite(high)
+
+
+def accuracy(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return the share of right labels."""
+    return float(outcome.is_right[index].mean())
+
+
+def macro_f1(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return the mean of F1 = 2TP/(2TP+FP+FN) over the classes that occur among truths or answers."""
+    predicted, truth = outcome.predicted[index], outcome.truth[index]
+    scores = []
+    for name in outcome.classes:
+        is_said, is_true = predicted == name, truth == name
+        either = int(is_said.sum() + is_true.sum())
+        if either:
+            scores.append(2 * int((is_said & is_true).sum()) / either)
+    return float(np.mean(scores))
+
+
+def log_loss(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return the mean of −ln p(true class), p kept at 1e-15 or more."""
+    return float(-np.log(np.maximum(outcome.true_probability[index], 1e-15)).mean())
+
+
+def ece(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return the expected calibration error of the calibrated confidence.
+
+    Naeini et al. (2015): Σ_b n_b/n · |share right − mean confidence|, ten bins of equal width, the last one closed.
+    """
+    bins = calibration_bins(outcome.confidence[index], outcome.is_right[index])
+    total = sum(b["rows"] for b in bins)
+    return float(sum(b["rows"] / total * abs(b["right"] - b["confidence"]) for b in bins))
+
+
+def mae(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return the mean absolute error."""
+    return float(np.abs(outcome.predicted[index] - outcome.truth[index]).mean())
+
+
+def rmse(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return the square root of the mean squared error."""
+    return math.sqrt(float(((outcome.predicted[index] - outcome.truth[index]) ** 2).mean()))
+
+
+def r2(outcome: Outcome, index: NDArray[np.int64]) -> float:
+    """Return 1 − Σ(y−ŷ)²/Σ(y−ȳ)²; NaN when every truth is the same."""
+    truth = outcome.truth[index]
+    spread = float(((truth - truth.mean()) ** 2).sum())
+    return 1.0 - float(((outcome.predicted[index] - truth) ** 2).sum()) / spread if spread > 0 else math.nan
+
+
+METRICS: Mapping[str, Callable[[Outcome, NDArray[np.int64]], float]] = {
+    "accuracy": accuracy,
+    "macro_f1": macro_f1,
+    "log_loss": log_loss,
+    "ece": ece,
+    "mae": mae,
+    "rmse": rmse,
+    "r2": r2,
+}
+
+
+def confusion(outcome: Outcome) -> NDArray[np.int64]:
+    """Return counts (classes, classes), true classes down, answers across."""
+    at = {name: i for i, name in enumerate(outcome.classes)}
+    counts = np.zeros((len(at), len(at)), dtype=np.int64)
+    for true, said in zip(outcome.truth.tolist(), outcome.predicted.tolist(), strict=True):
+        counts[at[true], at[said]] += 1
+    return counts
+
+
+def calibration_bins(confidence: NDArray[np.float64], is_right: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the filled ones of ten bins of equal width: {low, high, rows, confidence, right} (means)."""
+    place = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    out = []
+    for number in range(ECE_BINS):
+        held = place == number
+        if held.any():
+            out.append(
+                {
+                    "low": number / ECE_BINS,
+                    "high": (number + 1) / ECE_BINS,
+                    "rows": int(held.sum()),
+                    "confidence": float(confidence[held].mean()),
+                    "right": float(is_right[held].mean()),
+                }
+            )
+    return out
+
+
+def _per_class(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    counts = confusion(outcome)
+    out = {}
+    for i, name in enumerate(outcome.classes):
+        rows, said, right = int(counts[i].sum()), int(counts[:, i].sum()), int(counts[i, i])
+        out[name] = {
+            "rows": rows,
+            "recall": right / rows if rows else None,
+            "precision": right / said if said else None,
+        }
+    return out
+
+
+def _slices(
+    contract: Contract, outcome: Outcome, rows: Rows, groups: NDArray[np.int64], *, least: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    places: dict[str, list[int]] = {}
+    for index, row in enumerate(rows.values):
+        for name in segment_names(contract, row):
+            places.setdefault(name, []).append(index)
+    out = {}
+    for name, members in sorted(places.items()):
+        if len(members) < least:
+            continue
+        place = np.array(members, dtype=np.int64)
+        if contract.task.is_classification:
+            values = outcome.is_right[place].astype(float)
+        else:
+            values = np.abs(outcome.predicted[place] - outcome.truth[place])
+        mean, low, high = intervals.bootstrap_by_key(
+            values, groups[place].tolist(), rng=np.random.default_rng(seed), draws=DRAWS
+        )
+        out[name] = {"rows": len(members), "value": mean, "low": _finite(low), "high": _finite(high)}
+    return out
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,238 @@
+"""From a pipeline's code and a snapshot's rows to a fitted estimator."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mainstay.core.contracts import Contract, Task
+from mainstay.core.errors import BadData, EnvironmentFault, ProjectFileError, UsageError
+from mainstay.core.profiles import Profile
+from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
+from mainstay.models.load import LoadedModel, load_features
+from mainstay.train.code import ProjectCode, guarded
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mainstay.config.settings import PipelineSettings
+
+ORIGIN = "_origin"
+TRAFFIC = "traffic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """One declared pipeline, its code loaded."""
+
+    name: str
+    build: Callable[[dict[str, Any]], Any]
+    params: Mapping[str, Any]
+    spec: InputSpec
+    features: FeatureCode | None = None
+    features_source: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Checked rows with their truth, ready to be fitted or answered."""
+
+    values: Sequence[Mapping[str, Any]]
+    """Per row: every declared field but the target; None where missing."""
+    truth: np.ndarray[Any, Any]
+    """Class names as text, or floats for regression."""
+    keys: Sequence[Any] | None = None
+    """The unit of evidence per row; None where the contract or the data have none."""
+    is_traffic: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """Per row: it was seen in production (column `_origin`)."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, index: np.ndarray[Any, Any]) -> Rows:
+        """Return the rows at those positions."""
+        return Rows(
+            values=[self.values[i] for i in index],
+            truth=self.truth[index],
+            keys=None if self.keys is None else [self.keys[i] for i in index],
+            is_traffic=self.is_traffic[index],
+        )
+
+
+def load_pipeline(code: ProjectCode, name: str, settings: PipelineSettings, *, seed: int) -> Pipeline:
+    """Load the code of one pipeline; raise ProjectFileError with file and line when it does not load."""
+    where = f"train.pipelines.{name}"
+    features, source = _features(code, settings.features, f"{where}.features")
+    _, build = code.function(settings.build, setting=f"{where}.build")
+    feature_name = settings.features.partition(":")[2] if settings.features else None
+    return Pipeline(
+        name=name,
+        build=build,
+        params=dict(settings.params or {}),
+        spec=InputSpec(input=settings.input, features=feature_name),
+        features=features,
+        features_source=source,
+        seed=seed,
+    )
+
+
+def read_rows(contract: Contract, frame: pl.DataFrame) -> Rows:
+    """Return the rows of a snapshot. Raises BadData without a row, without the target, or with an empty target."""
+    if contract.target not in frame.columns:
+        raise BadData(f"The data have no column {contract.target!r} (the target); they have {frame.columns}")
+    if frame.height == 0:
+        raise BadData("The data have no rows.")
+    target = frame.get_column(contract.target)
+    if target.null_count():
+        raise BadData(f"The target {contract.target!r} is empty in {target.null_count()} of {frame.height} rows.")
+    declared = [f.name for f in contract.fields if f.name != contract.target]
+    present = [name for name in declared if name in frame.columns]
+    absent = dict.fromkeys(name for name in declared if name not in frame.columns)
+    values = [{**absent, **row} for row in frame.select(present).to_dicts()] if present else [{**absent}] * frame.height
+    keys = frame.get_column(contract.key).to_list() if contract.key in frame.columns else None
+    origin = frame.get_column(ORIGIN).to_list() if ORIGIN in frame.columns else [""] * frame.height
+    return Rows(
+        values=values,
+        truth=_truth(contract, target.to_list()),
+        keys=keys,
+        is_traffic=np.array([value == TRAFFIC for value in origin], dtype=bool),
+    )
+
+
+def classes_of(contract: Contract, truth: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    """Return the declared classes, or those of the training rows in sorted order; empty for regression."""
+    if not contract.task.is_classification:
+        return ()
+    found = sorted({str(value) for value in truth})
+    strangers = [name for name in found if contract.classes and name not in contract.classes]
+    if strangers:
+        raise BadData(f"The target holds {strangers[:5]}; declared classes are {list(contract.classes)}")
+    if len(found) < 2:
+        raise BadData(f"The target has one class, {found}; two or more are needed to train.")
+    return contract.classes or tuple(found)
+
+
+def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[str]]:
+    """Build and fit the estimator; return it with the warnings that fitting gave, each once.
+
+    Every `random_state` that is None gets the seed, numerical libraries use one thread: sums in another order would
+    give other bytes. Raises ProjectFileError naming the file and line in the project, EnvironmentFault without memory.
+    """
+    if contract.task is Task.RANKING:
+        raise UsageError("Training for task 'ranking' isn't built yet; binary, multiclass and regression are.")
+    inputs = Inputs(contract, pipeline.spec, pipeline.features)
+    estimator = _estimator(pipeline, contract)
+    try:
+        with (
+            quiet() as heard,
+            deterministic(pipeline.seed),
+            guarded(f"Pipeline {pipeline.name!r} cannot be fitted on {len(rows)} rows"),
+        ):
+            estimator.fit(inputs.build(rows.values), rows.truth)
+    except MemoryError as error:
+        raise EnvironmentFault(
+            f"Fitting pipeline {pipeline.name!r} on {len(rows)} rows ran out of memory",
+            remedy="Raise train.memory_mb, or make the model smaller.",
+        ) from error
+    return estimator, heard
+
+
+def as_model(
+    pipeline: Pipeline, contract: Contract, estimator: Any, classes: tuple[str, ...], **parts: Any
+) -> LoadedModel:
+    """Return a fitted estimator as a model that answers, before it is written."""
+    parts.setdefault("profile", Profile(source="none", rows=0, keys=0, signals=[]))
+    return LoadedModel(
+        estimator=estimator,
+        contract=contract,
+        classes=classes,
+        spec=pipeline.spec,
+        features=pipeline.features,
+        **parts,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[list[str]]:
+    """Collect warnings instead of showing them: the texts, each once, are there after the block."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield texts
+        finally:
+            texts.extend(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
+
+
+@contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Seed the global generators and use one thread; both are as before after the block."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    python, numpy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _features(code: ProjectCode, reference: str | None, setting: str) -> tuple[FeatureCode | None, str | None]:
+    """Load feature code as serving will: from its text alone."""
+    if reference is None:
+        return None, None
+    module, _ = code.function(reference, setting=setting)
+    others = code.imports_of(module)
+    if others:
+        raise ProjectFileError(
+            f"{module.__name__}.py imports the project's own {', '.join(others)}; it must stand alone",
+            remedy="Feature code travels in the bundle as one file: move what it needs into it.",
+        )
+    source = code.source(module)
+    with guarded(f"{module.__name__}.py cannot be loaded by itself"):
+        name = reference.partition(":")[2]
+        shown = f"{module.__name__}.py"
+        return load_features(source, name, module_name=f"{module.__name__}_alone", shown_as=shown), source
+
+
+def _estimator(pipeline: Pipeline, contract: Contract) -> Any:
+    with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
+        estimator = pipeline.build(dict(pipeline.params))
+    needed = "predict_proba" if contract.task.is_classification else "predict"
+    missing = [method for method in ("fit", needed) if not hasattr(estimator, method)]
+    if missing:
+        raise ProjectFileError(
+            f"Pipeline {pipeline.name!r} builds a {type(estimator).__name__} without {' and '.join(missing)}()",
+            remedy="Return an estimator that gives probabilities, or wrap it in CalibratedClassifierCV.",
+        )
+    if hasattr(estimator, "get_params"):
+        params = estimator.get_params()
+        unset = [key for key, value in params.items() if key.rpartition("__")[2] == "random_state" and value is None]
+        if unset:
+            estimator.set_params(**dict.fromkeys(unset, pipeline.seed))
+    return estimator
+
+
+def _truth(contract: Contract, values: list[Any]) -> np.ndarray[Any, Any]:
+    if contract.task.is_classification:
+        return np.array([_class_name(value) for value in values], dtype=np.str_)
+    try:
+        return np.array([float(value) for value in values], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadData(f"The target {contract.target!r} is not a number in every row: {error}") from error
+
+
+def _class_name(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,115 @@
+"""Out-of-fold answers: what the pipeline says about rows it was not fitted on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.core.contracts import Contract
+from mainstay.core.errors import NotEnoughEvidence
+from mainstay.core.ports import Progress, silent
+from mainstay.models.signals import RowSignals, Signals, text_fields, word_set, words
+from mainstay.train.fit import Pipeline, Rows, as_model, fit, quiet
+
+FOLDS = 5
+ROWS_MIN = 2 * FOLDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfFold:
+    """Answers for every training row, each from a model that saw neither it nor its key."""
+
+    output: NDArray[np.float64]
+    """Probabilities (n, classes) in declared order, for regression values (n,)."""
+    fold: NDArray[np.int64]
+    """Which fold each row was held out in."""
+
+
+def out_of_fold(
+    pipeline: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...], *, progress: Progress = silent
+) -> OutOfFold:
+    """Fit the pipeline once per fold and answer the rows left out. Raises NotEnoughEvidence below 10 rows."""
+    fold = assign_folds(contract, rows, seed=pipeline.seed)
+    shape = (len(rows), len(classes)) if contract.task.is_classification else (len(rows),)
+    output = np.full(shape, np.nan)
+    count = int(fold.max()) + 1
+    for number in range(count):
+        progress("cross-validate", number, count)
+        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        estimator, _ = fit(pipeline, contract, rows.take(inside))
+        model = as_model(pipeline, contract, estimator, classes)
+        with quiet():
+            output[outside] = model.predict([rows.values[i] for i in outside.tolist()])
+    return OutOfFold(output=output, fold=fold)
+
+
+def assign_folds(contract: Contract, rows: Rows, *, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:
+    """Return the fold of each row: stratified by class, rows of one key together, the same for the same seed.
+
+    With fewer rows than `folds` in the smallest class the others are still spread evenly and that class is absent from
+    some folds. Raises NotEnoughEvidence when there are fewer than two rows per fold, or one key.
+    """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    groups = group_codes(rows)
+    keys = int(groups.max()) + 1 if len(groups) else 0
+    count = min(folds, keys)
+    if len(rows) < ROWS_MIN or count < 2:
+        raise NotEnoughEvidence(
+            f"{len(rows)} rows of {keys} keys are too few to cross-validate; {ROWS_MIN} rows and 2 keys are needed"
+        )
+    grouped = keys < len(rows)
+    if not contract.task.is_classification:
+        cut: Any = GroupKFold(count) if grouped else KFold(count, shuffle=True, random_state=seed)
+    elif grouped:
+        cut = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    elif max(Counter(rows.truth.tolist()).values()) >= count:
+        cut = StratifiedKFold(count, shuffle=True, random_state=seed)
+    else:
+        cut = KFold(count, shuffle=True, random_state=seed)
+    out = np.zeros(len(rows), dtype=np.int64)
+    with quiet():
+        for number, (_, held) in enumerate(cut.split(np.zeros(len(rows)), rows.truth, groups)):
+            out[held] = number
+    return out
+
+
+def group_codes(rows: Rows) -> NDArray[np.int64]:
+    """Return a number per key; a row without a key is a key of its own."""
+    if rows.keys is None:
+        return np.arange(len(rows), dtype=np.int64)
+    seen: dict[Any, int] = {}
+    codes = [seen.setdefault(("row", i) if k is None else ("key", k), len(seen)) for i, k in enumerate(rows.keys)]
+    return np.array(codes, dtype=np.int64)
+
+
+def left_out_signals(contract: Contract, rows: Rows) -> list[Signals]:
+    """Measure each row against the words of all rows but those of its own key.
+
+    That is what the finished model's vocabulary will be to a row it has not seen; against the full vocabulary no word
+    of a training row would ever be new.
+    """
+    texts = {f.name: [row.get(f.name) for row in rows.values] for f in text_fields(contract)}
+    measure = RowSignals(contract, {name: word_set(found) for name, found in texts.items()}).measure
+    out = [measure(row) for row in rows.values]
+    groups = group_codes(rows).tolist()
+    for name, found in texts.items():
+        split = [words(text) if text else [] for text in found]
+        owner = _owners(split, groups)
+        for row, own, group in zip(out, split, groups, strict=True):
+            row[f"{name}.unseen"] = sum(owner[word] == group for word in own) / len(own) if own else None
+    return out
+
+
+def _owners(split: list[list[str]], groups: list[int]) -> dict[str, int]:
+    """Return for each word the one key that uses it, or -1 when several do."""
+    owner: dict[str, int] = {}
+    for own, group in zip(split, groups, strict=True):
+        for word in own:
+            if owner.setdefault(word, group) != group:
+                owner[word] = -1
+    return owner

@@ -1,0 +1,232 @@
+"""One candidate, from a snapshot to a bundle on disk with its evaluation. Read top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mainstay.core.contracts import Contract
+from mainstay.core.errors import EnvironmentFault, NotEnoughEvidence
+from mainstay.core.ports import Progress, silent
+from mainstay.models import answers, environment, pickles
+from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
+from mainstay.models.calibration import Calibration
+from mainstay.models.load import LoadedModel, load
+from mainstay.models.signals import text_fields, word_set
+from mainstay.models.thresholds import Thresholds
+from mainstay.train.calibrate import calibrate
+from mainstay.train.choose import declared
+from mainstay.train.code import ProjectCode, project_code
+from mainstay.train.evaluate import CLASSIFICATION, REGRESSION, evaluate
+from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, quiet, read_rows
+from mainstay.train.folds import OutOfFold, out_of_fold
+from mainstay.train.plots import save_plots
+from mainstay.train.reference import References, reference_profile
+
+if TYPE_CHECKING:
+    from mainstay.config.load import Loaded
+    from mainstay.config.settings import Settings
+    from mainstay.data.snapshot import Snapshot
+
+STEPS = ("read", "fit", "cross-validate", "calibrate", "profile", "bundle", "evaluate")
+PARITY_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A candidate and what is known about it."""
+
+    bundle: Bundle
+    metrics: Mapping[str, Any]
+    """On the frozen test rows: name -> {value, low, high, method}."""
+    evaluation: Mapping[str, Any]
+    """Everything measured on the test rows: metrics, slices, classes, confusion, calibration; JSON-ready."""
+    recent: Mapping[str, Any] | None
+    """The same on the held-out labelled traffic, when there is any."""
+    plots: list[Path]
+    lineage: Mapping[str, Any]
+    warnings: list[str]
+    """What fitting warned of, each once."""
+    seconds: float
+    """Real time that it took."""
+    held_out: OutOfFold | None
+    """Out-of-fold output for every training row; None when there were too few rows."""
+
+
+def train_candidate(
+    loaded: Loaded,
+    *,
+    pipeline: str,
+    train: Snapshot,
+    test: Snapshot,
+    recent: Snapshot | None = None,
+    folder_bundles: Path,
+    commit: str = "",
+    progress: Progress = silent,
+) -> Trained:
+    """Fit, calibrate, profile, write and evaluate one candidate.
+
+    The same snapshots, code, settings, seed and packages give the same bundle digest. `recent` is labelled traffic that is not part of `train`.
+    """
+    started = perf_counter()
+    declared(loaded, pipeline)
+    settings, contract = loaded.settings, loaded.contract
+    progress("read", 0, len(STEPS))
+    rows, test_rows = read_rows(contract, train.frame()), read_rows(contract, test.frame())
+    classes = classes_of(contract, rows.truth)
+    with project_code(loaded.root) as code:
+        plan = load_pipeline(code, pipeline, settings.train.pipelines[pipeline], seed=settings.project.seed)
+        progress("fit", 1, len(STEPS))
+        estimator, warned = fit(plan, contract, rows)
+        progress("cross-validate", 2, len(STEPS))
+        held_out = _held_out(plan, contract, rows, classes)
+        progress("calibrate", 3, len(STEPS))
+        model = as_model(
+            plan,
+            contract,
+            estimator,
+            classes,
+            calibration=_calibration(settings, contract, rows, held_out, classes),
+            thresholds=thresholds_of(settings),
+            vocabulary=_vocabulary(contract, rows),
+        )
+        progress("profile", 4, len(STEPS))
+        found = References(
+            train=rows, held_out=held_out, test=test_rows, rows_of=lambda id_: _snapshot_rows(loaded, id_)
+        )
+        with quiet():
+            model.profile = reference_profile(model, found, wish=settings.watch.reference)
+        lineage = _lineage(code, plan, settings, train=train, test=test, recent=recent, commit=commit)
+        progress("bundle", 5, len(STEPS))
+        bundle = _write(code, plan, model, lineage, folder_bundles)
+    progress("evaluate", 6, len(STEPS))
+    served = _reloaded(bundle, model, test_rows)
+    evaluation = _evaluate(served, test_rows, settings)
+    recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
+    plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
+    progress("evaluate", len(STEPS), len(STEPS))
+    return Trained(
+        bundle=bundle,
+        metrics=evaluation["metrics"],
+        evaluation=evaluation,
+        recent=_evaluate(served, recent_rows, settings) if recent_rows else None,
+        plots=plots,
+        lineage=lineage,
+        warnings=warned,
+        seconds=perf_counter() - started,
+        held_out=held_out,
+    )
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """Return the limits that travel in the bundle."""
+    serve = settings.serve
+    return Thresholds(
+        low_unseen_share=serve.low_trust.unseen_share,
+        low_confidence=serve.low_trust.confidence,
+        abstain_confidence=serve.abstain.confidence,
+        fallback_label=serve.fallback.label,
+        deadline_ms=serve.deadline_ms,
+    )
+
+
+def _held_out(plan: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...]) -> OutOfFold | None:
+    try:
+        return out_of_fold(plan, contract, rows, classes)
+    except NotEnoughEvidence:
+        return None
+
+
+def _calibration(
+    settings: Settings, contract: Contract, rows: Rows, held_out: OutOfFold | None, classes: tuple[str, ...]
+) -> Calibration:
+    if settings.train.calibrate == "none":
+        return Calibration(why="train.calibrate = 'none': the model's own probabilities are shown as they are")
+    return Calibration(rows=0) if held_out is None else calibrate(contract, rows, held_out, classes)
+
+
+def _vocabulary(contract: Contract, rows: Rows) -> dict[str, frozenset[str]]:
+    return {f.name: word_set(row.get(f.name) for row in rows.values) for f in text_fields(contract)}
+
+
+def _snapshot_rows(loaded: Loaded, snapshot_id: str) -> Rows:
+    from mainstay.data.snapshot import Snapshots
+
+    return read_rows(loaded.contract, Snapshots(loaded.state / "snapshots").open(snapshot_id).frame())
+
+
+def _lineage(
+    code: ProjectCode,
+    plan: Pipeline,
+    settings: Settings,
+    *,
+    train: Snapshot,
+    test: Snapshot,
+    recent: Snapshot | None,
+    commit: str,
+) -> dict[str, Any]:
+    return {
+        "model": settings.project.name,
+        "pipeline": plan.name,
+        "build": settings.train.pipelines[plan.name].build,
+        "params": dict(plan.params),
+        "seed": plan.seed,
+        "code": code.digest(),
+        "commit": commit,
+        "train": train.id,
+        "train_rows": train.rows,
+        "test": test.id,
+        "recent": recent.id if recent is not None else None,
+    }
+
+
+def _write(code: ProjectCode, plan: Pipeline, model: LoadedModel, lineage: Mapping[str, Any], folder: Path) -> Bundle:
+    pickled = pickles.dump(model.estimator, own_modules=code.hide_paths())
+    parts = BundleParts(
+        pickle=pickled,
+        contract=model.contract,
+        profile=model.profile,
+        classes=model.classes,
+        spec=plan.spec,
+        features_source=plan.features_source,
+        calibration=model.calibration,
+        thresholds=model.thresholds,
+        vocabulary=model.vocabulary,
+        environment=environment.lock_lines(pickled),
+        lineage=lineage,
+    )
+    return write_bundle(folder, parts)
+
+
+def _reloaded(bundle: Bundle, model: LoadedModel, rows: Rows) -> LoadedModel:
+    """Load the bundle as a worker would, without the project's code, and hold its output equal to the original's."""
+    served = load(open_bundle(bundle.path, bundle.digest))
+    with quiet():
+        before, after = model.predict(rows.values), served.predict(rows.values)
+    if not np.allclose(before, after, rtol=0.0, atol=PARITY_TOLERANCE, equal_nan=True):
+        raise EnvironmentFault(
+            f"The bundle's answers differ from the fitted model's by up to {np.nanmax(np.abs(before - after)):.3g} "
+            f"on the test rows; at most {PARITY_TOLERANCE:g} is allowed",
+            remedy="The estimator keeps state outside of itself; give it everything it needs as attributes.",
+        )
+    return served
+
+
+def _evaluate(model: LoadedModel, rows: Rows, settings: Settings) -> dict[str, Any]:
+    allowed = CLASSIFICATION if model.contract.task.is_classification else REGRESSION
+    with quiet():
+        said = answers.answer(model, rows.values)
+    return evaluate(
+        model.contract,
+        said,
+        rows,
+        classes=model.classes,
+        metrics=[name for name in settings.evaluate.metrics if name in allowed] or allowed,
+        slices_min_rows=settings.evaluate.slices_min_rows,
+        seed=settings.project.seed,
+    )

@@ -1,0 +1,105 @@
+"""A child process with bounds: training that hangs or eats the machine ends alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainstay.core.errors import EnvironmentFault, UsageError
+
+TAIL_CHARS = 2000
+NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A child that ended by itself."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_bounded(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    memory_mb: int,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a command in a process group of its own and return when it ended, whatever its exit code.
+
+    Bounds: `timeout_s` of wall time, then the whole group is killed; `memory_mb` of address space (RLIMIT_AS) where the
+    system has it. The child's hash seed and thread counts are fixed, so that its results are reproducible, and its
+    priority is lowered, so that serving on the same machine is not slowed. Raises EnvironmentFault when it does not
+    start, times out, or is killed; UsageError for bounds that are no bounds.
+    """
+    if timeout_s <= 0 or memory_mb <= 0:
+        raise UsageError(f"timeout_s = {timeout_s!r}, memory_mb = {memory_mb!r}; both must be above 0")
+    try:
+        child = subprocess.Popen(  # noqa: S603 - the caller's own command, no shell
+            ["/bin/sh", "-c", _bounds(memory_mb), "bounded", *argv],
+            cwd=cwd,
+            env={**(os.environ if environ is None else environ), **_FIXED},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EnvironmentFault(f"{argv[0]} could not be started: {error.strerror}") from error
+    try:
+        stdout, stderr = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _kill(child)
+        raise EnvironmentFault(
+            f"The child was stopped: it ran longer than {timeout_s:g} s",
+            remedy="Raise train.timeout_s, or make the training smaller.",
+        ) from error
+    except BaseException:
+        _kill(child)
+        raise
+    if child.returncode < 0:
+        raise _killed(child.returncode, stderr, memory_mb)
+    return Finished(returncode=child.returncode, stdout=stdout, stderr=stderr)
+
+
+_FIXED = {
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+"""Few allocator arenas: each takes 64 MB of address space, used or not."""
+
+
+def _bounds(memory_mb: int) -> str:
+    """Return the shell line that sets the bounds and becomes the command (macOS knows no address-space limit)."""
+    return f'ulimit -v {memory_mb * 1024} 2>/dev/null; exec nice -n {NICENESS} "$@"'
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    """Kill the child's whole group and collect it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+
+
+def _killed(returncode: int, stderr: str, memory_mb: int) -> EnvironmentFault:
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return EnvironmentFault(
+        f"The child was killed by {name}; its last words: {stderr[-TAIL_CHARS:].strip() or 'none'}",
+        remedy=f"If memory ran out (the bound is {memory_mb} MB), raise train.memory_mb.",
+    )

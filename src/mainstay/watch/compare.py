@@ -1,0 +1,263 @@
+"""The evidence state of one bundle, and what one more block does to it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mainstay.config.settings import WatchSettings
+from mainstay.core.errors import Damaged
+from mainstay.core.profiles import Profile
+from mainstay.stats import evidence
+from mainstay.stats.intervals import Floats
+from mainstay.watch import streams
+from mainstay.watch.streams import Plan
+from mainstay.watch.window import Observation
+
+STATE_VERSION = 1
+SECONDS_PER_DAY = 86_400.0
+LEAST_DAYS = 0.01 / SECONDS_PER_DAY
+"""A block counts as at least 10 ms after the one before, so that a standing clock hides nothing."""
+MOST_KEYS = 2_000
+"""Keys whose returns are counted."""
+FEW_KEYS = 3
+"""Without a declared key, fewer distinct clients than this in a block are taken for a gateway: each request counts."""
+KEY_CHARS = 12
+
+
+@dataclass(slots=True, kw_only=True)
+class WatchState:
+    """What is kept of one bundle between turns; JSON-able by `as_dict` and `from_dict`."""
+
+    model: str
+    bundle: str
+    signature: str = ""
+    """Of the plan whose columns the history has."""
+    started_at: datetime | None = None
+    """Arrival of the first request."""
+    last_at: datetime | None = None
+    """Arrival of the last request of the last block."""
+    number: int = 0
+    """Blocks ever made."""
+    rows: int = 0
+    """Requests ever counted."""
+    history: evidence.History = field(default_factory=lambda: evidence.History(totals=np.zeros(0)))
+    since: list[datetime] = field(default_factory=list)
+    """Event time at which each candidate start begins."""
+    keys: dict[str, int] = field(default_factory=dict)
+    """Blocks in which a key was seen, by shortened hash."""
+    by_key: bool = True
+    """Whether the last block counted keys (else requests)."""
+    waiting: list[Observation] = field(default_factory=list)
+    """Requests that make no block yet."""
+    gaps: list[tuple[str, float]] = field(default_factory=list)
+    """Labelled answers that are in no block yet: key, confidence minus right."""
+    graded: list[str] = field(default_factory=list)
+    """Ids of labelled answers counted, newest last."""
+    labels_seen: int = 0
+    """Valid labels of the model when they were last looked at."""
+    told: Floats | None = None
+    """Columns counted since the start of the unresolved incident; None: there is none."""
+    told_from: int = 0
+    """Number of the block with which that incident began."""
+    retell_at: float = 0.0
+    """Requests since that start from which the incident's story is told anew."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as plain values."""
+        history = self.history
+        return {
+            "v": STATE_VERSION,
+            "model": self.model,
+            "bundle": self.bundle,
+            "signature": self.signature,
+            "started_at": _text(self.started_at),
+            "last_at": _text(self.last_at),
+            "number": self.number,
+            "rows": self.rows,
+            "blocks": history.blocks,
+            "candidates": list(history.candidates),
+            "log_days": list(history.log_days),
+            "repeats": history.repeats,
+            "columns": len(history.totals),
+            "totals": pack(history.totals),
+            "prefix": pack(history.prefix),
+            "since": [_text(moment) for moment in self.since],
+            "keys": dict(self.keys),
+            "by_key": self.by_key,
+            "waiting": msgspec.to_builtins(self.waiting),
+            "gaps": [list(gap) for gap in self.gaps],
+            "graded": list(self.graded),
+            "labels_seen": self.labels_seen,
+            "told": None if self.told is None else pack(self.told),
+            "told_from": self.told_from,
+            "retell_at": self.retell_at,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> WatchState:
+        """Return the state that `as_dict` gave; another version or a broken one raises `Damaged`."""
+        if value.get("v") != STATE_VERSION:
+            raise Damaged(
+                f"the watch's state has version {value.get('v')!r}; allowed: {STATE_VERSION}",
+                remedy="Use the version of Mainstay that wrote it.",
+            )
+        try:
+            columns = int(value["columns"])
+            history = evidence.History(
+                totals=unpack(value["totals"]),
+                blocks=int(value["blocks"]),
+                candidates=[int(n) for n in value["candidates"]],
+                log_days=[float(x) for x in value["log_days"]],
+                prefix=unpack(value["prefix"]).reshape(-1, columns) if columns else np.zeros((0, 0)),
+                repeats=float(value["repeats"]),
+            )
+            return cls(
+                model=value["model"],
+                bundle=value["bundle"],
+                signature=value["signature"],
+                started_at=_moment(value["started_at"]),
+                last_at=_moment(value["last_at"]),
+                number=int(value["number"]),
+                rows=int(value["rows"]),
+                history=history,
+                since=[datetime.fromisoformat(text) for text in value["since"]],
+                keys={str(key): int(n) for key, n in value["keys"].items()},
+                by_key=bool(value["by_key"]),
+                waiting=msgspec.convert(value["waiting"], list[Observation]),
+                gaps=[(str(key), float(gap)) for key, gap in value["gaps"]],
+                graded=[str(name) for name in value["graded"]],
+                labels_seen=int(value["labels_seen"]),
+                told=None if value["told"] is None else unpack(value["told"]),
+                told_from=int(value["told_from"]),
+                retell_at=float(value["retell_at"]),
+            )
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            raise Damaged(f"the watch's state of {value.get('bundle')!r} cannot be read: {error!r}") from error
+
+
+def pack(array: Floats) -> str:
+    """Return an array's float64 values as compressed base64 text."""
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(array, dtype="<f8").tobytes(), 1)).decode("ascii")
+
+
+def unpack(text: str) -> Floats:
+    """Return the flat array of `pack`."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<f8").astype(np.float64)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Where a bundle's traffic stands against its reference."""
+
+    plan: Plan
+    assessment: evidence.Assessment
+    log_bar: float
+    """log A: evidence from here on is an alarm."""
+    units: int
+    """Units of evidence in the last block."""
+
+    @property
+    def alarm(self) -> bool:
+        """Return whether the evidence passes the budget."""
+        return self.assessment.log_evidence >= self.log_bar
+
+
+def log_bar(settings: WatchSettings) -> float:
+    """Return log A = log(days / expected)."""
+    return math.log(settings.false_pages.days / settings.false_pages.expected)
+
+
+def material_of(settings: WatchSettings) -> evidence.Material:
+    """Return the sizes below which a change pages nobody."""
+    return evidence.Material(
+        number_sigma=settings.material.number_sigma, category_share=settings.material.category_share
+    )
+
+
+def reset(state: WatchState) -> None:
+    """Forget the evidence (not the position): the budget is spent anew from here."""
+    columns = len(state.history.totals)
+    state.history = evidence.History(
+        totals=np.zeros(columns), prefix=np.zeros((0, columns)), repeats=state.history.repeats
+    )
+    state.since = []
+
+
+def update(
+    state: WatchState,
+    rows: Sequence[Observation],
+    profile: Profile,
+    settings: WatchSettings,
+    *,
+    key_declared: bool = True,
+) -> Comparison:
+    """Add one block (and the labelled answers that wait) to `state` in place; return where the evidence stands.
+
+    `rows` in order of arrival; may be empty when only labels came. A profile with other streams starts anew.
+    """
+    plan = streams.plan(profile, settings)
+    if state.signature != plan.signature:
+        state.signature = plan.signature
+        state.history = evidence.History(totals=np.zeros(plan.width), prefix=np.zeros((0, plan.width)))
+        state.since, state.told = [], None
+    state.by_key = key_declared or len({row.key for row in rows}) >= FEW_KEYS
+    columns = streams.count_block(plan, rows, by_key=state.by_key) + streams.count_gaps(plan, state.gaps)
+    state.gaps = []
+    if state.told is not None:
+        state.told = state.told + columns
+    units = _see_keys(state, rows)
+    days, begins = _advance_time(state, rows)
+    kept = state.history.add(columns, days)
+    state.since = [moment for moment, keep in zip([*state.since, begins], kept, strict=True) if keep]
+    if rows:
+        state.number += 1
+        state.rows += len(rows)
+    assessment = evidence.assess(plan.streams, state.history, material_of(settings))
+    return Comparison(plan=plan, assessment=assessment, log_bar=log_bar(settings), units=units)
+
+
+def _advance_time(state: WatchState, rows: Sequence[Observation]) -> tuple[float, datetime]:
+    """Return the days since the block before and the event time at which this block begins."""
+    if not rows:
+        moment = state.last_at or state.started_at
+        if moment is None:
+            raise Damaged("labels came for a bundle of which no request was ever seen")
+        return LEAST_DAYS, moment
+    first, last = rows[0], rows[-1]
+    if state.started_at is None:
+        state.started_at = first.received_at
+    before = state.last_at or first.received_at
+    state.last_at = max(before, last.received_at)
+    days = (state.last_at - before).total_seconds() / SECONDS_PER_DAY
+    return max(days, LEAST_DAYS), first.occurred_at
+
+
+def _see_keys(state: WatchState, rows: Sequence[Observation]) -> int:
+    """Count in how many blocks each key came; return the units of evidence in this block."""
+    if not state.by_key:
+        return len({row.unit or row.id for row in rows})
+    keys = {row.key for row in rows}
+    for key in keys:
+        short = key[:KEY_CHARS]
+        if short in state.keys or len(state.keys) < MOST_KEYS:
+            state.keys[short] = state.keys.get(short, 0) + 1
+    counts = np.array(list(state.keys.values()), dtype=np.float64)
+    state.history.repeats = float((counts**2).sum() / counts.sum()) if len(counts) else 1.0
+    return len(keys)

@@ -1,0 +1,222 @@
+"""From streams that moved to findings: since when, from what to what, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from mainstay.core.incidents import Finding, Harm
+from mainstay.core.profiles import SignalProfile
+from mainstay.stats import evidence
+from mainstay.stats.intervals import Floats
+from mainstay.watch import streams
+from mainstay.watch.compare import Comparison, WatchState
+from mainstay.watch.streams import Watched
+
+MOST = 20
+SURE = 20.0
+"""A stream is named beside the strongest when its likelihood ratio is this many times the number of streams."""
+MOST_EVIDENCE = 1e300
+_SHARES = (".unseen", ".non_ascii", ".emoji", ".missing", ".low_trust", ".confidence", ".refused", ".failed")
+_ASPECTS = {
+    "unseen": "the share of words in `{field}` that training never held",
+    "length": "the length of `{field}` in characters",
+    "words": "the number of words in `{field}`",
+    "non_ascii": "the share of characters outside plain English in `{field}`",
+    "emoji": "the share of emoji in `{field}`",
+    "missing": "the share of requests without `{field}`",
+}
+_ANSWERS = {
+    "answer.confidence": "the calibrated confidence",
+    "answer.low_trust": "the share of answers with low trust",
+    "answer.label": "the mix of answers",
+    "answer.value": "the answered value",
+    streams.REFUSED: "the share of refused requests",
+    streams.FAILED: "the share of failed requests",
+    streams.GAP: "the share of right answers among labelled ones",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A stream's level before and now."""
+
+    before: float
+    now: float
+    shift: float
+    category: str = ""
+    """For a mix: the category that moved most."""
+
+
+def columns_since(state: WatchState, start: int) -> Floats:
+    """Return the counted columns from candidate start `start` on; before any candidate: all of them."""
+    history = state.history
+    if start < 0 or start >= len(history.prefix):
+        return history.totals
+    return np.asarray(history.totals - history.prefix[start], dtype=np.float64)
+
+
+def find(state: WatchState, comparison: Comparison) -> list[Finding]:
+    """Return the streams that moved, ranked by evidence, whole traffic and segments alike.
+
+    The alarm rests on all streams together; named are those that pass the bar alone, and those whose ratio from the
+    common start on is at least SURE × streams (an e-value against "this one did not move", Bonferroni over streams).
+    """
+    assessment, plan = comparison.assessment, comparison.plan
+    if assessment.start < 0:
+        return []
+    sure = math.log(SURE * len(plan.watched))
+    found = []
+    for i, item in enumerate(plan.watched):
+        alone = float(assessment.by_stream[i])
+        ratio = float(assessment.ratios[i, assessment.start])
+        if alone < comparison.log_bar and ratio < sure:
+            continue
+        own = int(assessment.starts[i])
+        move = level(item, columns_since(state, own)[plan.offsets[i] : plan.offsets[i + 1]])
+        if move is not None:
+            found.append((max(alone, ratio), _finding(state, item, own, move, alone)))
+    ranked = sorted(found, key=lambda pair: -pair[0])
+    return [finding for _, finding in ranked[:MOST]]
+
+
+def _finding(state: WatchState, item: Watched, start: int, move: Move, alone: float) -> Finding:
+    return Finding(
+        signal=item.name,
+        segment=item.segment,
+        harm=Harm(item.harm),
+        since=state.since[start],
+        before=move.before,
+        now=move.now,
+        shift=move.shift,
+        evidence=min(math.exp(min(alone, 690.0)), MOST_EVIDENCE),
+        text=sentence(item, move),
+    )
+
+
+def over(
+    state: WatchState, comparison: Comparison, columns: Floats, *, since: datetime, material: evidence.Material
+) -> list[Finding]:
+    """Return the streams that left the reference over the counted `columns`, a fixed stretch, ranked by evidence.
+
+    For telling an incident that was already noticed: those with a likelihood ratio of at least SURE × streams.
+    """
+    plan = comparison.plan
+    history = evidence.History(
+        totals=columns,
+        blocks=1,
+        candidates=[1],
+        log_days=[0.0],
+        prefix=np.zeros((1, plan.width)),
+        repeats=1.0,
+    )
+    # Keys that came again weigh as in the state, whatever the number of blocks.
+    history.repeats, history.blocks = state.history.repeats, max(1, math.ceil(state.history.repeats))
+    ratios = evidence.log_ratios(plan.streams, history, material)[:, 0]
+    sure = math.log(SURE * len(plan.watched))
+    found = []
+    for i in np.argsort(-ratios).tolist():
+        item = plan.watched[i]
+        move = level(item, columns[plan.offsets[i] : plan.offsets[i + 1]])
+        if ratios[i] < sure or move is None:
+            continue
+        log = float(ratios[i]) + math.log(item.stream.weight)
+        found.append(
+            Finding(
+                signal=item.name,
+                segment=item.segment,
+                harm=item.harm,
+                since=since,
+                before=move.before,
+                now=move.now,
+                shift=move.shift,
+                evidence=math.exp(min(log, 690.0)),
+                text=sentence(item, move),
+            )
+        )
+    return found[:MOST]
+
+
+def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -> list[Finding]:
+    """Return findings with their level over the counted `columns`; what was not counted stays as it was."""
+    plan = comparison.plan
+    places = {(item.name, item.segment): i for i, item in enumerate(plan.watched)}
+    out = []
+    for finding in known:
+        i = places.get((finding.signal, finding.segment))
+        move = None if i is None else level(plan.watched[i], columns[plan.offsets[i] : plan.offsets[i + 1]])
+        if i is None or move is None:
+            out.append(finding)
+            continue
+        text = sentence(plan.watched[i], move)
+        out.append(replace(finding, before=move.before, now=move.now, shift=move.shift, text=text))
+    return out
+
+
+def level(item: Watched, columns: Floats) -> Move | None:
+    """Return the level before and now, or None when nothing was counted."""
+    stream = item.stream
+    if isinstance(stream, evidence.RateStream):
+        bad, n = float(columns[0]), float(columns[1])
+        return None if n <= 0 else Move(before=stream.limit, now=bad / n, shift=bad / n - stream.limit)
+    if isinstance(stream, evidence.GapStream):
+        n = float(columns.sum())
+        gap = float(columns @ evidence.GAPS) / n if n > 0 else 0.0
+        return None if n <= 0 else Move(before=0.0, now=-gap, shift=-gap)
+    if item.profile is None:
+        return None
+    if isinstance(stream, evidence.CategoryStream):
+        return _mix(item.profile, columns)
+    n = float(columns[0])
+    if n <= 0:
+        return None
+    now, sd = float(columns[7]) / n, item.profile.sd
+    step = float(columns[1]) / n
+    return Move(before=item.profile.mean, now=now, shift=(now - item.profile.mean) / sd if sd > 0 else step)
+
+
+def _mix(profile: SignalProfile, columns: Floats) -> Move | None:
+    n, base = float(columns.sum()), np.asarray(profile.counts, dtype=np.float64)
+    if n <= 0:
+        return None
+    now, before = columns / n, base / base.sum()
+    top = int(np.argmax(np.abs(now - before)))
+    name = profile.values[top] if top < len(profile.values) else "any other value"
+    return Move(before=float(before[top]), now=float(now[top]), shift=float(now[top] - before[top]), category=name)
+
+
+def describe(name: str) -> str:
+    """Return a signal's name in words."""
+    if name in _ANSWERS:
+        return _ANSWERS[name]
+    field, _, aspect = name.rpartition(".")
+    if field and aspect in _ASPECTS:
+        return _ASPECTS[aspect].format(field=field)
+    return f"`{name}`"
+
+
+def sentence(item: Watched, move: Move) -> str:
+    """Return what moved, from what to what."""
+    where = f" in {item.segment}" if item.segment else ""
+    if item.name == streams.GAP:
+        points = abs(move.now) * 100
+        return f"labelled answers are right {points:.0f} points less often than their confidence says"
+    what = describe(item.name)
+    if move.category:
+        mix = what if item.name == "answer.label" else f"the mix of {what}"
+        return f"{mix}{where}: {move.category!r} went from {move.before:.0%} to {move.now:.0%}"
+    verb = "rose" if move.now >= move.before else "fell"
+    if item.name in (streams.REFUSED, streams.FAILED):
+        return f"{what} is {move.now:.0%}; up to {move.before:.0%} is expected"
+    return f"{what}{where} {verb} from {show(item.name, move.before)} to {show(item.name, move.now)}"
+
+
+def show(name: str, value: float) -> str:
+    """Return a level with its unit: shares in percent, other numbers with three digits."""
+    if name.endswith(_SHARES):
+        return f"{value:.1%}" if abs(value) < 0.1 else f"{value:.0%}"
+    return f"{value:.3g}"

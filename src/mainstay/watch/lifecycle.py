@@ -1,0 +1,249 @@
+"""What an alarm or its absence does to incidents: open, extend, make louder, call over, resolve."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from mainstay.config.settings import WatchSettings
+from mainstay.core.contracts import Contract
+from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, State
+from mainstay.core.profiles import Profile
+from mainstay.models.signals import RowSignals
+from mainstay.store import blocks, feedback, incidents
+from mainstay.watch import diagnose, findings, streams
+from mainstay.watch.compare import Comparison, WatchState, material_of, reset
+
+NOTE_UNITS = 200
+"""A change without estimated harm is watched for so many units before it is told as a note."""
+QUIET_UNITS = 200
+"""So many units without an alarm after an incident mean that it is over."""
+RESOLVE_AFTER = timedelta(hours=24)
+"""An incident that stayed over for so long is resolved."""
+MOST_EXAMPLES = 10
+MOST_FINDINGS = 40
+LABELS = 2_000
+"""Newest labels that are looked at in one turn."""
+BLOCKS = 1_000
+"""Newest blocks whose words are told in an incident."""
+OPEN = (State.OPEN, State.ACKNOWLEDGED)
+UNRESOLVED = (*OPEN, State.MITIGATED)
+
+
+class Reference(Protocol):
+    """What the watch needs of a bundle; `models.load.LoadedModel` has it."""
+
+    @property
+    def contract(self) -> Contract:
+        """Return the contract."""
+
+    @property
+    def profile(self) -> Profile:
+        """Return the reference profile."""
+
+    @property
+    def signals(self) -> RowSignals:
+        """Return what measures rows against the bundle's vocabulary."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TurnResult:
+    """What one turn did."""
+
+    blocks: int = 0
+    rows: int = 0
+    """Requests taken from the journal."""
+    waiting: int = 0
+    """Requests that make no block yet."""
+    opened: list[Incident] = field(default_factory=list)
+    escalated: list[Incident] = field(default_factory=list)
+    """Open incidents that became louder (a note whose harm showed), or came back."""
+    updated: list[Incident] = field(default_factory=list)
+    mitigated: list[Incident] = field(default_factory=list)
+    resolved: list[Incident] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Requests of bundles that cannot be opened, by bundle: they are not watched."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Bundle:
+    """One bundle at work in this turn."""
+
+    name: str
+    reference: Reference
+    state: WatchState
+    version: int | None
+    """Of its stored state; None: there is none yet."""
+
+
+def is_graded(item: feedback.Graded, contract: Contract) -> bool:
+    """Return whether a label tells if the answer was right, and how sure the answer was."""
+    return item.name == contract.target and item.correct is not None and item.confidence is not None
+
+
+def gap(item: feedback.Graded) -> float:
+    """Return confidence minus right (0 or 1)."""
+    return float(item.confidence or 0.0) - float(bool(item.correct))
+
+
+def _window(tx: Connection, bundle: Bundle, first: int, since: datetime) -> diagnose.Window:
+    """Return words, examples and labels since block `first`, from the stored blocks and labels."""
+    state = bundle.state
+    words: dict[str, Counter[str]] = {}
+    unsure: list[tuple[float, str]] = []
+    for block in blocks.blocks(tx, state.model, limit=BLOCKS):
+        if block.bundle != bundle.name or block.number < first:
+            continue
+        for name, counts in block.summary.get("words", {}).items():
+            words.setdefault(name, Counter()).update(counts)
+        unsure += [(float(confidence), str(id_)) for confidence, id_ in block.summary.get("unsure", [])]
+    graded = [
+        item
+        for item in feedback.labels(tx, state.model, limit=LABELS)
+        if item.bundle == bundle.name and item.occurred_at >= since and is_graded(item, bundle.reference.contract)
+    ]
+    return diagnose.Window(
+        words={name: dict(counts) for name, counts in words.items()},
+        examples=[id_ for _, id_ in sorted(unsure)[:MOST_EXAMPLES]],
+        gaps=[(item.key_hash, gap(item)) for item in graded],
+        correct=[bool(item.correct) for item in graded],
+    )
+
+
+def on_alarm(
+    tx: Connection, bundle: Bundle, comparison: Comparison, settings: WatchSettings, result: TurnResult, now: datetime
+) -> None:
+    """Open an incident, or let the bundle's unresolved one take the findings; then the evidence starts anew."""
+    state, profile = bundle.state, bundle.reference.profile
+    start = comparison.assessment.start
+    first = state.number - (state.history.blocks - state.history.candidates[start])
+    window = _window(tx, bundle, first, state.since[start])
+    told = diagnose.diagnose(state, comparison, profile, settings, window=window, now=now)
+    known = _unresolved(tx, state.model, bundle.name)
+    if known is None:
+        if told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
+            return
+        result.opened.append(incidents.open_(tx, told.incident))
+    else:
+        _absorb(tx, known, told.incident, result, now)
+    if state.told is None:
+        state.told, state.told_from = findings.columns_since(state, start).copy(), first
+        state.retell_at = 2.0 * state.told[-1]
+    reset(state)
+
+
+def _unresolved(tx: Connection, model: str, bundle: str) -> Incident | None:
+    found = incidents.list_(tx, model, states=UNRESOLVED, limit=1_000)
+    return next((incident for incident in found if incident.bundle == bundle), None)
+
+
+def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, now: datetime) -> None:
+    """Let an incident take further findings; it becomes louder when they are, and opens again when it was over."""
+    louder = SEVERITY_ORDER.index(new.severity) > SEVERITY_ORDER.index(known.severity)
+    seen = {"last_seen_at": now.isoformat(), "times_seen": int(known.facts.get("times_seen", 1)) + 1}
+    have = {(f.signal, f.segment) for f in known.findings}
+    extra = tuple(f for f in new.findings if (f.signal, f.segment) not in have)
+    merged = replace(
+        _louder(known, new) if louder else known,
+        findings=(*known.findings, *extra)[:MOST_FINDINGS],
+        facts={**(new.facts if louder else known.facts), **seen},
+    )
+    stored = incidents.replace(tx, merged)
+    if stored.state is State.MITIGATED:
+        stored = incidents.move(tx, stored.id, State.OPEN, by="watch", note=f"It is back: {new.title}", now=now)
+        louder = True
+    (result.escalated if louder else result.updated).append(stored)
+
+
+def _louder(known: Incident, new: Incident) -> Incident:
+    """Return `new` in the place of `known`: its number, its state, its beginning."""
+    return replace(
+        new,
+        id=known.id,
+        state=known.state,
+        opened_at=known.opened_at,
+        started_at=min(known.started_at, new.started_at),
+        rows_to_detect=known.rows_to_detect,
+    )
+
+
+def retell(
+    tx: Connection, bundle: Bundle, comparison: Comparison, settings: WatchSettings, result: TurnResult, now: datetime
+) -> None:
+    """Tell the bundle's unresolved incident anew each time that the traffic since its start has doubled.
+
+    What was noticed on few requests is then told from many: levels, segments, words, labels.
+    """
+    state, profile = bundle.state, bundle.reference.profile
+    if state.told is None or state.told[-1] < state.retell_at:
+        return
+    known = _unresolved(tx, state.model, bundle.name)
+    if known is None or known.state not in OPEN:
+        return
+    state.retell_at = 2.0 * state.told[-1]
+    quality = diagnose.lost_accuracy(state, comparison, profile, state.told, settings)
+    harm = Harm.QUALITY if quality and known.harm in (Harm.INPUT, Harm.OUTPUT) else known.harm
+    refreshed = findings.refresh(known.findings, comparison, state.told)
+    have = {(f.signal, f.segment) for f in refreshed}
+    seen = findings.over(state, comparison, state.told, since=known.started_at, material=material_of(settings))
+    refreshed += [finding for finding in seen if (finding.signal, finding.segment) not in have]
+    new = diagnose.tell(
+        state,
+        comparison,
+        profile,
+        harm=harm,
+        found=refreshed[:MOST_FINDINGS],
+        columns=state.told,
+        window=_window(tx, bundle, state.told_from, known.started_at),
+        since=known.started_at,
+        now=now,
+    )
+    kept = {name: known.facts[name] for name in ("last_seen_at", "times_seen") if name in known.facts}
+    stored = incidents.replace(tx, replace(_louder(known, new), facts={**new.facts, **kept}))
+    louder = SEVERITY_ORDER.index(stored.severity) > SEVERITY_ORDER.index(known.severity)
+    (result.escalated if louder else result.updated).append(stored)
+
+
+def on_quiet(tx: Connection, bundle: Bundle, comparison: Comparison, result: TurnResult, now: datetime) -> None:
+    """Call the bundle's incident over when, since the evidence began anew, enough traffic raised no alarm."""
+    units = _quiet_units(bundle.state, comparison.plan)
+    if units < QUIET_UNITS:
+        return
+    known = _unresolved(tx, bundle.state.model, bundle.name)
+    if known is None:
+        return
+    note = f"The last {units} units of traffic look like the reference again."
+    _end(tx, known, note, result, now)
+    bundle.state.told = None
+
+
+def _quiet_units(state: WatchState, plan: streams.Plan) -> int:
+    where = plan.columns(streams.FAILED)
+    return 0 if where is None or len(state.history.totals) == 0 else int(state.history.totals[where][1])
+
+
+def close_old(tx: Connection, bundle: Bundle, result: TurnResult, now: datetime) -> None:
+    """Call incidents of earlier bundles over once the one that answers now has been quiet for long enough."""
+    state = bundle.state
+    plan = streams.plan(bundle.reference.profile, WatchSettings())
+    if state.signature != plan.signature or _quiet_units(state, plan) < QUIET_UNITS:
+        return
+    if _unresolved(tx, state.model, bundle.name) is not None:
+        return
+    for known in incidents.list_(tx, state.model, states=UNRESOLVED, limit=1_000):
+        if known.bundle != bundle.name:
+            note = f"{bundle.name} answers now; its traffic looks like its reference."
+            _end(tx, known, note, result, now)
+
+
+def _end(tx: Connection, known: Incident, note: str, result: TurnResult, now: datetime) -> None:
+    if known.state in OPEN:
+        result.mitigated.append(incidents.move(tx, known.id, State.MITIGATED, by="watch", note=note, now=now))
+        return
+    last = incidents.events(tx, known.id)[-1].at
+    if known.state is State.MITIGATED and now - last >= RESOLVE_AFTER:
+        result.resolved.append(incidents.move(tx, known.id, State.RESOLVED, by="watch", note=note, now=now))

@@ -1,0 +1,209 @@
+"""The streams of evidence of one bundle: what its profile says to compare, and how a block is counted for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.config.settings import WatchSettings
+from mainstay.core.incidents import Harm
+from mainstay.core.profiles import Profile, SignalKind, SignalProfile
+from mainstay.stats import evidence
+from mainstay.stats.intervals import Floats
+from mainstay.stats.scores import DEGREES, score_table, score_variances
+from mainstay.watch.window import Observation, Outcome
+
+REFUSED, FAILED, GAP = "requests.refused", "requests.failed", "labels.gap"
+EXPECTED_BAD = 0.01
+"""Share of requests that may be refused or fail without a word: no reference tells."""
+KEY_CORRELATION = 0.3
+"""Assumed correlation between two values of one key where the reference has each key about once."""
+REPEATED = 1.2
+"""Rows per key from which the reference tells that correlation."""
+ALL = ""
+"""Segment name of all traffic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One stream with its name and counting rule."""
+
+    name: str
+    segment: str
+    harm: Harm
+    stream: evidence.Stream
+    profile: SignalProfile | None = None
+    edges: Floats | None = None
+    table: Floats | None = None
+    """Per bin: four scores, below the tie, above the tie; shape (bins, 6)."""
+    places: dict[str, int] | None = None
+    """Category -> column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All streams of a bundle, in the order of their columns."""
+
+    watched: tuple[Watched, ...]
+    offsets: tuple[int, ...]
+
+    @property
+    def streams(self) -> list[evidence.Stream]:
+        """Return the streams for the evidence engine."""
+        return [item.stream for item in self.watched]
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns, the last one counting requests."""
+        return self.offsets[-1] + 1
+
+    @property
+    def signature(self) -> str:
+        """Return what the columns mean, so that a state made for other columns is recognised."""
+        return "|".join(f"{w.segment}/{w.name}:{w.stream.width}" for w in self.watched)
+
+    def columns(self, name: str, segment: str = ALL) -> slice | None:
+        """Return where a stream's columns are, or None when there is no such stream."""
+        for i, item in enumerate(self.watched):
+            if item.name == name and item.segment == segment:
+                return slice(self.offsets[i], self.offsets[i + 1])
+        return None
+
+
+def plan(profile: Profile, settings: WatchSettings) -> Plan:
+    """Return the streams of a profile: half of the weight on all traffic, half shared among the segments."""
+    usable = [s for s in profile.signals if s.rows > 0 and sum(s.counts) > 0]
+    whole = [s for s in usable if s.segment == ALL]
+    parts: dict[str, list[SignalProfile]] = {}
+    for signal in usable:
+        if signal.segment != ALL:
+            parts.setdefault(signal.segment, []).append(signal)
+    half = 0.5 if parts else 1.0
+    each = half / (len(whole) + 3)
+    per_key = profile.rows / profile.keys if profile.keys else 1.0
+    watched = [_watched(signal, each, per_key) for signal in whole]
+    watched += [
+        Watched(name=name, segment=ALL, harm=harm, stream=evidence.RateStream(weight=each, limit=EXPECTED_BAD))
+        for name, harm in ((REFUSED, Harm.DATA_FAULT), (FAILED, Harm.OPERATIONS))
+    ]
+    gap = evidence.GapStream(weight=each, margin=settings.material.accuracy, correlation=KEY_CORRELATION)
+    watched.append(Watched(name=GAP, segment=ALL, harm=Harm.QUALITY, stream=gap))
+    for segment in sorted(parts):
+        share = 0.5 / len(parts) / len(parts[segment])
+        watched += [_watched(signal, share, per_key) for signal in parts[segment]]
+    return Plan(watched=tuple(watched), offsets=tuple(evidence.offsets([w.stream for w in watched])))
+
+
+def _watched(signal: SignalProfile, weight: float, per_key: float) -> Watched:
+    effect = max(signal.design_effect, 1.0)
+    correlation = min(max((effect - 1.0) / (per_key - 1.0), 0.0), 1.0) if per_key >= REPEATED else KEY_CORRELATION
+    counts = np.asarray(signal.counts, dtype=np.float64)
+    common: dict[str, Any] = {
+        "name": signal.name,
+        "segment": signal.segment,
+        "harm": Harm(signal.harm),
+        "profile": signal,
+    }
+    if signal.kind is SignalKind.CATEGORY:
+        stream = evidence.CategoryStream(weight=weight, base=counts / effect, correlation=correlation)
+        return Watched(**common, stream=stream, places={value: i for i, value in enumerate(signal.values)})
+    top = int(np.argmax(counts))
+    table = np.zeros((len(counts), DEGREES + 2))
+    table[:, :DEGREES] = score_table(signal.counts)
+    table[:top, DEGREES], table[top + 1 :, DEGREES + 1] = 1.0, 1.0
+    tied = counts[top] > evidence.TIE_SHARE * counts.sum()
+    below, above = float(counts[:top].sum()), float(counts[top + 1 :].sum())
+    numeric = evidence.NumericStream(
+        weight=weight,
+        rows=float(counts.sum()) / effect,
+        variances=score_variances(signal.counts),
+        tie=(below / effect, float(counts[top]) / effect, above / effect) if tied else None,
+        correlation=correlation,
+    )
+    return Watched(**common, stream=numeric, edges=np.asarray(signal.edges, dtype=np.float64), table=table)
+
+
+def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool) -> Floats:
+    """Return the block's columns: each unit of evidence gives a stream one value (mean of scores) or one vote (shares).
+
+    The unit is the key, or with `by_key` False the distinct request.
+    """
+    out = np.zeros(plan.width)
+    units = unit_numbers(rows, by_key=by_key)
+    everywhere = np.arange(len(rows))
+    members: dict[str, NDArray[np.intp]] = {ALL: everywhere}
+    for segment in {w.segment for w in plan.watched} - {ALL}:
+        members[segment] = np.array([i for i, row in enumerate(rows) if segment in row.segments], dtype=np.intp)
+    for i, item in enumerate(plan.watched):
+        part = out[plan.offsets[i] : plan.offsets[i + 1]]
+        if isinstance(item.stream, evidence.GapStream):
+            continue
+        if isinstance(item.stream, evidence.RateStream):
+            outcome = Outcome.REFUSED if item.name == REFUSED else Outcome.FAILED
+            bad = np.array([row.outcome is outcome for row in rows], dtype=np.float64)
+            weights = _weights(units)
+            part += [float(bad @ weights), float(weights.sum())]
+            continue
+        place = members[item.segment]
+        held = [j for j in place.tolist() if item.name in rows[j].signals]
+        if held:
+            values = [rows[j].signals[item.name] for j in held]
+            _count(item, part, values, units[np.array(held)])
+    out[-1] = len(rows)
+    return out
+
+
+def unit_numbers(rows: Sequence[Observation], *, by_key: bool) -> NDArray[np.intp]:
+    """Return for each row the number of its unit of evidence."""
+    known: dict[str, int] = {}
+    names = (row.key if by_key else (row.unit or row.id) for row in rows)
+    return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.intp)
+
+
+def _weights(units: NDArray[np.intp]) -> Floats:
+    """Return 1 / rows of the unit, so that each unit weighs 1."""
+    if len(units) == 0:
+        return np.zeros(0)
+    return np.asarray(1.0 / np.bincount(units)[units], dtype=np.float64)
+
+
+def _count(item: Watched, part: Floats, values: Sequence[float | str], units: NDArray[np.intp]) -> None:
+    weights = _weights(units)
+    if item.places is not None:
+        other = len(item.places)
+        codes = np.array([item.places.get(str(value), other) for value in values], dtype=np.intp)
+        part += np.bincount(codes, weights=weights, minlength=other + 1)[: other + 1]
+        return
+    numbers = [(float(v), w, u) for v, w, u in zip(values, weights, units, strict=True) if not isinstance(v, str)]
+    if not numbers or item.edges is None or item.table is None:
+        return
+    x, w = np.array([n[0] for n in numbers]), np.array([n[1] for n in numbers])
+    bins = np.searchsorted(item.edges, x, side="right")
+    part[0] += w.sum()
+    part[1:7] += w @ item.table[bins]
+    sums = np.bincount(np.array([n[2] for n in numbers]), weights=w * np.clip(x, -1e150, 1e150))
+    part[7] += sums.sum()
+    part[8] += float((sums**2).sum())
+
+
+def count_gaps(plan: Plan, gaps: Sequence[tuple[str, float]]) -> Floats:
+    """Return the columns of labelled answers, each (key, confidence − right): one mean per key, rounded down.
+
+    Rounding down can only make the evidence smaller.
+    """
+    out = np.zeros(plan.width)
+    where = plan.columns(GAP)
+    if where is None or not gaps:
+        return out
+    by_key: dict[str, list[float]] = {}
+    for key, gap in gaps:
+        by_key.setdefault(key, []).append(gap)
+    step = evidence.GAPS[1] - evidence.GAPS[0]
+    for values in by_key.values():
+        mean = min(max(sum(values) / len(values), -1.0), 1.0)
+        out[where.start + int(np.floor((mean + 1.0) / step + 1e-9))] += 1.0
+    return out

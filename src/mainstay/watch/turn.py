@@ -1,0 +1,234 @@
+"""One turn of the watch over new journal events: blocks, evidence and incidents, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mainstay.config.settings import Settings, WatchSettings
+from mainstay.core.events import Arm, Event
+from mainstay.core.ports import Clock
+from mainstay.core.profiles import Profile
+from mainstay.store import blocks, feedback, states
+from mainstay.watch import compare, diagnose
+from mainstay.watch.compare import Comparison, WatchState
+from mainstay.watch.lifecycle import (
+    LABELS,
+    Bundle,
+    Reference,
+    TurnResult,
+    close_old,
+    gap,
+    is_graded,
+    on_alarm,
+    on_quiet,
+    retell,
+)
+from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe
+
+BLOCK_WORDS = 300
+BLOCK_EXAMPLES = 5
+MOST_GRADED = 5_000
+BUNDLES = 4
+"""Bundles whose labels are still looked for."""
+
+
+def consumer(model: str) -> str:
+    """Return the name under which the watch's place in the journal is kept."""
+    return f"watch:{model}"
+
+
+def watch_turn(
+    tx: Connection,
+    *,
+    model: str,
+    journal_events: Sequence[Event],
+    loaded_model_provider: Callable[[str], Reference | None],
+    settings: Settings,
+    clock: Clock,
+    cursor: Mapping[str, int] | None = None,
+) -> TurnResult:
+    """Take the events once, add whole blocks to the evidence, and open, extend or close incidents.
+
+    All is written in `tx` together with the place in the journal (consumer `watch:<model>`), so that a turn that was
+    killed is simply done again; events at or before the stored place are ignored. `journal_events` are those after that
+    place, of any kind and model; `cursor` is the place after them when it lies further on (else it follows from the
+    events). `loaded_model_provider` gets `model@version` and returns None for a bundle that cannot be opened; its
+    requests are skipped and reported. Evidence is kept per bundle: a new version starts anew with its own profile.
+    """
+    now = clock.now()
+    place = blocks.cursor(tx, consumer(model))
+    fresh = [event for event in journal_events if event.seq > place.get(event.worker, 0)]
+    result = TurnResult()
+    head, head_version = _head(tx, model)
+    labels = feedback.count(tx, model)
+    if not fresh and not head["waiting"] and labels == head["labels"]:
+        _keep_place(tx, model, fresh, cursor)
+        return result
+    before_head = dict(head)
+    by_bundle = _by_bundle(fresh, model, head)
+    for name in dict.fromkeys([*by_bundle, *head["bundles"]]):
+        events = by_bundle.get(name, [])
+        reference = loaded_model_provider(name)
+        if reference is None:
+            if events:
+                result.skipped[name] = len(events)
+            continue
+        bundle = _open(tx, model, name, reference)
+        before = bundle.state.as_dict()
+        result.rows += len(events)
+        bundle.state.waiting += [observe(event, reference.signals, reference.contract) for event in events]
+        _take_labels(tx, bundle, count=labels)
+        _work(tx, bundle, settings.watch, result, now)
+        if name == head["current"]:
+            close_old(tx, bundle, result, now)
+        result.waiting += len(bundle.state.waiting)
+        after = bundle.state.as_dict()
+        if after != before or bundle.version is None:
+            states.put(tx, _state_name(model, name), after, expected_version=bundle.version)
+    names = [*[name for name in head["bundles"] if name not in by_bundle], *by_bundle][-BUNDLES:]
+    kept = {"bundles": names, "current": head["current"], "waiting": result.waiting, "labels": labels}
+    if kept != before_head:
+        states.put(tx, consumer(model), kept, expected_version=head_version)
+    _keep_place(tx, model, fresh, cursor)
+    return result
+
+
+def _state_name(model: str, bundle: str) -> str:
+    return f"watch:{model}:{bundle}"
+
+
+def _head(tx: Connection, model: str) -> tuple[dict[str, Any], int | None]:
+    found = states.get(tx, consumer(model))
+    if found is None:
+        return {"bundles": [], "current": "", "waiting": 0, "labels": 0}, None
+    return found
+
+
+def _keep_place(tx: Connection, model: str, fresh: Sequence[Event], cursor: Mapping[str, int] | None) -> None:
+    place = dict(cursor or {})
+    for event in fresh:
+        place[event.worker] = max(place.get(event.worker, 0), event.seq)
+    if place:
+        blocks.set_cursor(tx, consumer(model), place)
+
+
+def _by_bundle(fresh: Sequence[Event], model: str, head: dict[str, Any]) -> dict[str, list[Event]]:
+    """Group the requests by the bundle that answered; one that no bundle answered goes to the current champion."""
+    out: dict[str, list[Event]] = {}
+    homeless: list[Event] = []
+    newest: tuple[datetime, str] | None = None
+    for event in fresh:
+        if event.model != model or event.kind not in COUNTED:
+            continue
+        if not event.bundle:
+            homeless.append(event)
+            continue
+        out.setdefault(event.bundle, []).append(event)
+        if event.served_arm in (Arm.CHAMPION, None):
+            newest = max(newest or (event.received_at, event.bundle), (event.received_at, event.bundle))
+    if newest is not None:
+        head["current"] = newest[1]
+    if homeless and head["current"]:
+        out.setdefault(head["current"], []).extend(homeless)
+    return out
+
+
+def _open(tx: Connection, model: str, name: str, reference: Reference) -> Bundle:
+    found = states.get(tx, _state_name(model, name))
+    if found is None:
+        return Bundle(name=name, reference=reference, state=WatchState(model=model, bundle=name), version=None)
+    return Bundle(name=name, reference=reference, state=WatchState.from_dict(found[0]), version=found[1])
+
+
+def _take_labels(tx: Connection, bundle: Bundle, *, count: int) -> None:
+    """Take labelled answers of the bundle that were not counted yet, each once."""
+    state = bundle.state
+    if count == state.labels_seen:
+        return
+    state.labels_seen = count
+    known = set(state.graded)
+    for item in feedback.labels(tx, state.model, limit=LABELS):
+        if item.bundle != bundle.name or item.id in known or not is_graded(item, bundle.reference.contract):
+            continue
+        state.gaps.append((item.key_hash, gap(item)))
+        state.graded.append(item.id)
+    state.graded = state.graded[-MOST_GRADED:]
+
+
+def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnResult, now: datetime) -> None:
+    state = bundle.state
+    done, state.waiting = cut(
+        state.waiting,
+        least=settings.block_min_rows,
+        most=settings.block_max_rows,
+        patience=timedelta(minutes=settings.block_minutes),
+        now=now,
+    )
+    if not done and len(state.gaps) >= settings.block_min_rows and state.started_at is not None:
+        done = [[]]
+    for rows in done:
+        comparison = compare.update(
+            state,
+            rows,
+            bundle.reference.profile,
+            settings,
+            key_declared=bundle.reference.contract.key is not None,
+        )
+        if rows:
+            result.blocks += 1
+            blocks.put_block(tx, _block(bundle, rows, comparison))
+        if comparison.alarm:
+            on_alarm(tx, bundle, comparison, settings, result, now)
+        else:
+            on_quiet(tx, bundle, comparison, result, now)
+        retell(tx, bundle, comparison, settings, result, now)
+
+
+def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison) -> blocks.Block:
+    state = bundle.state
+    return blocks.Block(
+        model=state.model,
+        bundle=bundle.name,
+        number=state.number,
+        first_at=min(row.occurred_at for row in rows),
+        last_at=max(row.occurred_at for row in rows),
+        rows=len(rows),
+        keys=len({row.key for row in rows}),
+        summary=_summary(state, rows, comparison, bundle.reference.profile),
+    )
+
+
+def _summary(
+    state: WatchState, rows: Sequence[Observation], comparison: Comparison, profile: Profile
+) -> dict[str, Any]:
+    """Return what pages and the diagnosis need of a block later."""
+    numbers: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.signals.items():
+            if not isinstance(value, str):
+                numbers.setdefault(name, []).append(value)
+    words: dict[str, Counter[str]] = {}
+    for row in rows:
+        for name, found in row.words.items():
+            words.setdefault(name, Counter()).update(found)
+    unsure = sorted(
+        (float(row.signals[CONFIDENCE]), row.id) for row in rows if isinstance(row.signals.get(CONFIDENCE), float)
+    )
+    now = diagnose.estimate_now(state, comparison, profile)
+    log = comparison.assessment.log_evidence
+    return {
+        "estimate": now.as_dict() if now else None,
+        "log_evidence": log if log > float("-inf") else None,
+        "log_bar": comparison.log_bar,
+        "units": comparison.units,
+        "means": {name: sum(values) / len(values) for name, values in sorted(numbers.items())},
+        "outcomes": dict(Counter(row.outcome.value for row in rows)),
+        "segments": dict(Counter(name for row in rows for name in row.segments)),
+        "words": {name: dict(counts.most_common(BLOCK_WORDS)) for name, counts in words.items()},
+        "unsure": [[confidence, id_] for confidence, id_ in unsure[:BLOCK_EXAMPLES]],
+    }

@@ -1,0 +1,157 @@
+"""One journal event as the watch sees it, and the cutting of events into blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from mainstay.core.contracts import Contract, FieldType, Pii
+from mainstay.core.events import Arm, Event, Kind, Trust
+from mainstay.models.segments import segment_names
+from mainstay.models.signals import RowSignals, Signals, words
+
+LABEL, CONFIDENCE, LOW_TRUST, VALUE = "answer.label", "answer.confidence", "answer.low_trust", "answer.value"
+PIECES = 8
+"""A backlog is cut into about this many blocks, so that a change inside it is placed well."""
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    FAILED = "failed"
+    """An error, or the fallback had to answer."""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request, reduced to what the watch compares."""
+
+    id: str
+    key: str
+    """Unit of evidence, hashed."""
+    unit: str = ""
+    """Digest of key and inputs."""
+    occurred_at: datetime
+    received_at: datetime
+    outcome: Outcome = Outcome.ANSWERED
+    arm: str = ""
+    signals: dict[str, float | str] = {}
+    """What is missing or not finite is left out."""
+    segments: list[str] = []
+    words: dict[str, list[str]] = {}
+    """Distinct words per text field that may be kept."""
+
+
+COUNTED = (Kind.PREDICTION, Kind.EXTERNAL, Kind.REFUSAL, Kind.ERROR)
+"""Kinds of events that are requests."""
+
+
+def observe(event: Event, row_signals: RowSignals | None, contract: Contract | None) -> Observation:
+    """Reduce an event to an observation.
+
+    Fields whose values the journal does not keep as they were (hashed, dropped) give no signals, segments or words. A
+    refused request gives none at all. `row_signals` and `contract` may be None for refusals and errors.
+    """
+    outcome = outcome_of(event)
+    signals: dict[str, float | str] = {}
+    segments: list[str] = []
+    found: dict[str, list[str]] = {}
+    if event.kind in (Kind.PREDICTION, Kind.EXTERNAL) and row_signals is not None and contract is not None:
+        hidden = {field.name for field in contract.fields if field.pii is not Pii.KEEP}
+        values = {name: value for name, value in event.inputs.items() if name not in hidden}
+        signals = _present(_measured(row_signals, values), hidden)
+        segments = [name for name in _segments(contract, values) if _field_of(name) not in hidden]
+        found = {
+            field.name: sorted(set(words(text)))
+            for field in contract.fields
+            if field.type is FieldType.TEXT and isinstance(text := values.get(field.name), str)
+        }
+        if outcome is Outcome.ANSWERED:
+            signals |= _present(_answer(event), set())
+    return Observation(
+        id=event.id,
+        key=event.key_hash,
+        unit=event.unit,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        outcome=outcome,
+        arm=str(event.served_arm or ""),
+        signals=signals,
+        segments=segments,
+        words=found,
+    )
+
+
+def outcome_of(event: Event) -> Outcome:
+    """Return what became of the request."""
+    if event.kind is Kind.REFUSAL:
+        return Outcome.REFUSED
+    if event.kind is Kind.ERROR or event.status >= 500 or event.served_arm is Arm.FALLBACK:
+        return Outcome.FAILED
+    return Outcome.ANSWERED
+
+
+def _measured(row_signals: RowSignals, values: dict[str, object]) -> Signals:
+    try:
+        return row_signals.measure(values)
+    except (TypeError, ValueError, AttributeError):
+        # An external event was never checked against the contract; what cannot be measured is missing.
+        return {}
+
+
+def _segments(contract: Contract, values: dict[str, object]) -> list[str]:
+    try:
+        return segment_names(contract, values)
+    except (TypeError, ValueError):
+        return []
+
+
+def _answer(event: Event) -> Signals:
+    low = None if event.trust is None else float(event.trust is not Trust.OK)
+    if isinstance(event.label, int | float) and not isinstance(event.label, bool) and event.confidence is None:
+        return {VALUE: float(event.label), LOW_TRUST: low}
+    label = None if event.label is None else str(event.label)
+    return {LABEL: label, CONFIDENCE: event.confidence, LOW_TRUST: low}
+
+
+def _present(signals: Signals, hidden: set[str]) -> dict[str, float | str]:
+    return {
+        name: value
+        for name, value in signals.items()
+        if value is not None and (isinstance(value, str) or math.isfinite(value)) and _field_of(name) not in hidden
+    }
+
+
+def _field_of(name: str) -> str:
+    """Return the field that a signal or segment name begins with."""
+    for index, char in enumerate(name):
+        if char in ".=<>":
+            return name[:index]
+    return name
+
+
+def cut(
+    waiting: Sequence[Observation], *, least: int, most: int, patience: timedelta, now: datetime
+) -> tuple[list[list[Observation]], list[Observation]]:
+    """Cut observations into blocks by arrival; return the blocks and what must wait for more.
+
+    A block has at least `least` and at most `most` requests, unless the oldest has waited for `patience`. A backlog is
+    cut into about PIECES blocks.
+    """
+    rows = sorted(waiting, key=lambda o: (o.received_at, o.id))
+    if not rows:
+        return [], []
+    if len(rows) < least:
+        return ([rows], []) if now - rows[0].received_at >= patience else ([], rows)
+    size = min(max(least, math.ceil(len(rows) / PIECES)), most)
+    whole = len(rows) // size
+    blocks = [rows[i * size : (i + 1) * size] for i in range(whole)]
+    rest = rows[whole * size :]
+    if rest and now - rest[0].received_at >= patience:
+        return [*blocks, rest], []
+    return blocks, rest

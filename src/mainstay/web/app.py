@@ -1,0 +1,140 @@
+"""The overview page's HTTP application."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mainstay.core import errors
+from mainstay.status.records import Status
+from mainstay.web import overview
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+HERE = Path(__file__).parent
+STATIC = {"page.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+log = logging.getLogger(__name__)
+
+
+def templates() -> Environment:
+    """Return the templates: everything escaped, an unknown name an error."""
+    return Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def create_app(read_status: Callable[[], Status], *, host: str) -> Shell:
+    """Return the application; `read_status` is called anew for each look, in a thread; `host` is what it is bound to."""
+    app = FastAPI(title="Mainstay overview", docs_url=None, redoc_url=None, openapi_url=None)
+    environment = templates()
+    static = {name: (HERE / "static" / name).read_bytes() for name in STATIC}
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> HTMLResponse:
+        try:
+            context = overview.build(read_status())
+        except errors.MainstayError as error:
+            return HTMLResponse(
+                environment.get_template("trouble.html").render(
+                    message=error.message, remedy=error.remedy, refresh_s=overview.REFRESH_S
+                ),
+                status_code=503,
+            )
+        fields = {name: getattr(context, name) for name in context.__dataclass_fields__}
+        return HTMLResponse(environment.get_template("overview.html").render(fields))
+
+    @app.get("/healthz")
+    def healthz() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/static/{name}")
+    def asset(name: str) -> Response:
+        if name not in static:
+            return Response(status_code=404)
+        return Response(static[name], media_type=STATIC[name])
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> HTMLResponse:
+        del request
+        log.exception("a defect while showing the page", exc_info=error)
+        text = environment.get_template("trouble.html").render(
+            message="A defect in Mainstay kept this page from being shown.",
+            remedy="Read the log of the web process.",
+            refresh_s=overview.REFRESH_S,
+        )
+        return HTMLResponse(text, status_code=500)
+
+    return Shell(app, host=host)
+
+
+class Shell:
+    """Stands before the app: asks who is meant, and puts the same headers on every answer."""
+
+    def __init__(self, app: FastAPI, *, host: str) -> None:
+        self.app = app
+        self.hosts = LOOPBACK | {host.strip("[]").lower()} if host.strip("[]").lower() in LOOPBACK else None
+        """Names that a request may call this server; None where it is meant to be reached from elsewhere."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = {name.lower() for name, _ in message["headers"]}
+                extra = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items() if k.lower().encode() not in own]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        refused = self._refusal(scope)
+        handler = self.app if refused is None else refused
+        await handler(scope, receive, with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if scope["method"] not in ("GET", "HEAD"):
+            return Response("Only GET is answered here.\n", 405, {"Allow": "GET, HEAD"}, "text/plain")
+        if self.hosts is None:
+            return None
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        if len(named) == 1 and host_name(named[0].decode("latin-1")) in self.hosts:
+            return None
+        # A page elsewhere may point a name of its own at 127.0.0.1 and read this one through the visitor's browser.
+        return Response("This server answers to localhost only.\n", 421, media_type="text/plain")
+
+
+def host_name(header: str) -> str:
+    """Return the name in a Host header, without port and brackets, in lower case."""
+    header = header.strip().lower()
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]

@@ -1,0 +1,72 @@
+"""The process that shows the overview page: `python -m mainstay.web.server --project DIR --port N`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from mainstay.core import errors
+from mainstay.project import Project
+from mainstay.web import app as pages
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the page until stopped; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m mainstay.web.server", description="Show the overview page.")
+    parser.add_argument("--project", type=Path, default=Path(), help="the project folder, or its mainstay.toml")
+    parser.add_argument("--port", type=int, help="instead of [web] port")
+    given = parser.parse_args(arguments)
+    try:
+        flags = {} if given.port is None else {"web.port": given.port}
+        show(Project.open(given.project, flags=flags))
+    except errors.MainstayError as error:
+        problems = "".join(f"  - {problem}\n" for problem in error.problems)
+        sys.stderr.write(f"Error: {error.message}\n{problems}Remedy: {error.remedy}\n")
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(errors.ExitCode.INTERRUPTED)
+    return int(errors.ExitCode.DONE)
+
+
+def show(project: Project) -> None:
+    """Bind the port and show the page of `project` until stopped."""
+    web = project.settings.web
+    bound = bind(web.host, web.port)
+    if web.host.strip("[]") not in pages.LOOPBACK:
+        sys.stderr.write(f"web: the page is open to everyone who reaches {web.host}: it asks for no login.\n")
+    application = pages.create_app(project.status, host=web.host)
+    config = uvicorn.Config(
+        application,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        lifespan="off",
+    )
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a bound socket; a port that is taken is named."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host.strip("[]"), port))
+    except OSError as error:
+        bound.close()
+        raise errors.EnvironmentFault(
+            f"the overview page cannot use {host}:{port}: {os.strerror(error.errno or 0)}",
+            remedy="Stop what uses the port, or set another one: [web] port, or --port.",
+        ) from error
+    return bound
+
+
+if __name__ == "__main__":
+    sys.exit(main())

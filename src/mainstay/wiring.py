@@ -1,0 +1,225 @@
+"""Settings become running parts. The only file that knows concrete classes; nothing opens at import."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
+from typing import Any
+
+from mainstay.config import clocks
+from mainstay.config import load as config
+from mainstay.config.settings import Settings
+from mainstay.core import errors
+from mainstay.core.ports import Clock, Notifier
+from mainstay.core.routes import Route
+from mainstay.data.snapshot import Snapshots
+from mainstay.journal.read import Journal
+from mainstay.models import bundle as bundles
+from mainstay.models import load as models
+from mainstay.models.load import LoadedModel
+from mainstay.notify import addresses
+from mainstay.registry.mlflow_registry import Registry
+from mainstay.release import manual
+from mainstay.serve.route_keeper import Override
+from mainstay.serve.supervisor import Supervisor
+from mainstay.store import releases, routes
+from mainstay.store.engine import Store
+
+log = logging.getLogger("mainstay.wiring")
+STORE_FILE = "store.db"
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """One project's running parts. The store opens at once; models and MLflow when they are first needed."""
+
+    loaded: config.Loaded
+    environ: Mapping[str, str]
+    clock: Clock
+    store: Store
+    journal: Journal
+    snapshots: Snapshots
+    registry: Registry
+    _models: dict[str, LoadedModel] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the project's settings."""
+        return self.loaded.settings
+
+    @property
+    def model(self) -> str:
+        """Return the model's name."""
+        return self.loaded.settings.project.name
+
+    @property
+    def state(self) -> Path:
+        """Return the folder of the project's state."""
+        return self.loaded.state
+
+    @property
+    def bundles(self) -> Path:
+        """Return the folder of bundles, by digest."""
+        return self.state / "bundles"
+
+    def open_model(self, digest: str) -> LoadedModel:
+        """Return the model of a bundle, loaded once; its files are verified first."""
+        with self._lock:
+            if digest not in self._models:
+                self._models[digest] = models.load(bundles.open_bundle(self.bundles / digest, digest))
+            return self._models[digest]
+
+    def open_version(self, name: str) -> LoadedModel | None:
+        """Return the model `name@version`, or None when it is unknown or its bundle cannot be opened."""
+        model, _, number = name.rpartition("@")
+        if model != self.model or not number.isdigit():
+            return None
+        with self.store.read() as tx:
+            release = releases.get_or_none(tx, model, int(number))
+        if release is None:
+            return None
+        try:
+            return self.open_model(release.digest)
+        except errors.EnvironmentFault:
+            return None
+
+    def commit(self) -> str:
+        """Return the project's git commit, with `+` when files differ from it; empty without git."""
+        return _git_commit(self.loaded.root)
+
+    def notifiers(self) -> dict[str, Notifier]:
+        """Return the notifier of each address that can be used; what cannot is told when it is due."""
+        found: dict[str, Notifier] = {}
+        for address in self.settings.alerts:
+            try:
+                found[address.to] = addresses.notifier_for(address.to)
+            except errors.MainstayError as error:
+                log.warning("alerts to %s go nowhere: %s %s", addresses.hidden(address.to), error.message, error.remedy)
+        return found
+
+    def supervisor(self) -> Supervisor:
+        """Return the server of this project, which takes its port now and answers when it is run."""
+        return Supervisor(
+            self.settings,
+            self.loaded.root,
+            route_source=partial(route_source, self),
+            on_override=partial(bring_override, self),
+            clock=self.clock,
+            state=self.state,
+        )
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        self.store.close()
+
+
+def assemble(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any] = MappingProxyType({}),
+    clock: Clock | None = None,
+) -> Parts:
+    """Load the project at `path` and open its parts; raises what they raise, nothing half-open stays."""
+    loaded = config.load(path, environ=environ, flags=flags)
+    clock = clock or clocks.clock_from(environ)
+    make_state(loaded.state)
+    return Parts(
+        loaded=loaded,
+        environ=environ,
+        clock=clock,
+        store=Store.open(store_url(loaded), clock=clock),
+        journal=Journal(loaded.state / "journal"),
+        snapshots=Snapshots(loaded.state / "snapshots"),
+        registry=Registry(registry_url(loaded), loaded.state / "mlflow-artifacts"),
+    )
+
+
+def make_state(folder: Path) -> None:
+    """Make the state folder, or say why it cannot be used."""
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise errors.EnvironmentFault(
+            f"the state folder {folder} cannot be used: {error.strerror}",
+            remedy="Give this user the right to write there, or make room on the disk.",
+        ) from error
+
+
+def store_url(loaded: config.Loaded) -> str:
+    """Return the store's address; `sqlite:///FOLDER` is a file in that folder of the project."""
+    return _sqlite_in(loaded.settings.store.url, loaded.root, STORE_FILE)
+
+
+def registry_url(loaded: config.Loaded) -> str:
+    """Return MLflow's address, a relative SQLite path taken from the project's folder."""
+    return _sqlite_in(loaded.settings.registry.url, loaded.root, "mlflow.db")
+
+
+def _sqlite_in(url: str, root: Path, file: str) -> str:
+    head = "sqlite:///"
+    if not url.startswith(head) or url == head:
+        return url
+    path = root / url.removeprefix(head)
+    return f"{head}{path if path.suffix == '.db' else path / file}"
+
+
+def route_source(parts: Parts) -> Sequence[Route]:
+    """Return what the store says about who answers."""
+    with parts.store.read() as tx:
+        found = (routes.current(tx, model) for model in (parts.model,))
+        return [route for route in found if route is not None]
+
+
+def bring_override(parts: Parts, override: Override) -> Route:
+    """Write a rollback that holds in the server already into the store, under an epoch that is not lower."""
+    wanted, now = override.route, parts.clock.now()
+    with parts.store.begin() as tx:
+        before = routes.current(tx, wanted.model)
+        if before is None:
+            raise errors.StoreUnavailable("the store has no route to reconcile with")
+        if before.champion != wanted.champion:
+            manual.follow_server(
+                tx,
+                model=wanted.model,
+                champion=before.champion.version,
+                by=override.by,
+                reason=override.reason,
+                now=now,
+                at_least_epoch=wanted.epoch,
+            )
+        elif before.challenger is not None or before.shadow is not None:
+            if releases.on_its_way(tx, wanted.model) is not None:
+                manual.abort(tx, model=wanted.model, by=override.by, reason=override.reason, now=now)
+        route = routes.current(tx, wanted.model) or before
+        if route.epoch < wanted.epoch:
+            known, route = route.epoch, replace(route, epoch=wanted.epoch)
+            routes.put(tx, route, expected_epoch=known, by=override.by, reason=override.reason, now=now)
+    return route
+
+
+def _git_commit(root: Path) -> str:
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+        changed = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--", "."],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,640 @@
+"""Laws of the store, held on every database it runs on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from mainstay.core import errors
+from mainstay.core.events import Arm, Feedback, FeedbackStatus, Trust
+from mainstay.core.incidents import Finding, Harm, Incident, Severity, State
+from mainstay.core.releases import TRANSITIONS, Release, Stage
+from mainstay.core.routes import BundleRef, Route
+from mainstay.store import (
+    alerts,
+    audit,
+    blocks,
+    engine,
+    feedback,
+    heartbeats,
+    incidents,
+    jobs,
+    keys,
+    leases,
+    pairs,
+    releases,
+    routes,
+    states,
+)
+from mainstay.store.engine import Store
+from mainstay.testing.clock import FakeClock
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+MODEL = "toy"
+INSTALL = "apt-get install postgresql"
+
+
+def _binaries() -> Path | None:
+    found = shutil.which("initdb")
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    return places[0].parent if places else Path(found).resolve().parent if found else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """Start a server of its own, and give the URL of its first database."""
+    binaries = _binaries()
+    if binaries is None:
+        message = f"PostgreSQL is not installed; install it with: {INSTALL}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    # The server refuses to run as root.
+    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="mainstay-pg-"))
+    if user:
+        shutil.chown(folder, "nobody")
+    data, port = folder / "data", _free_port()
+    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, **user}
+    try:
+        made = [
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            "mainstay",
+            "-A",
+            "trust",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]
+        subprocess.run(made, check=True, timeout=60, **quiet)
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        control = [binaries / "pg_ctl", "-D", data, "-w", "-t", "30"]
+        subprocess.run([*control, "-o", options, "-l", folder / "log", "start"], check=True, timeout=60, **quiet)
+        try:
+            yield f"postgresql+psycopg://mainstay@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, timeout=60, **quiet)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty store."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    server = request.getfixturevalue("postgres")
+    name = f"t{uuid.uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return server.rsplit("/", 1)[0].replace("+psycopg", "") + f"/{name}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """Give an open store."""
+    opened = Store.open(url, clock=FakeClock())
+    yield opened
+    opened.close()
+
+
+def a_release(version: int = 1, **changes: object) -> Release:
+    values = {"model": MODEL, "version": version, "digest": "d" * 64, "stage": Stage.REGISTERED, "since": NOW}
+    return Release(**(values | {"created_at": NOW, "facts": {"accuracy": 0.9}} | changes))
+
+
+def a_route(epoch: int = 1, **changes: object) -> Route:
+    values = {"model": MODEL, "epoch": epoch, "champion": BundleRef(version=1, digest="d" * 64)}
+    return Route(**(values | changes))
+
+
+def test_opening_a_store_again_keeps_what_is_in_it(store: Store, url: str) -> None:
+    with store.begin() as tx:
+        releases.add(tx, a_release())
+    again = Store.open(url, clock=FakeClock())
+    with again.read() as tx:
+        assert releases.all_of(tx, MODEL) == [a_release()]
+    assert again.integrity() == []
+    again.close()
+
+
+def test_many_openers_of_a_new_store_migrate_it_once(url: str) -> None:
+    failures: list[errors.MainstayError] = []
+
+    def open_it() -> None:
+        try:
+            Store.open(url, clock=FakeClock()).close()
+        except errors.MainstayError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_store_of_a_newer_version_is_refused_with_a_remedy(store: Store, url: str) -> None:
+    with store.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(errors.EnvironmentFault, match=r"schema '9999'.*does not know") as caught:
+        Store.open(url, clock=FakeClock())
+    assert "newer" in caught.value.remedy
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(store: Store) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from mainstay.store.tables import METADATA
+
+    with store.begin() as tx:
+        assert compare_metadata(MigrationContext.configure(tx), METADATA) == []
+        assert tx.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == engine.HEAD
+    assert all("v" in table.c for table in METADATA.tables.values())
+
+
+def test_an_exception_takes_everything_of_its_transaction_back(store: Store) -> None:
+    def add_and_fail() -> None:
+        with store.begin() as tx:
+            releases.add(tx, a_release())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        add_and_fail()
+    with store.read() as tx:
+        assert releases.all_of(tx, MODEL) == []
+
+
+def test_a_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(errors.EnvironmentFault), store.read() as tx:
+        releases.add(tx, a_release())
+
+
+def test_writers_never_lose_an_update(store: Store) -> None:
+    with store.begin() as tx:
+        states.put(tx, "count", {"n": 0}, expected_version=None)
+
+    def add_ten() -> None:
+        for _ in range(10):
+            with store.begin() as tx:
+                value, version = states.get(tx, "count") or ({}, 0)
+                states.put(tx, "count", {"n": value["n"] + 1}, expected_version=version)
+
+    threads = [threading.Thread(target=add_ten) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with store.read() as tx:
+        assert states.get(tx, "count") == ({"n": 40}, 41)
+
+
+def test_a_time_without_zone_is_refused(store: Store) -> None:
+    with pytest.raises(errors.UsageError, match="without zone"), store.begin() as tx:
+        heartbeats.beat(tx, "loop", datetime(2026, 1, 5), {})  # noqa: DTZ001 - the point of the test
+
+
+def test_times_come_back_as_the_same_instant_to_the_microsecond(store: Store) -> None:
+    local = datetime(2026, 1, 5, 9, 0, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    with store.begin() as tx:
+        heartbeats.beat(tx, "loop", local, {"turn": 1})
+        assert heartbeats.all_(tx) == [heartbeats.Heartbeat(name="loop", at=local, detail={"turn": 1})]
+
+
+# routes
+
+
+def test_a_route_goes_from_epoch_to_epoch_and_keeps_its_history(store: Store) -> None:
+    second = a_route(2, challenger=BundleRef(version=2, digest="e" * 64), share=0.1, salt="s", lease_until=NOW)
+    with store.begin() as tx:
+        assert routes.current(tx, MODEL) is None
+        routes.put(tx, a_route(), expected_epoch=None, by="loop", reason="first", now=NOW)
+        routes.put(tx, second, expected_epoch=1, by="loop", reason="canary", now=NOW + MINUTE)
+        assert routes.current(tx, MODEL) == second
+        assert routes.models(tx) == [MODEL]
+        assert [change.reason for change in routes.history(tx, MODEL)] == ["canary", "first"]
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(3, None), (3, 1), (2, 2)])
+def test_a_route_that_moved_meanwhile_is_not_overwritten(store: Store, epoch: int, expected: int | None) -> None:
+    with store.begin() as tx:
+        routes.put(tx, a_route(2), expected_epoch=None, by="loop", reason="", now=NOW)
+        with pytest.raises(errors.StaleTransition):
+            routes.put(tx, a_route(epoch), expected_epoch=expected, by="loop", reason="", now=NOW)
+        assert routes.current(tx, MODEL) == a_route(2)
+
+
+def test_a_lease_is_renewed_only_for_the_epoch_that_was_judged_and_never_shortened(store: Store) -> None:
+    with store.begin() as tx:
+        routes.put(tx, a_route(lease_until=NOW), expected_epoch=None, by="loop", reason="", now=NOW)
+        routes.renew(tx, MODEL, epoch=1, lease_until=NOW + MINUTE)
+        routes.renew(tx, MODEL, epoch=1, lease_until=NOW)
+        assert routes.current(tx, MODEL) == a_route(lease_until=NOW + MINUTE)
+        with pytest.raises(errors.StaleTransition):
+            routes.renew(tx, MODEL, epoch=2, lease_until=NOW + MINUTE)
+
+
+# releases
+
+
+def _move(tx: object, release: Release, to: Stage, **changes: object) -> Release:
+    values = {"reason": "r", "by": "loop", "evidence": {"n": 1}, "now": NOW}
+    return releases.move(tx, release, to, **(values | changes))
+
+
+def test_a_version_moves_along_the_table_and_its_story_is_kept(store: Store) -> None:
+    with store.begin() as tx:
+        assert releases.next_version(tx, MODEL) == 1
+        first = releases.add(tx, a_release())
+        assert releases.next_version(tx, MODEL) == 2
+        assert releases.live(tx, MODEL) is None
+        gated = _move(tx, first, Stage.GATED)
+        assert releases.on_its_way(tx, MODEL) == gated
+        live = _move(tx, _move(tx, gated, Stage.CHECKED), Stage.CERTIFIED, now=NOW + MINUTE)
+        assert releases.live(tx, MODEL) == live == releases.get(tx, MODEL, 1)
+        assert releases.on_its_way(tx, MODEL) is None
+        stages = [event.to_stage for event in releases.events(tx, MODEL)]
+        assert stages == ["registered", "gated", "checked", "certified"]
+        assert releases.events(tx, MODEL)[1].evidence == {"n": 1}
+        assert releases.verify_chain(tx, MODEL) == []
+
+
+def test_only_moves_of_the_table_are_possible(store: Store) -> None:
+    with store.begin() as tx:
+        for number, start in enumerate(Stage, start=1):
+            release = releases.add(tx, a_release(number, model=f"toy-{start}", stage=start))
+            for to in set(Stage) - TRANSITIONS[start]:
+                with pytest.raises(errors.StaleTransition, match="cannot move"):
+                    _move(tx, release, to)
+
+
+def test_a_version_that_moved_meanwhile_is_not_moved_again(store: Store) -> None:
+    with store.begin() as tx:
+        first = releases.add(tx, a_release())
+        _move(tx, first, Stage.GATED)
+        with pytest.raises(errors.StaleTransition, match="found gated"):
+            _move(tx, first, Stage.REFUSED)
+        canary = _move(tx, replace(first, stage=Stage.GATED), Stage.CHECKED)
+        canary = _move(tx, canary, Stage.CANARY, step=0)
+        _move(tx, canary, Stage.CANARY, step=1)
+        with pytest.raises(errors.StaleTransition, match="step 1"):
+            _move(tx, canary, Stage.PROBATION)
+
+
+def test_only_one_version_is_on_its_way(store: Store) -> None:
+    with store.begin() as tx:
+        _move(tx, releases.add(tx, a_release(1)), Stage.GATED)
+        second = releases.add(tx, a_release(2))
+        with pytest.raises(errors.StaleTransition, match="toy@1 is on its way"):
+            _move(tx, second, Stage.GATED)
+        assert [release.version for release in releases.all_of(tx, MODEL)] == [2, 1]
+
+
+def test_a_version_number_is_given_once_and_an_unknown_one_is_not_found(store: Store) -> None:
+    with store.begin() as tx:
+        releases.add(tx, a_release())
+        with pytest.raises(errors.StaleTransition, match="exists already"):
+            releases.add(tx, a_release())
+        with pytest.raises(errors.NotFound, match=r"no version 7; there are: \[1\]"):
+            releases.get(tx, MODEL, 7)
+        assert releases.set_facts(tx, MODEL, 1, {"gate": float("nan")}).facts == {"gate": None}
+
+
+def test_who_was_live_at_a_time_is_read_from_the_chain(store: Store) -> None:
+    with store.begin() as tx:
+        first = releases.add(tx, a_release(1, stage=Stage.CERTIFIED))
+        second = releases.add(tx, a_release(2, stage=Stage.CANARY))
+        second = _move(tx, second, Stage.PROBATION, now=NOW + 10 * MINUTE)
+        first = _move(tx, first, Stage.RETIRED, now=NOW + 10 * MINUTE)
+        _move(tx, second, Stage.ROLLED_BACK, now=NOW + 20 * MINUTE)
+        _move(tx, first, Stage.CERTIFIED, now=NOW + 20 * MINUTE)
+
+        def who(minutes: int) -> int | None:
+            found = releases.live_on(tx, MODEL, NOW + minutes * MINUTE)
+            return found.version if found else None
+
+        assert [who(minutes) for minutes in (-1, 0, 9, 10, 19, 20, 99)] == [None, 1, 1, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("tampering", "complaint"),
+    [
+        ("UPDATE release_events SET reason = 'x' WHERE seq = 2", "event 2 of toy was changed"),
+        ("DELETE FROM release_events WHERE seq = 2", "rows are missing"),
+        ("DELETE FROM release_events WHERE seq = 3", "stands at checked"),
+        ("UPDATE releases SET stage = 'certified'", "stands at certified"),
+        ("UPDATE routes SET document = replace(document, 'dddd', 'eeee')", "which no release has"),
+    ],
+)
+def test_integrity_names_what_was_tampered_with(store: Store, tampering: str, complaint: str) -> None:
+    with store.begin() as tx:
+        _move(tx, _move(tx, releases.add(tx, a_release()), Stage.GATED), Stage.CHECKED)
+        routes.put(tx, a_route(), expected_epoch=None, by="loop", reason="", now=NOW)
+    assert store.integrity() == []
+    with store.begin() as tx:
+        tx.execute(text(tampering))
+    assert any(complaint in line for line in store.integrity()), store.integrity()
+
+
+# feedback
+
+
+def an_item(feedback_id: str = "f1", **changes: object) -> Feedback:
+    values = {"id": "p1", "feedback_id": feedback_id, "kind": "label", "name": "intent", "value": "a", "at": NOW}
+    return Feedback(**(values | changes))
+
+
+def a_grade(feedback_id: str = "f1", **changes: object) -> feedback.Graded:
+    values = {"model": MODEL, "id": "p1", "name": "intent", "value": "a", "at": NOW, "feedback_id": feedback_id}
+    values |= {"bundle": "toy@1", "served_arm": "champion", "key_hash": "k", "unit": "u", "occurred_at": NOW}
+    return feedback.Graded(
+        **(values | {"label": "b", "confidence": 0.5, "inputs": {"x": 1}, "correct": False} | changes)
+    )
+
+
+def test_an_item_is_stored_once_and_its_id_stands_for_one_item(store: Store) -> None:
+    with store.begin() as tx:
+        results = [
+            feedback.put(tx, MODEL, item, received_at=NOW)
+            for item in (an_item(), an_item(), an_item(value="b"), an_item("f2"), an_item("f\0"), an_item("\ud800"))
+        ]
+        refused = FeedbackStatus.REFUSED
+        stored = FeedbackStatus.STORED
+        assert results == [stored, FeedbackStatus.DUPLICATE, refused, stored, refused, refused]
+        assert feedback.unmatched(tx, MODEL, 10) == [an_item(), an_item("f2")]
+
+
+def test_items_that_miss_go_to_the_back_and_joined_ones_leave(store: Store) -> None:
+    with store.begin() as tx:
+        for number in range(3):
+            feedback.put(tx, MODEL, an_item(f"f{number}"), received_at=NOW)
+        feedback.missed(tx, MODEL, ["f0"])
+        assert [item.feedback_id for item in feedback.unmatched(tx, MODEL, 10)] == ["f1", "f2", "f0"]
+        feedback.grade(tx, a_grade("f1"))
+        assert [item.feedback_id for item in feedback.unmatched(tx, MODEL, 1)] == ["f2"]
+
+
+def test_any_order_of_feedback_ends_the_same(store: Store) -> None:
+    items = [a_grade("f9", value="x"), a_grade("f10", value="y"), a_grade("f1", value="z", at=NOW + MINUTE)]
+    ends = []
+    for number, order in enumerate(permutations(items)):
+        with store.begin() as tx:
+            for item in order:
+                feedback.grade(tx, replace(item, model=f"m{number}"))
+            ends.append(feedback.labels(tx, f"m{number}", limit=10))
+    assert [[replace(graded, model=MODEL) for graded in end] for end in ends] == [[items[2]]] * 6
+
+
+def test_labels_are_the_newest_in_order_of_time(store: Store) -> None:
+    with store.begin() as tx:
+        for number in range(5):
+            feedback.grade(tx, a_grade(f"f{number}", id=f"p{number}", at=NOW + number * MINUTE))
+        newest = feedback.labels(tx, MODEL, limit=2)
+        assert [graded.id for graded in newest] == ["p3", "p4"]
+        assert len(feedback.labels(tx, MODEL, since=NOW + 2 * MINUTE, limit=10)) == 3
+        assert (feedback.count(tx, MODEL), feedback.count(tx, MODEL, since=NOW + 4 * MINUTE)) == (5, 1)
+
+
+# blocks and states
+
+
+def test_a_cursor_goes_forward_only(store: Store) -> None:
+    with store.begin() as tx:
+        assert blocks.cursor(tx, "watch:toy") == {}
+        blocks.set_cursor(tx, "watch:toy", {"w0": 5, "w1": 2})
+        blocks.set_cursor(tx, "watch:toy", {"w0": 9})
+        assert blocks.cursor(tx, "watch:toy") == {"w0": 9, "w1": 2}
+        with pytest.raises(errors.StaleTransition, match="up to 9 already"):
+            blocks.set_cursor(tx, "watch:toy", {"w0": 8})
+        assert blocks.cursor(tx, "other") == {}
+
+
+def test_a_block_written_twice_counts_once(store: Store) -> None:
+    made = [
+        blocks.Block(
+            model=MODEL, bundle="toy@1", number=n, first_at=NOW, last_at=NOW + n * MINUTE, rows=40, keys=9, summary={}
+        )
+        for n in range(4)
+    ]
+    with store.begin() as tx:
+        for block in [*made, made[0]]:
+            blocks.put_block(tx, block)
+        assert blocks.blocks(tx, MODEL, limit=10) == made
+        assert blocks.blocks(tx, MODEL, since=NOW + 2 * MINUTE, limit=10) == made[2:]
+        assert blocks.blocks(tx, MODEL, limit=1) == made[3:]
+
+
+@pytest.mark.parametrize("expected", [None, 2])
+def test_a_state_that_moved_meanwhile_is_not_overwritten(store: Store, expected: int | None) -> None:
+    with store.begin() as tx:
+        assert states.get(tx, "s") is None
+        assert states.put(tx, "s", {"a": 1}, expected_version=None) == 1
+        with pytest.raises(errors.StaleTransition):
+            states.put(tx, "s", {"a": 2}, expected_version=expected)
+        assert states.get(tx, "s") == ({"a": 1}, 1)
+
+
+# incidents
+
+
+def an_incident(**changes: object) -> Incident:
+    finding = Finding(
+        signal="message.unseen", harm=Harm.INPUT, since=NOW, before=0.1, now=0.4, shift=2.0, evidence=40.0, text="t"
+    )
+    values = {"model": MODEL, "bundle": "toy@1", "harm": Harm.QUALITY, "severity": Severity.PAGE, "title": "worse"}
+    values |= {"opened_at": NOW, "started_at": NOW - MINUTE, "story": ("one", "two"), "findings": (finding,)}
+    return Incident(**(values | {"facts": {"words": ["bro"]}} | changes))
+
+
+def test_an_incident_is_opened_moved_and_resolved_with_its_events(store: Store) -> None:
+    with store.begin() as tx:
+        opened = incidents.open_(tx, an_incident())
+        assert opened == incidents.get(tx, opened.id) == an_incident(id=opened.id)
+        incidents.move(tx, opened.id, State.ACKNOWLEDGED, by="ann", note="on it", now=NOW)
+        grown = incidents.replace(tx, replace(opened, title="much worse"))
+        assert (grown.title, grown.state) == ("much worse", State.ACKNOWLEDGED)
+        incidents.move(tx, opened.id, State.RESOLVED, by="ann", note="rolled back", now=NOW)
+        with pytest.raises(errors.StaleTransition, match="takes no further"):
+            incidents.replace(tx, opened)
+        with pytest.raises(errors.StaleTransition, match="allowed: open"):
+            incidents.move(tx, opened.id, State.MITIGATED, by="ann", note="", now=NOW)
+        assert [event.to_state for event in incidents.events(tx, opened.id)] == ["open", "acknowledged", "resolved"]
+
+
+def test_incidents_are_listed_newest_first_by_model_and_state(store: Store) -> None:
+    with store.begin() as tx:
+        first, second, _ = (incidents.open_(tx, an_incident(model=model)) for model in (MODEL, MODEL, "other"))
+        incidents.move(tx, first.id, State.RESOLVED, by="ann", note="", now=NOW)
+        assert [found.id for found in incidents.list_(tx, MODEL)] == [second.id, first.id]
+        assert incidents.list_(tx, MODEL, states=[State.OPEN], limit=5) == [second]
+        assert len(incidents.list_(tx)) == 3
+        with pytest.raises(errors.NotFound):
+            incidents.get(tx, 99)
+
+
+# pairs
+
+
+def a_pair(unit: str, **changes: object) -> pairs.Pair:
+    values = {"model": MODEL, "version": 2, "unit": unit, "id": f"id-{unit}", "key_hash": "k", "arm": Arm.CHAMPION}
+    values |= {"occurred_at": NOW, "champion_label": "a", "challenger_label": 1.5, "champion_trust": Trust.OK}
+    return pairs.Pair(**(values | changes))
+
+
+def test_a_repeated_unit_is_one_piece_of_evidence(store: Store) -> None:
+    with store.begin() as tx:
+        kept = [pairs.add(tx, a_pair(unit, id=str(n))) for n, unit in enumerate("bacab")]
+        assert kept == [True, True, True, False, False]
+        assert pairs.add(tx, a_pair("a", version=3))
+        assert [pair.unit for pair in pairs.rows(tx, MODEL, 2, 10)] == ["b", "a", "c"]
+        assert pairs.rows(tx, MODEL, 2, 1) == [a_pair("b", id="0")]
+        assert (pairs.count(tx, MODEL, 2), pairs.count(tx, MODEL, 9)) == (3, 0)
+
+
+def test_a_label_reaches_the_pair_and_steps_count_what_the_challenger_served(store: Store) -> None:
+    with store.begin() as tx:
+        for unit, arm, step in [("a", Arm.CHALLENGER, 1), ("b", Arm.CHAMPION, 1), ("c", Arm.CHALLENGER, 2)]:
+            pairs.add(tx, a_pair(unit, arm=arm, step=step))
+        assert pairs.set_label(tx, MODEL, "id-a", "truth") == 1
+        assert pairs.set_label(tx, MODEL, "unknown", "truth") == 0
+        assert [pair.label for pair in pairs.rows(tx, MODEL, 2, 10)] == ["truth", None, None]
+        assert [pairs.count_step(tx, MODEL, 2, step) for step in (0, 1, 2)] == [0, 1, 1]
+
+
+# jobs, alerts, leases
+
+
+def _enqueue(tx: object, dedupe: str = "incident:1") -> jobs.Job | None:
+    return jobs.enqueue(tx, model=MODEL, kind="retrain", dedupe=dedupe, payload={"x": 1}, now=NOW)
+
+
+def test_a_job_is_queued_once_and_done_once(store: Store) -> None:
+    with store.begin() as tx:
+        assert _enqueue(tx) is not None
+        assert _enqueue(tx) is None
+        assert jobs.claim(tx, kinds=["other"], owner="a", lease_s=60, now=NOW) is None
+        claimed = jobs.claim(tx, kinds=["retrain"], owner="a", lease_s=60, now=NOW)
+        assert claimed is not None
+        assert (claimed.state, claimed.owner, claimed.attempts) == (jobs.JobState.RUNNING, "a", 1)
+        assert jobs.claim(tx, kinds=["retrain"], owner="b", lease_s=60, now=NOW) is None
+        assert jobs.finish(tx, claimed, now=NOW, result={"version": 2}).result == {"version": 2}
+        assert jobs.claim(tx, kinds=["retrain"], owner="b", lease_s=60, now=NOW + 5 * MINUTE) is None
+
+
+def test_a_job_of_a_dead_owner_is_taken_over_and_the_late_owner_is_fenced_off(store: Store) -> None:
+    with store.begin() as tx:
+        _enqueue(tx)
+        late = jobs.claim(tx, kinds=["retrain"], owner="a", lease_s=60, now=NOW)
+        assert late is not None
+        late = jobs.extend(tx, late, lease_s=120, now=NOW)
+        assert jobs.claim(tx, kinds=["retrain"], owner="b", lease_s=60, now=NOW + MINUTE) is None
+        taken = jobs.claim(tx, kinds=["retrain"], owner="b", lease_s=60, now=NOW + 2 * MINUTE)
+        assert taken is not None
+        assert taken.attempts == 2
+        with pytest.raises(errors.StaleTransition, match="attempt 2 by b"):
+            jobs.finish(tx, late, now=NOW + 2 * MINUTE)
+        jobs.fail(tx, taken, error="boom", now=NOW, retry_at=NOW + 9 * MINUTE)
+        assert jobs.claim(tx, kinds=["retrain"], owner="c", lease_s=60, now=NOW + 8 * MINUTE) is None
+        third = jobs.claim(tx, kinds=["retrain"], owner="c", lease_s=60, now=NOW + 9 * MINUTE)
+        assert third is not None
+        assert jobs.fail(tx, third, error="boom", now=NOW).state is jobs.JobState.FAILED
+        assert [job.attempts for job in jobs.list_(tx, MODEL, states=[jobs.JobState.FAILED])] == [3]
+
+
+def test_an_alert_is_sent_once_and_tried_again_until_then(store: Store) -> None:
+    with store.begin() as tx:
+        put = {"alert_id": "i1", "to": "log://", "title": "t", "body": "b", "severity": "page", "now": NOW}
+        assert alerts.enqueue(tx, **put)
+        assert not alerts.enqueue(tx, **put)
+        [alert] = alerts.due(tx, NOW, 10)
+        alerts.failed(tx, alert, error="refused", retry_at=NOW + MINUTE)
+        assert alerts.due(tx, NOW, 10) == []
+        [alert] = alerts.due(tx, NOW + MINUTE, 10)
+        assert (alert.attempts, alert.error) == (1, "refused")
+        alerts.sent(tx, alert, now=NOW + MINUTE)
+        alerts.sent(tx, alert, now=NOW + 2 * MINUTE)
+        assert alerts.due(tx, NOW + 9 * MINUTE, 10) == []
+        assert alerts.list_(tx)[0].sent_at == NOW + MINUTE
+        with pytest.raises(errors.NotFound):
+            alerts.sent(tx, replace(alert, alert_id="i2"), now=NOW)
+
+
+def test_a_lease_has_one_owner_and_every_change_of_hands_a_higher_token(store: Store) -> None:
+    with store.begin() as tx:
+        assert leases.acquire(tx, "loop", "a", 60, NOW) == 1
+        assert leases.acquire(tx, "loop", "b", 60, NOW) is None
+        assert leases.acquire(tx, "loop", "a", 60, NOW + MINUTE / 2) == 1
+        assert leases.holder(tx, "loop", NOW + MINUTE) is not None
+        assert leases.acquire(tx, "loop", "b", 60, NOW + 2 * MINUTE) == 2
+        assert not leases.release(tx, "loop", "a")
+        assert leases.release(tx, "loop", "b")
+        assert leases.holder(tx, "loop", NOW + 2 * MINUTE) is None
+        assert leases.acquire(tx, "loop", "b", 60, NOW + 2 * MINUTE) == 3
+
+
+def test_of_many_that_want_a_lease_one_gets_it(store: Store) -> None:
+    won: list[int | None] = []
+
+    def want(owner: str) -> None:
+        with store.begin() as tx:
+            won.append(leases.acquire(tx, "loop", owner, 60, NOW))
+
+    threads = [threading.Thread(target=want, args=(f"o{n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(token or 0 for token in won) == [0, 0, 0, 0, 0, 1]
+
+
+# audit and keys
+
+
+def test_acts_are_listed_newest_first(store: Store) -> None:
+    with store.begin() as tx:
+        for what in ("promote", "rollback"):
+            audit.append(tx, who="ann", what=what, subject="toy@2", detail={"why": "test"}, now=NOW)
+        assert [entry.what for entry in audit.list_(tx)] == ["rollback", "promote"]
+        assert audit.list_(tx, subject="other") == []
+
+
+def test_a_key_is_found_by_its_hash_until_it_is_revoked(store: Store) -> None:
+    with store.begin() as tx:
+        added = keys.add(tx, name="ci", hash="h1", scopes=["predict", "read"], now=NOW)
+        assert keys.find_by_hash(tx, "h1") == added
+        with pytest.raises(errors.StaleTransition, match="named 'ci'"):
+            keys.add(tx, name="ci", hash="h2", scopes=[], now=NOW)
+        keys.revoke(tx, "ci", now=NOW + MINUTE)
+        keys.revoke(tx, "ci", now=NOW + 2 * MINUTE)
+        assert keys.find_by_hash(tx, "h1") is None
+        assert keys.list_(tx)[0].revoked_at == NOW + MINUTE
+        with pytest.raises(errors.NotFound):
+            keys.revoke(tx, "nobody", now=NOW)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mainstay.core.contracts import Contract, Pii
+from mainstay.core.events import Trust
+from mainstay.core.profiles import BINS, Profile, SignalKind, SignalProfile
+from mainstay.models.answers import Answer
+from mainstay.models.profiles import build_profile, design_effect
+
+N = 400
+
+
+def rows_and_answers() -> tuple[list[dict[str, object]], list[Answer], list[str]]:
+    draw = np.random.default_rng(1)
+    rows = [
+        {
+            "text": "apple " * int(draw.integers(1, 4)) + ("quux" if i % 4 == 0 else ""),
+            "shop": "north" if i % 2 else "south",
+            "weight": None if i % 10 == 0 else float(draw.normal(5, 1)),
+            "fresh": True,
+            "buyer": f"b{i}",
+        }
+        for i in range(N)
+    ]
+    answers = [
+        Answer(label="fruit", confidence=0.8, trust=Trust.LOW if i % 4 == 0 else Trust.OK, probabilities={"fruit": 0.8})
+        for i in range(N)
+    ]
+    return rows, answers, ["fruit" if i % 5 else "tool" for i in range(N)]
+
+
+def build(contract: Contract) -> Profile:
+    rows, answers, truth = rows_and_answers()
+    return build_profile(contract, rows, answers, truth, None, source="test", vocabulary={"text": frozenset({"apple"})})
+
+
+def signal(profile: Profile, name: str, segment: str = "") -> SignalProfile:
+    return next(s for s in profile.signals if (s.name, s.segment) == (name, segment))
+
+
+def test_counts_add_up_to_the_rows_that_have_the_value(contract: Contract) -> None:
+    profile = build(contract)
+    for found in profile.signals:
+        assert sum(found.counts) == found.rows
+        size = len(found.edges) if found.kind is SignalKind.NUMERIC else len(found.values)
+        assert len(found.counts) == size + 1
+        assert found.edges == sorted(set(found.edges))
+    assert signal(profile, "weight").rows == N - N // 10
+
+
+def test_each_numeric_bin_holds_the_values_from_its_edge_up_to_the_next(contract: Contract) -> None:
+    rows, *_ = rows_and_answers()
+    found = signal(build(contract), "weight")
+    x = np.array([row["weight"] for row in rows if row["weight"] is not None], dtype=float)
+    bounds = [-np.inf, *found.edges, np.inf]
+    expected = [int(((x >= low) & (x < high)).sum()) for low, high in itertools.pairwise(bounds)]
+    assert found.counts == expected
+    assert len(found.counts) <= BINS
+    assert (found.mean, found.sd) == pytest.approx((x.mean(), x.std()))
+
+
+def test_zeros_and_ones_have_the_one_edge_between_them(contract: Contract) -> None:
+    profile = build(contract)
+    assert signal(profile, "answer.low_trust").edges == [0.5]
+    assert signal(profile, "answer.low_trust").counts == [N - N // 4, N // 4]
+    assert signal(profile, "fresh.missing").counts == [N, 0]
+
+
+def test_a_constant_signal_can_move_either_way(contract: Contract) -> None:
+    found = signal(build(contract), "answer.confidence")
+    assert found.counts == [0, N, 0]
+    assert np.searchsorted(found.edges, [0.79, 0.8, 0.81], side="right").tolist() == [0, 1, 2]
+
+
+def test_categories_keep_declared_values_and_a_place_for_others(contract: Contract) -> None:
+    found = signal(build(contract), "shop")
+    assert (found.values, found.counts) == (["north", "south"], [N // 2, N // 2, 0])
+    labels = signal(build(contract), "answer.label")
+    assert (labels.values, labels.counts) == (["tool", "fruit"], [0, N, 0])
+
+
+def test_the_main_signals_stand_per_segment_too(contract: Contract) -> None:
+    profile = build(contract)
+    assert {s.name for s in profile.signals if s.segment == "shop=north"} == {
+        "answer.label",
+        "answer.confidence",
+        "answer.low_trust",
+        "text.unseen",
+    }
+    assert "weight=missing" in {s.segment for s in profile.signals}
+
+
+def test_accuracy_is_known_overall_and_per_segment(contract: Contract) -> None:
+    profile = build(contract)
+    assert profile.accuracy == pytest.approx(0.8)
+    assert profile.mean_confidence == pytest.approx(0.8)
+    assert profile.segment_accuracy["shop=north"] == {"rows": N // 2, "accuracy": pytest.approx(0.8)}
+
+
+def test_words_are_counted_by_row_and_left_out_where_personal(contract: Contract) -> None:
+    assert build(contract).words == {"text": {"apple": N, "quux": N // 4}}
+    personal = replace(contract, fields=(replace(contract.fields[0], pii=Pii.HASH), *contract.fields[1:]))
+    assert build(personal).words == {"text": {}}
+
+
+def test_harm_follows_the_signal(contract: Contract) -> None:
+    harms = {s.name: s.harm for s in build(contract).signals}
+    assert harms["answer.label"] == "output"
+    assert harms["answer.confidence"] == "quality"
+    assert harms["text.unseen"] == "input"
+    assert harms["weight.missing"] == "data_fault"
+
+
+def test_equal_rows_of_a_key_count_as_one() -> None:
+    draw = np.random.default_rng(5)
+    x = np.repeat(draw.normal(size=200), 10)
+    groups = np.repeat(np.arange(200), 10)
+    assert design_effect((x - x.mean())[:, None], groups) == pytest.approx(10.0, rel=0.01)
+    assert design_effect((x - x.mean())[:, None], np.arange(2000)) == 1.0
+    assert design_effect(np.zeros((5, 1)), np.array([0, 0, 1, 1, 2])) == 1.0
+
+
+def test_rows_without_a_key_are_keys_of_their_own(contract: Contract) -> None:
+    rows, answers, truth = rows_and_answers()
+    keys = ["same"] * 100 + [None] * (N - 100)
+    profile = build_profile(contract, rows, answers, truth, keys, source="test", vocabulary={})
+    assert profile.keys == 1 + N - 100

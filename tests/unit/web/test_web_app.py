@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+import status_examples as examples
+from mainstay.core import errors
+from mainstay.status.records import Status
+from mainstay.web import app as pages
+
+HOSTILE = """<script>alert(1)</script>"' onload="x" {{ 7 * 7 }} </style><img src=//x.invalid>"""
+
+
+class Client:
+    """Asks the application without a socket."""
+
+    def __init__(self, read: Callable[[], Status], host: str) -> None:
+        self.transport = httpx.ASGITransport(pages.create_app(read, host=host), raise_app_exceptions=False)
+
+    def request(self, method: str, path: str, **extra: object) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self.transport, base_url="http://127.0.0.1:8081") as asking:
+                return await asking.request(method, path, **extra)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str, **extra: object) -> httpx.Response:
+        return self.request("GET", path, **extra)
+
+
+def client(read: Callable[[], Status] = examples.unwell, *, host: str = "127.0.0.1") -> Client:
+    return Client(read, host)
+
+
+def test_the_page_tells_the_verdict_with_since_when_and_why() -> None:
+    text = client().get("/").text
+    assert "unwell</h1>" in text
+    assert "Answers got worse: estimated accuracy 79.0 %, 93.8 % before" in text
+    assert "9 Mar, 09:05 UTC" in text
+
+
+def test_an_empty_project_says_what_to_do_next() -> None:
+    text = client(examples.empty).get("/").text
+    assert "mainstay up" in text
+    assert "No block of traffic yet" in text
+    assert "<code>mainstay train</code> makes the first" in text
+
+
+def test_hostile_text_arrives_escaped_wherever_it_comes_from() -> None:
+    text = client(lambda: examples.unwell(HOSTILE)).get("/").text
+    assert "<script>alert" not in text
+    assert "<img" not in text
+    assert "49" not in re.findall(r"onload=&#34;x&#34; (.{0,20})", text)
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 10
+    assert not re.search(r"<[^>]* onload=\"", text)
+
+
+def test_the_page_names_no_other_server_and_no_inline_code() -> None:
+    text = client().get("/").text
+    assert re.findall(r'(?:src|href)="([^"]+)"', text) == ["/static/icon.svg", "/static/page.css", "/static/refresh.js"]
+    assert re.search(r"<(script|style)[^>]*>[^<]", text) is None
+    assert " style=" not in text
+    css = client().get("/static/page.css").text
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/static/page.css", "/static/none", "/none"])
+def test_every_answer_carries_the_protecting_headers(path: str) -> None:
+    headers = client().get(path).headers
+    for name, value in pages.HEADERS.items():
+        assert headers[name] == value
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["Content-Security-Policy"].startswith("default-src 'none';")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8081", "localhost", "LOCALHOST:1", "[::1]:8081"])
+def test_the_names_of_this_machine_are_answered(host: str) -> None:
+    assert client().get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "evil.example:8081", "[::2]"])
+def test_another_host_name_is_refused_so_that_no_foreign_page_reads_this_one(host: str) -> None:
+    answer = client().get("/", headers={"host": host})
+    assert answer.status_code == 421
+    assert "pump-check" not in answer.text
+
+
+def test_a_server_bound_to_all_addresses_answers_under_any_name() -> None:
+    assert client(host="0.0.0.0").get("/", headers={"host": "models.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_only_reading_is_allowed(method: str) -> None:
+    assert client().request(method, "/").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e%2fapp.py", "/static/..%5capp.py", "/static//etc/passwd"]
+)
+def test_no_file_but_the_known_ones_is_served(path: str) -> None:
+    assert client().get(path).status_code == 404
+
+
+def test_a_store_that_is_away_is_told_with_the_remedy() -> None:
+    def away() -> Status:
+        raise errors.StoreUnavailable("the store <b>x</b> cannot be reached", remedy="Start it.")
+
+    answer = client(away).get("/")
+    assert answer.status_code == 503
+    assert "the store &lt;b&gt;x&lt;/b&gt; cannot be reached" in answer.text
+    assert "Start it." in answer.text
+
+
+def test_a_defect_shows_a_calm_page_and_no_traceback() -> None:
+    def broken() -> Status:
+        raise ZeroDivisionError("secret detail")
+
+    answer = client(broken).get("/")
+    assert answer.status_code == 500
+    assert "secret detail" not in answer.text
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_interface_description_with_its_foreign_scripts_is_off() -> None:
+    assert [client().get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")] == [404, 404, 404]
