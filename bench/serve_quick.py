@@ -2,7 +2,7 @@
 
 `python bench/serve_quick.py [--seconds 4] [--connections 1 32] [--durability fsync] [--workers 1]`
 
-The client is a process of its own on the same machine, so it takes part of the same cores: the figures are lower bounds.
+The client is a process of its own on the same machine and takes part of the same cores: the figures are lower bounds.
 The time of a bare fdatasync of the same disk is printed beside them, since every answer waits for one.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-WORDS = "sun snow day rain wind cloud storm calm bright dark north wet dry heat frost mist hail breeze clear grey".split()
+WORDS = ("sun", "snow", "day", "rain", "wind", "cloud", "storm", "calm", "bright", "dry", "heat", "frost", "hail")
 
 
 def make_bundle(folder: Path) -> str:
@@ -78,8 +78,13 @@ def request(number: int, *, with_id: bool) -> bytes:
     if with_id:
         instance["id"] = f"b-{os.getpid()}-{number}"
     body = json.dumps({"instances": [instance]}).encode()
-    head = f"POST /v1/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = (
+        "POST /v1/predict HTTP/1.1",
+        "host: 127.0.0.1",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    )
+    return "\r\n".join((*head, "", "")).encode() + body
 
 
 class Client(asyncio.Protocol):
@@ -178,10 +183,13 @@ def main() -> None:
         (folder / "digest").write_text(make_bundle(folder / ".mainstay" / "bundles"))
         more = ["--workers", str(arguments.workers), "--durability", arguments.durability]
         began = time.perf_counter()
-        server = subprocess.Popen([sys.executable, __file__, "--host", str(folder), *more])
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        server = subprocess.Popen([sys.executable, __file__, "--host", str(folder), *more], env=environment)
         try:
             state: dict[str, Any] = {}
             while not state.get("ready"):
+                if time.perf_counter() - began > 30:
+                    sys.exit((folder / ".mainstay" / "run" / "workers.log").read_text()[-2000:])
                 time.sleep(0.02)
                 path = folder / ".mainstay" / "run" / "serve.json"
                 state = json.loads(path.read_text()) if path.exists() else {}

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "journal", "models", "notify", "data"),
     ("registry",),
     ("train", "serve", "watch", "retrain", "release", "score"),
-    ("candidate", "ingest", "status"),
+    ("candidate", "ingest", "labels", "status"),
     ("loop",),
     ("wiring",),
     ("project",),

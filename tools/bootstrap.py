@@ -43,7 +43,7 @@ def install(python: Path, lock: Path) -> int:
     uv = [str(python), "-m", "uv", "pip", "install", "-q", "--python", str(python)]
     steps = [
         [str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(BUILD_LOCK)],
-        [*uv, "--require-hashes", "-r", str(lock)],
+        [*uv, "--compile-bytecode", "--require-hashes", "-r", str(lock)],
         [*uv, "--no-deps", "--no-build-isolation", "-e", str(ROOT)],
     ]
     for step in steps:

@@ -19,7 +19,10 @@ import polars as pl
 from mainstay.drills import __main__ as drills
 
 HERE = Path(__file__).parent
-PUBLISHED = "Banking77 is published by PolyAI-LDN as task-specific-datasets/banking_data (CC-BY-4.0); name its folder by --data or MAINSTAY_DATA."
+PUBLISHED = (
+    "Banking77 is published by PolyAI-LDN as task-specific-datasets/banking_data (CC-BY-4.0); "
+    "name its folder by --data or MAINSTAY_DATA."
+)
 PARTS = {"test": 1000, "quiet": 480, "feedback": 500, "messy": 600, "judged": 500}
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name == "Project":
-        from mainstay.project import Project  # noqa: PLC0415 - loading the package must stay light
+        from mainstay.project import Project
 
         return Project
     raise AttributeError(f"module 'mainstay' has no attribute {name!r}")

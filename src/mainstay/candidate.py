@@ -78,16 +78,18 @@ def deliver_candidate(
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts)
     progress(STEPS[1], 1, len(STEPS))
-    name, choice = _choose(parts, data, pipeline, pipelines)
+    chosen = _choose(parts, data, pipeline, pipelines)
+    choice = chosen.text if chosen.scores else ""
     progress(STEPS[2], 2, len(STEPS))
     trained = run.train_candidate(
         parts.loaded,
-        pipeline=name,
+        pipeline=chosen.best,
         train=data.train,
         test=data.test,
         recent=data.recent,
         folder_bundles=parts.bundles,
         commit=parts.commit(),
+        held_out=chosen.held_out,
     )
     progress(STEPS[3], 3, len(STEPS))
     version, noticed = _register(parts, trained, trigger)
@@ -147,7 +149,7 @@ def _prepare(parts: Parts) -> _Data:
     """Return the snapshots: the base data, and the labelled traffic where there is any, part of it held out."""
     prepared = preparing.prepare(parts.loaded, parts.snapshots, parts.clock.now())
     with parts.store.read() as tx:
-        found = dataset.labelled_rows(tx, parts.model, parts.settings, parts.loaded.contract)
+        found = dataset.labelled_rows(tx, parts.model, parts.settings)
     labelled = dataset.split(found, parts.settings)
     lineage = {"model": parts.model, "base": prepared.train.id}
     if labelled.fit.height == 0:
@@ -160,17 +162,14 @@ def _prepare(parts: Parts) -> _Data:
     return _Data(train=train, test=prepared.test, recent=recent, warnings=prepared.warnings)
 
 
-def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> tuple[str, str]:
-    if pipeline is None and pipelines:
-        found = choose.choose_pipeline(parts.loaded, data.train, pipelines)
-        return found.best, found.text
+def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> choose.Choice:
     train = parts.settings.train
-    name = pipeline or train.pipeline or next(iter(train.pipelines), "")
-    if not name:
+    names = [pipeline] if pipeline else list(pipelines) or [train.pipeline or next(iter(train.pipelines), "")]
+    if not names[0]:
         raise errors.ProjectFileError(
             "[train.pipelines] declares no pipeline", remedy='Declare one: NAME = { build = "model:build" }.'
         )
-    return name, ""
+    return choose.choose_pipeline(parts.loaded, data.train, names)
 
 
 def _register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[releases.Release, list[str]]:

@@ -194,7 +194,7 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
         due = trigger.due_triggers(tx, parts.model, parts.settings, now)
         if not due:
             return []
-        facts = guard.gather(tx, parts.model, parts.settings, parts.loaded.contract, now)
+        facts = guard.gather(tx, parts.model, parts.settings, now)
         if not guard.allowed(guard.allow(facts, parts.settings, now)):
             return []
         job = jobs.enqueue(

@@ -7,22 +7,18 @@ process.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstay.config import clocks
 from mainstay.config import load as config
 from mainstay.core import errors, events, releases, verdicts
-from mainstay.core.contracts import Contract
 from mainstay.core.ports import Clock, Progress, silent
 
 if TYPE_CHECKING:
@@ -206,7 +202,7 @@ class Project:
             release=release,
             progress=progress,
         )
-        found = judged(delivered.release, delivered.report.as_dict())
+        found = judged(delivered.release, delivered.gate_report.as_dict())
         return dataclasses.replace(found, notes=(*filter(None, [delivered.choice]), *delivered.warnings))
 
     def gate(self, version: int, *, again: bool = False) -> Judged:
@@ -230,11 +226,15 @@ class Project:
     def promote(self, version: int, *, reason: str, by: str, force: bool = False) -> Changed:
         """Let a version answer everybody now."""
         from mainstay.release import manual
+        from mainstay.store import releases as rows
 
         with self.parts.store.begin() as tx:
+            before = rows.get(tx, self.name, version)
             moved = manual.promote(
                 tx, model=self.name, version=version, by=by, reason=reason, now=self.clock.now(), force=force
             )
+        if before.stage in releases.LIVE:
+            return Changed(answering=moved.name, text=f"{moved.name} answers already; nothing changed", through="store")
         return Changed(answering=moved.name, text=f"{moved.name} answers: {moved.reason}", through="store")
 
     def rollback(self, *, reason: str, by: str, to: int | None = None) -> Changed:
@@ -257,31 +257,27 @@ class Project:
 
         now = self.clock.now()
         with self.parts.store.begin() as tx:
-            if to is None:
-                manual.rollback(tx, model=self.name, by=by, reason=reason, now=now)
-            else:
-                target = rows.get(tx, self.name, to)
-                if target.stage not in releases.LIVE | {releases.Stage.RETIRED}:
-                    raise errors.UsageError(
-                        f"{target.name} is {target.stage.value}; only one that answered and was not rolled back can return",
-                        remedy=f'mainstay promote {to} --reason "…", if it is meant to go live',
-                    )
-                for _ in range(2):  # first the challenger leaves, if there is one, then the champion
-                    live, other = rows.live(tx, self.name), rows.on_its_way(tx, self.name)
-                    if other is not None or (live is not None and live.version != to):
-                        manual.rollback(tx, model=self.name, by=by, reason=reason, now=now)
-                live = rows.live(tx, self.name)
-                if live is None or live.version != to:
-                    manual.promote(tx, model=self.name, version=to, by=by, reason=reason, now=now)
+            target = None if to is None else _may_return(rows.get(tx, self.name, to))
+            left: list[str] = []
+            for _ in range(2):  # to a version named: first the challenger leaves, if there is one, then the champion
+                live, other = rows.live(tx, self.name), rows.on_its_way(tx, self.name)
+                arrived = target is not None and other is None and live is not None and live.version == target.version
+                if arrived or (target is None and left):
+                    break
+                left.append(manual.rollback(tx, model=self.name, by=by, reason=reason, now=now).name)
             live = rows.live(tx, self.name)
+            if target is not None and (live is None or live.version != target.version):
+                live = manual.promote(tx, model=self.name, version=target.version, by=by, reason=reason, now=now)
         name = live.name if live is not None else "nobody"
-        return Changed(answering=name, text=f"{name} answers: {reason}", through="store")
+        text = f"{name} answers; rolled back: {', '.join(left)}" if left else f"{name} answers already; nothing changed"
+        return Changed(answering=name, text=text, through="store")
 
     def feedback(self, items: Sequence[Mapping[str, Any]], *, by: str = "", progress: Progress = silent) -> Told:
         """Keep labels: each item has `id` and `label`, and may have `at`, `feedback_id`, `by` and `name`.
 
         Items are independent: a refused one does not keep the others out. The loop joins them with their predictions.
         """
+        from mainstay import labels
         from mainstay.store import feedback as rows
 
         now = self.clock.now()
@@ -291,13 +287,13 @@ class Project:
             progress("storing", start, len(items))
             with self.parts.store.begin() as tx:
                 for number, item in enumerate(items[start : start + FEEDBACK_AT_ONCE], start=start):
-                    found = labelled(item, self.loaded.contract, by=by, now=now)
+                    found = labels.labelled(item, self.loaded.contract, by=by, now=now)
                     if isinstance(found, errors.Problem):
                         refused.append(dataclasses.replace(found, row=number))
                         continue
                     status = rows.put(tx, self.name, found, received_at=now)
                     if status is events.FeedbackStatus.REFUSED and "feedback_id" not in item:
-                        # Its id is made from its content, so the same content came before; only `at` was filled in anew.
+                        # Its id is made from its content: the same came before, and only `at` was filled in anew.
                         status = events.FeedbackStatus.DUPLICATE
                     if status is events.FeedbackStatus.REFUSED:
                         what = "this feedback_id stands for another item"
@@ -308,11 +304,12 @@ class Project:
                     counts[status.value] += 1
         return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
 
-    def serve(self, on_ready: Callable[[Mapping[str, Any]], None] | None = None) -> None:
-        """Answer requests until SIGTERM or Ctrl-C; `on_ready` is told once when every worker has a model."""
-        from mainstay import wiring
-
-        wiring.supervisor(self.parts, on_ready=on_ready).run()
+    def serve(self, on_bound: Callable[[str], None] | None = None) -> None:
+        """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken."""
+        supervisor = self.parts.supervisor()
+        if on_bound is not None:
+            on_bound(_address(self.settings.serve.host, supervisor.port))
+        supervisor.run()
 
     def turn(self) -> TurnReport:
         """Do one turn of the loop."""
@@ -361,53 +358,16 @@ def judged(release: releases.Release, report: Mapping[str, Any]) -> Judged:
     )
 
 
+def _may_return(release: releases.Release) -> releases.Release:
+    """Return a version that may answer again without being judged anew."""
+    if release.stage not in releases.LIVE | {releases.Stage.RETIRED}:
+        raise errors.UsageError(
+            f"{release.name} is {release.stage.value}; only one that answers or was retired can be returned to",
+            remedy=f'mainstay promote {release.version} --reason "…", if it is meant to go live.',
+        )
+    return release
+
+
 def _address(host: str, port: int) -> str:
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{named}:{port}"
-
-
-def labelled(
-    item: Mapping[str, Any], contract: Contract, *, by: str, now: datetime
-) -> events.Feedback | errors.Problem:
-    """Return one label as feedback, or what is wrong with it."""
-    id_, label, name = str(item.get("id", "")), item.get("label"), str(item.get("name", contract.target))
-    if not id_:
-        return errors.Problem(where="id", what="missing", allowed="the id of a prediction")
-    if label is None:
-        return errors.Problem(where="label", what="missing", allowed="what was right")
-    if name == contract.target:
-        value = _truth(label, contract)
-        if isinstance(value, errors.Problem):
-            return value
-        label = value
-    try:
-        at = datetime.fromisoformat(str(item["at"])) if "at" in item else now
-    except ValueError:
-        return errors.Problem(
-            where="at", what="is no time", value=item["at"], allowed="ISO 8601, e.g. 2026-01-05T09:00:00Z"
-        )
-    if at.tzinfo is None:
-        return errors.Problem(
-            where="at", what="has no time zone", value=item["at"], allowed="e.g. 2026-01-05T09:00:00Z"
-        )
-    by = str(item.get("by", by))
-    content = "\x1f".join((id_, name, repr(label), str(item.get("at", "")), by)).encode("utf-8", "surrogatepass")
-    feedback_id = str(item.get("feedback_id") or "f-" + blake2b(content, digest_size=12).hexdigest())
-    return events.Feedback(
-        id=id_, feedback_id=feedback_id, kind="label", name=name, value=label, at=at.astimezone(UTC), by=by
-    )
-
-
-def _truth(label: Any, contract: Contract) -> Any:
-    if not contract.task.is_classification:
-        try:
-            value = float(label)
-        except (TypeError, ValueError):
-            value = math.nan
-        return value if math.isfinite(value) else errors.Problem(where="label", what="is no number", value=label)
-    text = str(label)
-    if contract.classes and text not in contract.classes:
-        nearest = next(iter(difflib.get_close_matches(text, contract.classes, n=1)), None)
-        allowed = list(contract.classes)
-        return errors.Problem(where="label", what="is no declared class", value=label, allowed=allowed, nearest=nearest)
-    return text

@@ -198,9 +198,8 @@ def bring_override(parts: Parts, override: Override) -> Route:
                 now=now,
                 at_least_epoch=wanted.epoch,
             )
-        elif before.challenger is not None or before.shadow is not None:
-            if releases.on_its_way(tx, wanted.model) is not None:
-                manual.abort(tx, model=wanted.model, by=override.by, reason=override.reason, now=now)
+        elif before.challenger != wanted.challenger and releases.on_its_way(tx, wanted.model) is not None:
+            manual.abort(tx, model=wanted.model, by=override.by, reason=override.reason, now=now)
         route = routes.current(tx, wanted.model) or before
         if route.epoch < wanted.epoch:
             known, route = route.epoch, replace(route, epoch=wanted.epoch)

@@ -56,11 +56,15 @@ def test_pip_install_of_the_wheel_then_init_and_up_answers_a_prediction(tmp_path
 
 
 def ask(project: Path, port: str, up: subprocess.Popen[bytes], log: Path) -> dict[str, object]:
-    inputs = {"temperature_c": 48.5, "vibration_mm_s": 3.2, "hours_since_service": 120, "medium": "water", "pump_id": "P-1"}
+    inputs = {
+        "temperature_c": 48.5,
+        "vibration_mm_s": 3.2,
+        "hours_since_service": 120,
+        "medium": "water",
+        "pump_id": "P-1",
+    }
     body = json.dumps({"instances": [{"inputs": inputs}]}).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/predict", body, {"content-type": "application/json"}
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/predict", body, {"content-type": "application/json"})
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and up.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""A supervisor over a "store" that is one JSON file: `python serving_host.py FOLDER PORT WORKERS DURABILITY [KEY=VALUE…]`."""
+"""A supervisor over a "store" that is one JSON file: `serving_host.py FOLDER PORT WORKERS DURABILITY [KEY=VALUE…]`."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def main() -> None:
             "log": {"segment_mb": 1},
         }
     )
-    Supervisor(
-        settings, folder, route_source=store.routes, on_override=store.override, clock=SystemClock()
-    ).run()
+    Supervisor(settings, folder, route_source=store.routes, on_override=store.override, clock=SystemClock()).run()
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ class Family:
     def __init__(self, run_folder: Path) -> None:
         self.run_folder = run_folder
         self.children: list[Child] = []
+        self.settled = False
+        """Set once all answered: from then on a vital process is started again too."""
 
     def __enter__(self) -> Family:
         self.run_folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ class Family:
                 continue
             if not child.down:
                 child.down = True
-                if child.vital:
+                if child.vital and not self.settled:
                     raise errors.EnvironmentFault(
                         f"{child.name} ended with exit code {code}:\n{self.tail(child.name)}",
                         remedy=f"Mend what it says; all it wrote is in {self.run_folder / (child.name + '.log')}.",
@@ -112,7 +114,7 @@ class Family:
     @staticmethod
     def _spawn(arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         # A session of its own: the terminal's Ctrl-C reaches this process alone, which then stops them in order.
-        return subprocess.Popen(  # noqa: S603 - our own modules, no shell
+        return subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,

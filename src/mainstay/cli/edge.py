@@ -67,7 +67,7 @@ def command(
         signature = inspect.Signature([*own, *(COMMON if on_project else COMMON[1:])])
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        del wrapper.__wrapped__  # type: ignore[attr-defined]
+        del wrapper.__wrapped__
         app.command(name)(wrapper)
         return function
 

@@ -5,6 +5,7 @@ Each command lives in a module of its own and loads what it needs when it runs.
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -65,4 +66,6 @@ def main(
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
+    # MLflow tells its own story on stderr (tables made, requirements compared); a command tells one story.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     app()

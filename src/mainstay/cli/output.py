@@ -18,6 +18,8 @@ from mainstay.core import ports
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+WIDTH_OF_FILES = 140
+"""Width of tables where there is no terminal."""
 CONTROL = {code: "�" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
 """Characters that a terminal would obey; text from data never carries them to it."""
 
@@ -55,10 +57,12 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self._documents = 0
 
     def document(self, value: Any) -> None:
-        """Print the answer as JSON, in JSON mode only."""
-        if self.as_json:
+        """Print the answer as JSON, in JSON mode only: one document, a second one is left out."""
+        self._documents += 1
+        if self.as_json and self._documents == 1:
             text = json.dumps(plain(value), ensure_ascii=False, indent=2)
             sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
             sys.stdout.flush()
@@ -94,7 +98,15 @@ class Output:
     def _console(*, stderr: bool) -> Console:
         from rich.console import Console
 
-        return Console(stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=not sys.stdout.isatty())
+        on_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+        return Console(
+            stderr=stderr,
+            highlight=False,
+            emoji=False,
+            markup=False,
+            soft_wrap=not on_terminal,
+            width=None if on_terminal else WIDTH_OF_FILES,
+        )
 
     @staticmethod
     def _print(console: Console, parts: tuple[RenderableType, ...]) -> None:

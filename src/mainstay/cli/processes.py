@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Annotated
@@ -10,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mainstay.cli import edge
+from mainstay.core import errors
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +38,15 @@ def serve(
     from mainstay.project import Project
 
     flags = {key: value for key, value in {"serve.port": port, "serve.workers": workers}.items() if value is not None}
-    Project.open(call.project, flags=flags).serve()
+    project = Project.open(call.project, flags=flags)
+    log_to_stderr()
+
+    def bound(address: str) -> None:
+        call.out.document({"address": address})
+        call.out.note(f"serve: {address}; Ctrl-C stops it after the requests under way.")
+
+    project.serve(bound)
+    call.out.note("serve: stopped.")
 
 
 def loop(
@@ -58,8 +69,14 @@ def loop(
     if once:
         report = project.turn()
         call.out.document(report)
-        call.out.say(project.describe_turn(report))
+        call.out.say(*(report.done or ["Nothing was due."]))
+        if report.failed:
+            raise errors.EnvironmentFault(
+                "; ".join(f"the step {step} failed: {why}" for step, why in report.failed.items()),
+                remedy="Run it again with --debug, and read what the loop logs.",
+            )
         return
+    log_to_stderr()
     stop = threading.Event()
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -71,3 +88,11 @@ def loop(
     call.out.note("loop: running; Ctrl-C stops it after the turn under way.")
     project.loop(stop=stop)
     call.out.note("loop: stopped.")
+
+
+def log_to_stderr() -> None:
+    """Write what Mainstay logs to stderr, and of other libraries only warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("mainstay").setLevel(logging.INFO)

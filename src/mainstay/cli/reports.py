@@ -30,21 +30,6 @@ def check_document(check: verdicts.Check) -> dict[str, Any]:
     }
 
 
-def checks_from(documents: Sequence[Mapping[str, Any]]) -> tuple[verdicts.Check, ...]:
-    """Return checks as the store keeps them in a version's facts."""
-    return tuple(
-        verdicts.Check(
-            name=str(item["name"]),
-            question=str(item.get("question", "")),
-            verdict=verdicts.Verdict(item["verdict"]),
-            reason=str(item.get("reason", "")),
-            numbers=dict(item.get("numbers", {})),
-            applies=bool(item.get("applies", True)),
-        )
-        for item in documents
-    )
-
-
 def metric_line(metrics: Mapping[str, Any]) -> str:
     """Return the metrics as one line, with intervals where they are known."""
     return ", ".join(f"{name} {_metric(value)}" for name, value in metrics.items() if _metric(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -19,6 +20,20 @@ FILES = {
     ".gitignore": "gitignore.template",
 }
 """File written -> file it is copied from. Code ends in .template so that nobody takes it for code of this package."""
+EXAMPLE = {
+    "instances": [
+        {
+            "inputs": {
+                "temperature_c": 61.5,
+                "vibration_mm_s": 7.2,
+                "hours_since_service": 2900,
+                "medium": "water",
+                "pump_id": "P-0042",
+            }
+        }
+    ]
+}
+"""A request: `curl … -d @example.json`."""
 COLUMNS = ("temperature_c", "vibration_mm_s", "hours_since_service", "medium", "pump_id", "measured_at", "condition")
 TRAIN_ROWS = 900
 TEST_ROWS = 400
@@ -31,7 +46,7 @@ def write(folder: Path) -> list[Path]:
 
     A folder that holds any of them already is refused before anything is written.
     """
-    wanted = [folder / name for name in (*FILES, "data/train.csv", "data/test.csv")]
+    wanted = [folder / name for name in (*FILES, "example.json", "data/train.csv", "data/test.csv")]
     there = [path for path in wanted if path.exists() and path.name != ".gitignore"]
     if there:
         raise errors.UsageError(
@@ -43,6 +58,7 @@ def write(folder: Path) -> list[Path]:
         for name, source in FILES.items():
             if not (folder / name).exists():
                 (folder / name).write_text((TEMPLATE / source).read_text(encoding="utf-8"), encoding="utf-8")
+        (folder / "example.json").write_text(json.dumps(EXAMPLE, indent=2) + "\n", encoding="utf-8")
         _write_rows(folder / "data" / "train.csv", rows(TRAIN_ROWS, seed=1, pumps=range(PUMPS)))
         _write_rows(folder / "data" / "test.csv", rows(TEST_ROWS, seed=2, pumps=range(PUMPS, PUMPS + 120)))
     except OSError as error:

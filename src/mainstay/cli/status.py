@@ -52,9 +52,9 @@ def lines(found: Status) -> list[RenderableType]:
         ]
         metric = next((r.metric for r in found.releases if r.metric), "metric")
         parts.append(output.table("Versions", ("version", "stage", "since", metric, "trigger", "why"), rows))
-    parts += [
-        f"{beat.name:<10} {'alive' if beat.alive else 'not running'}, seen {moment(beat.at)}" for beat in found.beats
-    ]
+    for beat in found.beats:
+        seen = f", seen {moment(beat.at)}" if beat.at else ""
+        parts.append(f"{beat.name:<10} {'alive' if beat.alive else 'not running'}{seen}")
     return parts
 
 
@@ -88,9 +88,8 @@ def _quality(found: Status) -> list[RenderableType]:
 def _traffic(found: Status) -> list[RenderableType]:
     if found.traffic.last_at is None:
         return ["traffic    none seen yet"]
-    return [
-        f"traffic    {found.traffic.rows} rows in the last {len(found.traffic.blocks)} blocks, newest {moment(found.traffic.last_at)}"
-    ]
+    rows, blocks = found.traffic.rows, len(found.traffic.blocks)
+    return [f"traffic    {rows} rows in the last {blocks} blocks, newest {moment(found.traffic.last_at)}"]
 
 
 def _rollout(found: Status) -> list[RenderableType]:
@@ -110,9 +109,8 @@ def _rollout(found: Status) -> list[RenderableType]:
 def _incidents(found: Status) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for incident in found.incidents:
-        parts.append(
-            f"incident   #{incident.id} {incident.title} [{incident.severity.value}, since {moment(incident.started_at)}]"
-        )
+        since = f"{incident.severity.value}, since {moment(incident.started_at)}"
+        parts.append(f"incident   #{incident.id} {incident.title} [{since}]")
         parts += [f"           {sentence}" for sentence in incident.story]
     return parts or ["incidents  none open"]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -34,8 +36,9 @@ def up(
 ) -> None:
     """Run everything on this machine, until Ctrl-C.
 
-    Trains the first version if none is live, then starts three processes: serve answers requests, loop watches and retrains, web shows the overview page. What they
-    write is under .mainstay/run/. While it runs, it prints a line whenever something happens to the model.
+    Trains the first version if none is live, then starts three processes: serve answers requests, loop watches and
+    retrains, web shows the overview page. What they write is under .mainstay/run/. While it runs, it prints a line
+    whenever something happens to the model.
 
     \b
     Example:
@@ -55,15 +58,12 @@ def up(
         watch(project, family, stop, call.out)
         call.out.note("Stopping: requests under way are answered first.")
     call.out.note("Stopped.")
-    if stop.number == signal.SIGINT:
-        raise typer.Exit(int(errors.ExitCode.INTERRUPTED))
 
 
 class Stop:
     """Whether Ctrl-C or SIGTERM asked to stop; listens while in its `with` block."""
 
     def __init__(self) -> None:
-        self.number = 0
         self._event = threading.Event()
         self._before: dict[int, Any] = {}
 
@@ -86,8 +86,7 @@ class Stop:
             signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.number = self.number or number
+        del number, frame
         self._event.set()
 
 
@@ -123,9 +122,25 @@ def wait_until_ready(project: Project, family: children.Family, stop: Stop, out:
                     f"no model answered within {READY_WITHIN_S:.0f} s",
                     remedy=f"Read {project.run_folder / 'serve.log'} and {project.run_folder / 'loop.log'}.",
                 )
-            progress("waiting for the first version to be live", 0, 0)
+            progress("waiting until it answers", 0, 0)
             stop.wait(0.1)
             waited += 0.1
+        family.settled = True
+        page = project.addresses()[1]
+        while not stop.asked and not listens(page) and waited < READY_WITHIN_S:
+            progress("waiting for the overview page", 0, 0)
+            stop.wait(0.1)
+            waited += 0.1
+
+
+def listens(address: str) -> bool:
+    """Return whether something accepts connections at `http://HOST:PORT`."""
+    found = urlsplit(address)
+    try:
+        with socket.create_connection((found.hostname or "", found.port or 80), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 def announce(project: Project, out: Output) -> None:

@@ -53,8 +53,9 @@ def _fields(settings: Settings) -> Iterator[Found]:
         )
     for name, field in settings.fields.items():
         path = ("fields", name)
-        if not name or name.startswith("_") or not name.isprintable():
-            yield _problem(path, "is no name for a field", name, allowed="a printable name that does not begin with _")
+        # Polars would take ^x$ for a pattern of names.
+        if not name or name[0] in "_^" or not name.isprintable():
+            yield _problem(path, "is no name for a field", name, allowed="a printable name not beginning with _ or ^")
         yield from _limits_of(path, field)
         yield from _fits_type(path, field)
         for key in ("values", "bins", "role"):

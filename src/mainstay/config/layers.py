@@ -9,7 +9,7 @@ from typing import Any
 
 from mainstay.config import tree
 from mainstay.config.settings import Settings
-from mainstay.core.errors import Problem, UsageError
+from mainstay.core.errors import UsageError
 
 PREFIX = "MAINSTAY_"
 SEPARATOR = "__"
@@ -21,7 +21,6 @@ class Layers:
 
     def __init__(self) -> None:
         self.document: dict[str, Any] = {}
-        self.problems: list[Problem] = []
         self._origins: dict[tree.Path, str] = {}
 
     def add_file(self, document: Mapping[str, Any], name: str) -> None:
@@ -44,6 +43,15 @@ class Layers:
             if value is not None:
                 path = tuple(key.split("."))
                 self._put(path, value, origin="--" + path[-1].replace("_", "-"))
+
+    def add_default(self, path: tree.Path, value: Any) -> None:
+        """Set a value that nobody gave; where something else than a table stands in the way, leave it."""
+        here: Any = self.document
+        for part in path[:-1]:
+            here = here.setdefault(part, {})
+            if not isinstance(here, dict):
+                return
+        here.setdefault(path[-1], value)
 
     def origin(self, path: tree.Path) -> str:
         """Return where the value at `path` came from."""

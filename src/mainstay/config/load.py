@@ -128,9 +128,9 @@ def _layers(text: str, file: Path, environ: Mapping[str, str], flags: Mapping[st
     _check_version(document, file)
     layers = Layers()
     layers.add_file(document, file.name)
-    _set_task_defaults(layers)
     layers.add_environment(environ)
     layers.add_flags(flags)
+    _set_task_defaults(layers)
     return layers
 
 
@@ -153,15 +153,11 @@ def _set_task_defaults(layers: Layers) -> None:
     project = layers.document.get("project")
     if not isinstance(project, Mapping) or project.get("task") != Task.REGRESSION:
         return
-    defaults: dict[str, dict[str, Any]] = {
-        "evaluate": {"primary": "rmse", "metrics": ["mae", "rmse", "r2"]},
-        "gate": {"not_worse_by": {}, "segment_not_worse_by": {}},
-    }
-    for section, values in defaults.items():
-        table = layers.document.setdefault(section, {})
-        if isinstance(table, dict):
-            for key, value in values.items():
-                table.setdefault(key, value)
+    layers.add_default(("evaluate", "primary"), "rmse")
+    layers.add_default(("evaluate", "metrics"), ["mae", "rmse", "r2"])
+    layers.add_default(("gate", "not_worse_by"), {})
+    layers.add_default(("gate", "segment_not_worse_by"), {})
+    layers.add_default(("data", "test", "by"), "row")
 
 
 def _validate(document: Mapping[str, Any]) -> tuple[Settings | None, list[crosscheck.Found]]:
@@ -170,7 +166,7 @@ def _validate(document: Mapping[str, Any]) -> tuple[Settings | None, list[crossc
         return None, dates
     try:
         # By way of JSON, so that lists and names of choices are read strictly: no "8080" for 8080, no true for 1.
-        return Settings.model_validate_json(json.dumps(document), strict=True), []
+        return Settings.model_validate_json(json.dumps(document, default=str), strict=True), []
     except ValidationError as error:
         return None, explain.problems_of(error, document)
 

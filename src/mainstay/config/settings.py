@@ -428,6 +428,7 @@ class Settings(Section):
     retrain: RetrainSettings = RetrainSettings()
     rollout: RolloutSettings = RolloutSettings()
     alerts: tuple[AlertSettings, ...] = ()
+    """Where alerts go: one `[[alerts]]` for each place."""
     store: StoreSettings = StoreSettings()
     registry: RegistrySettings = RegistrySettings()
     loop: LoopSettings = LoopSettings()

@@ -1,4 +1,4 @@
-"""What the journal holds: prediction events, shadow answers, refusals, errors and feedback, each with its schema version."""
+"""What the journal holds: predictions, shadow answers, refusals, errors and feedback, each with its schema version."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class PairedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One item of feedback. For one id and name the valid one is the maximum of (at, feedback_id), so any order ends the same."""
+    """One item of feedback. Of one id and name the maximum of (at, feedback_id) is valid, in whatever order."""
 
     id: str
     """The prediction it speaks of."""

@@ -99,4 +99,4 @@ class Incident:
     findings: Sequence[Finding] = ()
     """Ranked by evidence."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Estimated accuracy with interval, telling words, segments, example ids, what else changed, recommendation; JSON-ready."""
+    """Estimated accuracy with interval, telling words, segments, example ids, what else changed, advice; JSON-ready."""

@@ -17,7 +17,7 @@ class Clock(Protocol):
         """Return the same time as nanoseconds since 1970 (for hot paths)."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back; only differences mean something. Real time even under a simulated clock."""
+        """Return seconds that never go back; only differences mean something."""
 
     def sleep(self, seconds: float) -> None:
         """Wait `seconds` of this clock's time."""

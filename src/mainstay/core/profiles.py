@@ -56,6 +56,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Share of right answers on the reference rows (for regression None)."""
     mean_confidence: float | None = None
     words: dict[str, dict[str, int]] = {}
-    """Per text field: rows that hold the word, most frequent first, at most 20,000; empty for fields whose PII is not kept."""
+    """Per text field: rows that hold the word, most frequent first, at most 20,000; only fields that are kept."""
     segment_accuracy: dict[str, Any] = {}
     """`field=value` -> {"rows": n, "accuracy": a}."""

@@ -170,7 +170,9 @@ def _start(evidence: Evidence, policy: Policy) -> Move:
 def _finish(release: Release, policy: Policy, now: datetime) -> Move | None:
     if now - release.since < policy.probation:
         return None
-    return Move(to=S.CERTIFIED, reason=f"probation of {policy.probation} passed without a failed guard", verdict=Verdict.PASS)
+    return Move(
+        to=S.CERTIFIED, reason=f"probation of {policy.probation} passed without a failed guard", verdict=Verdict.PASS
+    )
 
 
 def _forward(release: Release, evidence: Evidence, policy: Policy, now: datetime) -> Move | None:
@@ -178,13 +180,25 @@ def _forward(release: Release, evidence: Evidence, policy: Policy, now: datetime
     if missing:
         if now - release.since < policy.hold_after:
             return None
-        return Move(to=S.HELD, step=release.step, reason=f"not enough evidence after {policy.hold_after}: {missing}", verdict=Verdict.NOT_ENOUGH)
+        return Move(
+            to=S.HELD,
+            step=release.step,
+            reason=f"not enough evidence after {policy.hold_after}: {missing}",
+            verdict=Verdict.NOT_ENOUGH,
+        )
     if policy.plan == "shadow":
-        return Move(to=S.HELD, step=0, reason="plan shadow: the comparison is done; promote or abort by hand", verdict=Verdict.PASS)
+        return Move(
+            to=S.HELD,
+            step=0,
+            reason="plan shadow: the comparison is done; promote or abort by hand",
+            verdict=Verdict.PASS,
+        )
     step = 0 if release.stage is S.SHADOW else release.step + 1
     if policy.plan == "blue_green" or policy.steps[step] >= 1.0:
         return Move(to=S.PROBATION, step=step, reason="every guard passed at every step", verdict=Verdict.PASS)
-    return Move(to=S.CANARY, step=step, reason=f"guards pass; {policy.steps[step]:.0%} of the keys next", verdict=Verdict.PASS)
+    return Move(
+        to=S.CANARY, step=step, reason=f"guards pass; {policy.steps[step]:.0%} of the keys next", verdict=Verdict.PASS
+    )
 
 
 def _missing(release: Release, evidence: Evidence, policy: Policy) -> str:
@@ -194,5 +208,5 @@ def _missing(release: Release, evidence: Evidence, policy: Policy) -> str:
     if release.stage is S.SHADOW and evidence.units < policy.shadow_min_units:
         return f"{evidence.units} of {policy.shadow_min_units} distinct requests scored by both"
     if release.stage is S.CANARY and evidence.step_units < policy.step_min_units:
-        return f"{evidence.step_units} of {policy.step_min_units} distinct requests answered by the challenger in this step"
+        return f"{evidence.step_units} of {policy.step_min_units} distinct requests answered by it in this step"
     return ""

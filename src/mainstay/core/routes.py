@@ -51,7 +51,7 @@ class Route:
 
 
 def position(salt: str, key: str) -> float:
-    """Return where `key` lies in [0, 1) under `salt`: the same in every worker and language (BLAKE2b, 8 bytes, big-endian)."""
+    """Return where `key` lies in [0, 1) under `salt`, equal in every worker (BLAKE2b, 8 bytes, big-endian)."""
     digest = blake2b(f"{salt}\x1f{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

@@ -35,7 +35,7 @@ class Check:
 
 
 def combine(checks: Iterable[Check]) -> Verdict:
-    """Return the verdict over all checks that apply: one FAIL fails, then one NOT_ENOUGH withholds; none at all is NOT_ENOUGH."""
+    """Return the verdict over the checks that apply: one FAIL fails, one NOT_ENOUGH withholds, none is NOT_ENOUGH."""
     verdicts = [check.verdict for check in checks if check.applies]
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL

@@ -95,7 +95,7 @@ def _columns(contract: Contract, frame: pl.DataFrame, *, with_target: bool) -> I
     known = {*_kept(contract, with_target), *CARRIED}
     for name in frame.columns:
         if name not in known:
-            yield _unknown_column(contract, frame[name])
+            yield _unknown_column(contract, name, _raw(name, frame))
 
 
 def _field_column(field: Field, frame: pl.DataFrame) -> _Column:
@@ -165,7 +165,7 @@ def _target_column(contract: Contract, frame: pl.DataFrame) -> _Column:
 
     kind = FieldType.CATEGORY if contract.task.is_classification else FieldType.NUMBER
     field = Field(name=contract.target, type=kind, values=contract.classes, roles=(Role.IGNORED,))
-    raw = frame[contract.target] if contract.target in frame.columns else None
+    raw = _raw(contract.target, frame) if contract.target in frame.columns else None
     if raw is not None and contract.task.is_classification:
         raw = _as_classes(raw)
     cells = read_cells(field, raw) if raw is not None else _nothing(field, frame.height)
@@ -193,15 +193,15 @@ def _as_classes(raw: pl.Series) -> pl.Series:
     return raw
 
 
-def _unknown_column(contract: Contract, raw: pl.Series) -> _Column:
+def _unknown_column(contract: Contract, name: str, raw: pl.Series) -> _Column:
     import pandera.polars as pa
 
     names = [field.name for field in contract.fields]
-    rule = unknown_field_rule(contract, raw.name)
+    rule = unknown_field_rule(contract, name)
     return _Column(
-        name=raw.name,
+        name=name,
         raw=raw,
-        cells=pl.Series(raw.name, [None] * len(raw), dtype=pl.Boolean),
+        cells=pl.Series([None] * len(raw), dtype=pl.Boolean),
         state=_state(raw, None),
         rules=(),
         state_rules=[(pa.Check.eq(_MISSING), rule)],
@@ -213,8 +213,13 @@ def _unknown_column(contract: Contract, raw: pl.Series) -> _Column:
 def _cells(field: Field, frame: pl.DataFrame) -> tuple[pl.Series | None, pl.Series]:
     if field.name not in frame.columns:
         return None, _nothing(field, frame.height)
-    raw = frame[field.name]
+    raw = _raw(field.name, frame)
     return raw, read_cells(field, raw)
+
+
+def _raw(name: str, frame: pl.DataFrame) -> pl.Series:
+    # Polars takes a name such as ^x$ for a pattern of names, so work goes on under another.
+    return frame.get_column(name).alias("cells")
 
 
 def _nothing(field: Field, rows: int) -> pl.Series:

@@ -25,6 +25,7 @@ from mainstay.core.contracts import Contract, Field, FieldType
 LARGEST_INTEGER = 2**63 - 1
 SMALLEST_INTEGER = -(2**63)
 LARGEST_EXACT_FLOAT = 2.0**53
+LONGEST_NAME = 64
 NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
 TEXTS = (FieldType.TEXT, FieldType.CATEGORY, FieldType.IDENTIFIER)
 
@@ -89,7 +90,9 @@ def unknown_field_rule(contract: Contract, name: str) -> Rule:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`, whatever its capitals."""
+    """Return the known name that looks most like `name`, whatever its capitals; nothing looks like a very long one."""
+    if len(name) > LONGEST_NAME:
+        return None
     spelled = {one.casefold(): one for one in known}
     close = get_close_matches(name.casefold(), spelled, n=1, cutoff=0.6)
     return spelled[close[0]] if close else None

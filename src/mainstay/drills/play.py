@@ -45,7 +45,7 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """Return the 95 % Wilson interval."""
-        return intervals.wilson(self.right, self.total, 0.05)
+        return intervals.wilson(self.right, self.total)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it JSON-ready."""

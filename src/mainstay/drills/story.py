@@ -51,7 +51,7 @@ class Stage:
         """Read the model's status from the store."""
         if not self.running.alive():
             raise errors.DrillMissed("`mainstay up` ended by itself", remedy=f"Read {self.root / 'up.log'}.")
-        return self.project.status()[0]
+        return self.project.status()
 
     @property
     def predict_url(self) -> str:
@@ -180,7 +180,7 @@ def act_turns_bad(stage: Stage) -> None:
     if done.returncode:
         stage.say("  " + "; ".join(_failed_checks(done.stdout)))
         return
-    offered = msgspec.json.decode(done.stdout)["version"]
+    offered = int(str(msgspec.json.decode(done.stdout)["version"]).rpartition("@")[2])
     began = stage.clock.now()
     everybody = _shuffled(rename(stage.files["messy"] + stage.files["quiet"], "b1"), seed=3)
     share = round(stage.plan.new_kind_share * 100)
@@ -226,7 +226,7 @@ def _roll_out(
     seconds: float,
     what: str,
 ) -> bool:
-    """Let users write while a version is on its way; a declared part of their messages gets its label as it is answered."""
+    """Let users write while a version is on its way; a declared part of the messages is labelled once answered."""
     deadline = stage.clock.monotonic() + seconds
     labelled: set[str] = set()
     lap, seen = 0, ""
@@ -289,7 +289,7 @@ def _failed_checks(output: bytes) -> list[str]:
         document = msgspec.json.decode(output)
     except msgspec.DecodeError:
         return []
-    checks = document.get("gate", {}).get("checks", [])
+    checks = document.get("checks", [])
     return [f"{c['name']}: {c['reason']}" for c in checks if c["verdict"] == "fail"]
 
 

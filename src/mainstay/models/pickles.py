@@ -52,7 +52,7 @@ def _dump_sorted(value: Any) -> bytes:
     """Pickle in Python rather than C, which alone lets sets be stored in another way; slower, the same otherwise."""
     from cloudpickle import Pickler as Cloud
 
-    class Sorted(pickle._Pickler):  # type: ignore[name-defined,misc]
+    class Sorted(pickle._Pickler):
         dispatch_table = Cloud.dispatch_table
         reducer_override = Cloud.reducer_override
         _function_reduce = Cloud._function_reduce
@@ -65,10 +65,10 @@ def _dump_sorted(value: Any) -> bytes:
 
         def save_sorted(self, found: Any) -> None:
             ordered = sorted(found, key=lambda member: (type(member).__qualname__, repr(member)))
-            self.save_reduce(type(found), (ordered,), obj=found)
+            self.save_reduce(type(found), (ordered,), obj=found)  # type: ignore[attr-defined]
 
         dispatch: ClassVar[dict[type, Any]] = {
-            **pickle._Pickler.dispatch,  # type: ignore[attr-defined]
+            **pickle._Pickler.dispatch,
             set: save_sorted,
             frozenset: save_sorted,
         }

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core.errors import EnvironmentFault, MainstayError
+from mainstay.models import environment, pyfunc
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 MODEL_ARTIFACT = "model"
 DIGEST_TAG, VERSION_TAG = "mainstay.digest", "mainstay.version"
+_ADDRESS = "MLFLOW_TRACKING_URI"
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 
 
@@ -35,7 +37,7 @@ class RunFacts:
     bundle: Path
     """Folder of the bundle."""
     bundle_pip: Sequence[str] = ()
-    """`name==version` lines that a loader installs; explicit, as MLflow would otherwise guess for seconds."""
+    """Lines of environment.lock; explicit, as MLflow would otherwise guess for seconds. Python's own is left out."""
     plots: Sequence[Path] = ()
 
 
@@ -49,7 +51,7 @@ class Registry:
 
     def record(self, experiment: str, facts: RunFacts) -> str:
         """Record a training as a run with the bundle as its model; return the run's id."""
-        with _edge("record the run"):
+        with _edge("record the run", self.url):
             import mlflow
 
             client = self._open()
@@ -69,7 +71,7 @@ class Registry:
 
         The same digest registered again returns the version that it has.
         """
-        with _edge("register the version"):
+        with _edge("register the version", self.url):
             from mlflow.exceptions import MlflowException
 
             client = self._open()
@@ -88,17 +90,17 @@ class Registry:
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (champion, challenger) at a version of MLflow's."""
-        with _edge(f"set the alias {alias!r}"):
+        with _edge(f"set the alias {alias!r}", self.url):
             self._open().set_registered_model_alias(model, alias, version)
 
     def drop_alias(self, model: str, alias: str) -> None:
         """Remove an alias; one that is not there is no error."""
-        with _edge(f"remove the alias {alias!r}"):
+        with _edge(f"remove the alias {alias!r}", self.url):
             self._open().delete_registered_model_alias(model, alias)
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return alias to MLflow version; none for a model that is not registered."""
-        with _edge("read the aliases"):
+        with _edge("read the aliases", self.url):
             from mlflow.exceptions import MlflowException
 
             try:
@@ -140,20 +142,13 @@ class Registry:
 
     def _log_model(self, mlflow: Any, run_id: str, facts: RunFacts) -> None:
         """Log the bundle as a model of the pyfunc flavor, in the run that exists."""
-        from mainstay.registry import pyfunc
-
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(self.url)
-        try:
-            with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-                mlflow.pyfunc.log_model(
-                    name=MODEL_ARTIFACT,
-                    loader_module=pyfunc.__name__,
-                    data_path=str(facts.bundle),
-                    pip_requirements=list(facts.bundle_pip) or ["cloudpickle"],
-                )
-        finally:
-            mlflow.set_tracking_uri(before)
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+            mlflow.pyfunc.log_model(
+                name=MODEL_ARTIFACT,
+                loader_module=pyfunc.__name__,
+                data_path=str(facts.bundle),
+                pip_requirements=environment.pip_requirements(facts.bundle_pip) or ["cloudpickle"],
+            )
 
     def _model_uri(self, client: MlflowClient, run_id: str) -> str:
         outputs = client.get_run(run_id).outputs
@@ -168,15 +163,15 @@ def _is_finite(value: Any) -> bool:
 
 
 @contextmanager
-def _edge(what: str) -> Iterator[None]:
-    """Keep MLflow quiet and off the network's telemetry, and turn whatever it raises into an EnvironmentFault."""
+def _edge(what: str, url: str) -> Iterator[None]:
+    """Keep MLflow quiet, without telemetry and at `url`, and turn whatever it raises into an EnvironmentFault."""
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _addressed(url):
             warnings.simplefilter("ignore")
             yield
     except MainstayError:
@@ -189,3 +184,22 @@ def _edge(what: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _addressed(url: str) -> Iterator[None]:
+    """Make `url` MLflow's address for the block.
+
+    Parts of MLflow ask the process's default instead of the client they were given; without this they create a database
+    in the working folder.
+    """
+    import mlflow
+
+    before = os.environ.get(_ADDRESS)
+    mlflow.set_tracking_uri(url)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # forgets the address; the annotation is too narrow
+        if before is not None:
+            os.environ[_ADDRESS] = before

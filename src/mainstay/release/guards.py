@@ -23,7 +23,7 @@ SLOW_SHARE = 0.05
 """Part of the challenger's answers that may be slower than the latency limit."""
 SLOW_FLOOR_US = 5_000
 """An answer that is this little slower than the champion's p99 is never called slow."""
-MIN_CHAMPION_LATENCIES = 50
+MIN_LATENCIES = 50
 ENOUGH_LABELS = 20
 """From so many labelled units on, labels speak and confidence does not."""
 CONFIDENCE_DROP = 0.10
@@ -91,24 +91,20 @@ def abstain_rate(pairs: Sequence[Pair], limit: float, levels: Levels) -> Check:
 
 
 def latency(pairs: Sequence[Pair], ratio: float, levels: Levels) -> Check:
-    """Veto a challenger that answers users late: too many of its answers beyond `ratio` times the champion's p99.
+    """Veto a challenger that answers late: too many of its answers beyond `ratio` times the champion's p99.
 
-    Only latencies of served answers are compared with latencies of served answers. The p99 is an estimate and is taken
-    as it is; the 5 % that may lie beyond `ratio` times it leave room for that.
+    Counts pairs that hold both latencies, for they were measured side by side on the same rows. The p99 is an estimate
+    and is taken as it is; the 5 % that may lie beyond `ratio` times it leave room for that.
     """
-    mine = [p for p in pairs if p.arm == Arm.CHALLENGER and not p.challenger_failed]
-    theirs = [p.champion_latency_us for p in pairs if p.arm == Arm.CHAMPION and not p.champion_failed]
+    timed = [p for p in _both(pairs) if p.champion_latency_us > 0 and p.challenger_latency_us > 0]
     question = (
         f"Are at most {SLOW_SHARE:.0%} of the challenger's answers slower than {ratio:g} times the champion's p99?"
     )
-    if not mine or len(theirs) < MIN_CHAMPION_LATENCIES:
-        why = (
-            f"{len(mine)} answers of the challenger and {len(theirs)} of the champion to users: nothing to compare yet"
-        )
-        return _silent("latency", question, why)
-    p99 = float(np.quantile(theirs, 0.99))
+    if len(timed) < MIN_LATENCIES:
+        return _silent("latency", question, f"{len(timed)} requests timed on both sides, needed {MIN_LATENCIES}")
+    p99 = float(np.quantile([p.champion_latency_us for p in timed], 0.99))
     limit_us = max(ratio * p99, p99 + SLOW_FLOOR_US)
-    slow = unit_values([float(p.challenger_latency_us > limit_us) for p in mine], levels.keys(mine))
+    slow = unit_values([float(p.challenger_latency_us > limit_us) for p in timed], levels.keys(timed))
     low, high = sequential.bernoulli_sequence(float(slow.sum()), len(slow), levels.passing)
     log_e, _ = log_harm(slow, lambda x: sequential.log_bernoulli_above(float(x.sum()), len(x), SLOW_SHARE))
     return _judged(
@@ -183,7 +179,9 @@ def estimated_quality(pairs: Sequence[Pair], margin: float, levels: Levels) -> C
     )
     if labelled >= ENOUGH_LABELS:
         return _silent("estimated_quality", question, f"{labelled} labelled requests speak for themselves")
-    drop = unit_values([float(p.champion_confidence) - float(p.challenger_confidence) for p in both], levels.keys(both))  # type: ignore[arg-type]
+    # Rounded down to hundredths: the harm is never overstated, and few distinct values are judged quickly.
+    drops = [math.floor(100.0 * _drop(p)) / 100.0 for p in both]
+    drop = unit_values(drops, levels.keys(both))
     if not len(drop):
         return _silent("estimated_quality", question, "no pair with two confidences yet")
     low, high = _interval(drop, levels)
@@ -266,6 +264,10 @@ def _doubts(trust: str | None) -> float:
 
 def _difference(pair: Pair) -> float:
     return float(pair.challenger_label == pair.label) - float(pair.champion_label == pair.label)
+
+
+def _drop(pair: Pair) -> float:
+    return (pair.champion_confidence or 0.0) - (pair.challenger_confidence or 0.0)
 
 
 def _least_difference(pair: Pair) -> float:

@@ -81,7 +81,9 @@ def _from_shadow(event: Event, paired: PairedAnswer, release: Release, champion:
     shadow = _side(event.label, event.confidence, event.trust, event.latency_us, event.label is None)
     served = _side(paired.label, paired.confidence, paired.trust, paired.latency_us, paired.failed)
     if (event.bundle, paired.bundle) == (release.name, champion):
-        arm, mine, theirs = Arm.CHAMPION, shadow, served
+        # A challenger that could not answer its user is written down here too, with the answer given in its place.
+        asked = event.assigned_arm is Arm.CHALLENGER
+        arm, mine, theirs = Arm.CHALLENGER if asked else Arm.CHAMPION, shadow, served
     elif (event.bundle, paired.bundle) == (champion, release.name):
         arm, mine, theirs = Arm.CHALLENGER, served, shadow
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -164,14 +164,3 @@ def _refuse_unkept(contract: Contract) -> None:
                 for f in lost
             ],
         )
-
-
-def traffic_lineage(rows: Sequence[LabelledRow]) -> dict[str, Any]:
-    """Return what a snapshot's lineage says about its traffic rows."""
-    times = [row.at for row in rows]
-    return {
-        "labels": len(rows),
-        "keys": len({row.key for row in rows}),
-        "first_label_at": min(times).isoformat() if times else None,
-        "last_label_at": max(times).isoformat() if times else None,
-    }

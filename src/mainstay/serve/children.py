@@ -101,7 +101,7 @@ class Children:
         path = plans.plan_path(run, child.worker)
         plans.write_json(path, plan)
         with self._log.open("ab") as log:
-            child.process = subprocess.Popen(  # noqa: S603 - our own module on our own interpreter
+            child.process = subprocess.Popen(
                 [sys.executable, "-m", self._module, str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

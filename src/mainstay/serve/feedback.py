@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from math import isfinite
@@ -31,7 +31,7 @@ class Told(Job):
     received_at: datetime
     arrived: float
     trace_id: str | None = None
-    results: list[wire.FeedbackResult] | None = None
+    results: list[wire.FeedbackResult] = field(default_factory=list)
 
 
 def validate(request: wire.FeedbackRequest, contract: Contract, *, model: str, now: datetime, arrived: float) -> Told:

@@ -23,7 +23,7 @@ from mainstay.core.errors import (
     Overloaded,
     Problem,
 )
-from mainstay.core.events import Arm, Caveat, Event, Kind
+from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
 from mainstay.serve import feedback, log, shadow, wire
 from mainstay.serve.arms import HANGS, Arms
@@ -209,7 +209,6 @@ class Handler:
         for told in tolds:
             if told not in failed:
                 self._book.note(told)
-                assert told.results is not None
                 outcomes[told] = wire.encode(wire.FeedbackResponse(results=told.results))
         answered = [call for call in calls if call not in outcomes]
         for call in answered:
@@ -270,8 +269,7 @@ class Handler:
         for call in calls:
             per_model.setdefault(call.model, []).append(call)
         for model, its in per_model.items():
-            live = self._slots[model].refresh()
-            assert live is not None  # a call was validated against one, and a slot never loses what it has
+            live = self._slots[model].refresh() or self.live(model)
             for call in its:
                 call.live = live
             rows = [row for call in its for row in _fresh(call)]
@@ -323,7 +321,7 @@ class Handler:
         for (model, bundle, arm, trust), count in counts.items():
             self._metrics.count("predictions_total", count, model=model, bundle=bundle, arm=arm, trust=trust)
         for told in tolds:
-            for result in told.results or ():
+            for result in told.results:
                 self._metrics.count("feedback_total", model=told.model, status=result.status.value)
         if failed:
             self._metrics.count("commit_failures_total")
@@ -337,18 +335,16 @@ def _fresh(call: Call) -> list[Row]:
 
 
 def _prediction(event: Event, *, duplicate: bool) -> wire.Prediction:
-    assert event.trust is not None
-    assert event.served_arm is not None
     return wire.Prediction(
         id=event.id,
         label=event.label,
         probabilities=event.probabilities,
         confidence=event.confidence,
-        trust=event.trust,
+        trust=event.trust or Trust.ABSTAIN,
         fallback=event.served_arm is Arm.FALLBACK,
         warnings=event.warnings,
         bundle=event.bundle,
-        arm=event.served_arm,
+        arm=event.served_arm or Arm.CHAMPION,
         duplicate=duplicate,
     )
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from mainstay.core.errors import ContractViolation, JournalFull, MainstayError
 from mainstay.core.events import Arm, Event, Kind
-from mainstay.serve.live import Live
 from mainstay.serve.pending import Job
 from mainstay.serve.rows import Call, MakeEvent, Row
 
@@ -64,9 +63,8 @@ def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
     """Return the maker of the record of an answered row, which it leaves in `row.event`."""
 
     def make(seq: int) -> Event:
-        live, given = _live(call), row.answer
-        assert given is not None
-        assert row.side is not None
+        live = call.answered_by()
+        side, given = row.done()
         row.event = event = Event(
             model=call.model,
             worker=log.worker,
@@ -75,7 +73,7 @@ def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
             kind=Kind.PREDICTION,
             occurred_at=row.occurred_at,
             received_at=call.received_at,
-            bundle=row.side.name,
+            bundle=side.name,
             assigned_arm=row.assigned,
             served_arm=row.served,
             key_hash=row.key_hash,
@@ -100,7 +98,7 @@ def failure(log: Log, call: Call, row: Row, latency_us: int, status: int) -> Mak
     """Return the maker of the record of a row that got no answer."""
 
     def make(seq: int) -> Event:
-        live = _live(call)
+        live = call.answered_by()
         return Event(
             model=call.model,
             worker=log.worker,
@@ -127,8 +125,3 @@ def failure(log: Log, call: Call, row: Row, latency_us: int, status: int) -> Mak
 def _why(row: Row) -> str | None:
     """Return `arm: reason` for each bundle that could not answer, or None."""
     return "; ".join(f"{arm.value}: {row.failures[arm]}" for arm in Arm if arm in row.failures) or None
-
-
-def _live(call: Call) -> Live:
-    assert call.live is not None
-    return call.live

@@ -22,7 +22,7 @@ BATCH_ROWS = 1024
 """Most rows of one batch."""
 
 
-class Abandoned(Exception):  # noqa: N818 - tells a thread that its work was given to another; no error of anybody's
+class Abandoned(Exception):
     """This thread's batch was taken from it."""
 
 
@@ -100,7 +100,7 @@ class Pending:
         self._deadline_s = deadline_s
         self._on_hang = on_hang
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._turn: Turn | None = None
         self._watchdog: asyncio.Task[None] | None = None
@@ -131,7 +131,6 @@ class Pending:
 
     async def ask(self, job: Job) -> Any:
         """Queue a job and return its result, or raise what it came to."""
-        assert self._loop is not None
         job.future = self._loop.create_future()
         self.put(job)
         return await job.future
@@ -143,7 +142,6 @@ class Pending:
 
     def put_back(self, job: Job, delay_s: float) -> None:
         """Queue a job again a little later; from the batch thread."""
-        assert self._loop is not None
         loop, put = self._loop, self._queue.put
         loop.call_soon_threadsafe(lambda: loop.call_later(delay_s, lambda: put(job)))
 
@@ -175,7 +173,6 @@ class Pending:
                 return False
             failure = error if isinstance(error, MainstayError) else MainstayError(f"{type(error).__name__}: {error}")
             done = Done(outcomes=[(job, failure) for job in jobs])
-        assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._resolve, done.outcomes)
         for act in done.afterwards:

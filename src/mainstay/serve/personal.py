@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 import msgspec
@@ -20,9 +21,9 @@ SALT_BYTES = 32
 def read_or_make_salt(path: Path, random: Callable[[int], bytes] = os.urandom) -> str:
     """Return the project's salt, made at the first call; two processes that make it at once get the same."""
     if not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        handle, name = mkstemp(prefix=".salt-", dir=path.parent)
+        temporary = Path(name)
         try:
             os.write(handle, random(SALT_BYTES).hex().encode())
             os.fsync(handle)

@@ -62,12 +62,12 @@ class RouteFile:
     def read(self) -> Route | None:
         """Return the newest route whose checksum holds, or None when there is none. Cheap when nothing changed."""
         with self._lock:
-            if not self._opened():
+            content = self._opened()
+            if content is None:
                 return None
-            assert self._map is not None
-            newest = max(self._generation(0), self._generation(1))
+            newest = max(_generation(content, 0), _generation(content, 1))
             if newest != self._seen:
-                found = _newest(self._map)
+                found = _newest(content)
                 if found is not None:
                     self._route = found[1]
                     self._seen = found[0] if found[0] == newest else -1
@@ -89,25 +89,21 @@ class RouteFile:
             self._map.close()
         self._map, self._seen = None, -1
 
-    def _opened(self) -> bool:
+    def _opened(self) -> mmap.mmap | None:
         if self._map is not None:
-            return True
+            return self._map
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError:
-            return False
+            return None
         try:
             status = os.fstat(handle)
             if status.st_size < 2 * SLOT:
-                return False
+                return None
             self._map, self._inode = mmap.mmap(handle, 2 * SLOT, access=mmap.ACCESS_READ), status.st_ino
         finally:
             os.close(handle)
-        return True
-
-    def _generation(self, slot: int) -> int:
-        assert self._map is not None
-        return int(_GENERATION.unpack_from(self._map, slot * SLOT + len(_MAGIC))[0])
+        return self._map
 
     def _write(self, route: Route) -> None:
         payload = _ENCODER.encode(route)
@@ -127,6 +123,10 @@ class RouteFile:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _generation(content: mmap.mmap, slot: int) -> int:
+    return int(_GENERATION.unpack_from(content, slot * SLOT + len(_MAGIC))[0])
 
 
 def _newest(content: bytes | mmap.mmap) -> tuple[int, Route, int] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mainstay.core.errors import MainstayError
 from mainstay.core.events import Arm, Caveat, Event
 from mainstay.serve.pending import Job
 
@@ -46,6 +47,12 @@ class Row:
     event: Event | None = None
     """Its record, when it has its seq."""
 
+    def done(self) -> tuple[Side, Answer]:
+        """Return the bundle that answered and its answer."""
+        if self.side is None or self.answer is None:
+            raise MainstayError("A row was taken for answered that is not")
+        return self.side, self.answer
+
     def restart(self, assigned: Arm) -> None:
         """Forget what an earlier, abandoned attempt filled in."""
         self.assigned = self.served = assigned
@@ -65,6 +72,12 @@ class Call(Job):
     trace_id: str | None = None
     live: Live | None = None
     """What answers it; set in its batch."""
+
+    def answered_by(self) -> Live:
+        """Return what answers it, in its batch."""
+        if self.live is None:
+            raise MainstayError("A call was taken up before its route was known")
+        return self.live
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -156,19 +156,17 @@ class Shadow:
     def _record(
         self, group: Group, call: Call, row: Row, given: Answer | None, why: str | None, times: tuple[int, int]
     ) -> MakeEvent:
-        served = row.answer
-        assert row.event is not None
-        assert row.side is not None
+        side, served = row.done()
         paired = PairedAnswer(
-            bundle=row.side.name,
+            bundle=side.name,
             served_arm=row.served,
-            label=served.label if served else None,
-            confidence=served.confidence if served else None,
-            trust=served.trust if served else None,
+            label=served.label,
+            confidence=served.confidence,
+            trust=served.trust,
             latency_us=times[1],
             failed=row.served is Arm.FALLBACK,
         )
-        id_, name, epoch = row.event.id, group.other.name, group.live.route.epoch
+        id_, name, epoch = row.event.id if row.event else "", group.other.name, group.live.route.epoch
 
         def make(seq: int) -> Event:
             return Event(

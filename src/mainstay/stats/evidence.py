@@ -31,7 +31,7 @@ GAPS = np.linspace(-1.0, 1.0, 41)
 TIE_SHARE = 0.5
 """A numeric stream with more than this share at one value is also compared by below, at and above that value."""
 KEEP = 16
-"""A candidate ν stays while its age is below KEEP · 2^(trailing zeros of ν)."""
+"""A candidate ν stays while its age is below KEEP · 2^(trailing zeros of ν); the first stays for good."""
 NEVER = -np.inf
 
 
@@ -90,8 +90,11 @@ def log_gap_ratio(counts: Floats, margin: float) -> Floats:
 
 
 def keeps(candidate: int, now: int) -> bool:
-    """Return whether candidate `candidate` (from 1) is still kept at block `now`: all recent ones, few old ones."""
-    return now - candidate < KEEP * (candidate & -candidate)
+    """Return whether candidate `candidate` (from 1) is still kept at block `now`: all recent ones, few old ones.
+
+    The first always stays: it alone compares with the reference when traffic differed from the very beginning.
+    """
+    return candidate == 1 or now - candidate < KEEP * (candidate & -candidate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,9 @@ class CheckReport:
         """Return the problems as one error."""
         count = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
         kind = errors.ProjectFileError if self.exit_code is ExitCode.USAGE else errors.ContractViolation
-        return kind(f"the project has {count}", problems=self.problems, remedy="Correct them and run `mainstay check` again.")
+        return kind(
+            f"the project has {count}", problems=self.problems, remedy="Correct them and run `mainstay check` again."
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,14 +90,18 @@ def _check_code(loaded: Loaded, found: _Found) -> None:
 
 
 def _check_data(loaded: Loaded, found: _Found) -> None:
-    settings = loaded.settings.data
-    train = _read(loaded, "data.train", settings.train, found)
-    if isinstance(settings.test, str):
-        test = _read(loaded, "data.test", settings.test, found)
-    elif train is not None:
-        train, test = split.split_train_test(train, loaded)
+    data, seed = loaded.settings.data, loaded.settings.project.seed
+    train = _read(loaded, "data.train", data.train, found)
+    if isinstance(data.test, str):
+        test = _read(loaded, "data.test", data.test, found)
+    elif train is None:
+        return
     else:
-        test = None
+        try:
+            train, test = split.split_rows(loaded.contract, train, by=data.test.by, share=data.test.share, seed=seed)
+        except errors.MainstayError as error:
+            found.data.append(Problem(where="data.test", what=error.message))
+            return
     if train is None or test is None:
         return
     audited = audit.audit_training(loaded.contract, train, test)
@@ -111,9 +117,16 @@ def _read(loaded: Loaded, key: str, address: str, found: _Found) -> pl.DataFrame
     except errors.MainstayError as error:
         found.data += error.problems or [Problem(where=key, what=error.message)]
         return None
+    target = loaded.contract.target
+    if target not in frame.columns:
+        what = f"{address} has no column {target}, the target"
+        found.data.append(Problem(where=key, what=what, allowed=frame.columns))
+        return None
     report = frame_check.check_frame(loaded.contract, frame, with_target=True)
     share = report.bad.height / max(1, frame.height)
     most = loaded.settings.data.quarantine.max_share
-    found.facts[key] = f"{address}: {frame.height} rows, {report.bad.height} break the contract, {report.flagged} flagged"
+    found.facts[key] = (
+        f"{address}: {frame.height} rows, {report.bad.height} break the contract, {report.flagged} flagged"
+    )
     (found.data if share > most or not report.good.height else found.warnings).extend(report.problems)
     return report.good if report.good.height else None

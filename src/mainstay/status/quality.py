@@ -34,7 +34,8 @@ def metric(release: Release, name: str) -> Estimate | None:
     """Return a held-out metric as the version's facts keep it: a number, or an object with value, low, high and n."""
     found = (release.facts.get("metrics") or {}).get(name)
     if isinstance(found, Mapping):
-        return _estimate(found, note="on held-out rows, before the release")
+        rows = (release.facts.get("evaluation") or {}).get("rows", 0)
+        return _estimate({"n": rows} | dict(found), note="on held-out rows, before the release")
     if isinstance(found, (int, float)) and not isinstance(found, bool):
         return Estimate(value=float(found), note="on held-out rows, before the release")
     return None

@@ -19,8 +19,6 @@ from mainstay.status.verdict import summarise
 from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from mainstay.config.settings import Settings
     from mainstay.store.engine import Store
 
@@ -29,6 +27,7 @@ BLOCKS = 48
 LABELS = 5000
 """Newest labels that real quality is counted on."""
 RESOLVED = 5
+SERVE = "serve"
 WORST_FIRST = {severity: -rank for rank, severity in enumerate(incident_words.SEVERITY_ORDER)}
 UNRESOLVED = (incident_words.State.OPEN, incident_words.State.ACKNOWLEDGED, incident_words.State.MITIGATED)
 
@@ -44,7 +43,8 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         history = releases.all_of(tx, model)
         live = releases.live(tx, model)
         on_its_way = rollout.current(tx, model)
-        evidence = _judged(tx, on_its_way, settings)
+        compared = on_its_way is not None and on_its_way.stage in rollout.COMPARED
+        evidence = rollout.evidence_for(tx, on_its_way, settings) if on_its_way and compared else Evidence()
         route = routes.current(tx, model)
         changes = routes.history(tx, model, limit=1)
         seen = blocks.blocks(tx, model, limit=BLOCKS)
@@ -106,19 +106,14 @@ def _share(route: route_words.Route | None) -> float:
     return route.share if route is not None and route.challenger is not None else 0.0
 
 
-def _judged(tx: Connection, release: Release | None, settings: Settings) -> Evidence:
-    if release is None or release.stage not in rollout.COMPARED:
-        return Evidence()
-    return rollout.evidence_for(tx, release, settings)
-
-
 def _beats(
     signs: Sequence[heartbeats.Heartbeat], run: Path, now: datetime, alive_within: timedelta
 ) -> tuple[Beat, ...]:
-    here = {"serve"} if control.running(run) is not None else set()
     beats = {sign.name: Beat(name=sign.name, at=sign.at, alive=now - sign.at <= alive_within) for sign in signs}
-    for name in here:
-        beats[name] = Beat(name=name, at=beats[name].at if name in beats else now, alive=True)
+    if control.running(run) is not None:
+        beats[SERVE] = Beat(name=SERVE, at=now, alive=True)
+    elif SERVE not in beats and (run / "serve.json").exists():
+        beats[SERVE] = Beat(name=SERVE, at=None, alive=False)
     return tuple(beats[name] for name in sorted(beats))
 
 

@@ -138,9 +138,9 @@ class Beat:
     """A sign of life of one process."""
 
     name: str
-    at: datetime
+    at: datetime | None
+    """The last sign; None where only its end is known."""
     alive: bool
-    """Whether it is recent enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

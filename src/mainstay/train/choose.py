@@ -47,6 +47,8 @@ class Choice:
     """Deciding rows."""
     scores: tuple[PipelineScore, ...]
     """Best first; a tie keeps the given order."""
+    held_out: OutOfFold | None = None
+    """Out-of-fold output of the best on these rows, which training needs too; None where nothing was fitted."""
 
     @property
     def text(self) -> str:
@@ -70,15 +72,23 @@ def choose_pipeline(loaded: Loaded, train: Snapshot, names: Sequence[str], *, pr
         return Choice(best=names[0], metric=metric, decided_on=source, rows=len(index), scores=())
     classes = classes_of(loaded.contract, rows.truth)
     scores = []
+    found: dict[str, OutOfFold] = {}
     with project_code(loaded.root) as code:
         for number, name in enumerate(names):
             progress(f"compare {name}", number, len(names))
             pipeline = _load(code, loaded, name)
-            held_out = out_of_fold(pipeline, loaded.contract, rows, classes)
-            scores.append(_score(pipeline, loaded.contract, rows, classes, held_out, metric, index))
+            found[name] = out_of_fold(pipeline, loaded.contract, rows, classes)
+            scores.append(_score(pipeline, loaded.contract, rows, classes, found[name], metric, index))
     sign = -1.0 if HIGHER_IS_BETTER[metric] else 1.0
     ranked = sorted(scores, key=lambda score: sign * score.value)
-    return Choice(best=ranked[0].name, metric=metric, decided_on=source, rows=len(index), scores=tuple(ranked))
+    return Choice(
+        best=ranked[0].name,
+        metric=metric,
+        decided_on=source,
+        rows=len(index),
+        scores=tuple(ranked),
+        held_out=found[ranked[0].name],
+    )
 
 
 def declared(loaded: Loaded, name: str) -> None:

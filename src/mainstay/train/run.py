@@ -67,11 +67,13 @@ def train_candidate(
     recent: Snapshot | None = None,
     folder_bundles: Path,
     commit: str = "",
+    held_out: OutOfFold | None = None,
     progress: Progress = silent,
 ) -> Trained:
     """Fit, calibrate, profile, write and evaluate one candidate.
 
-    The same snapshots, code, settings, seed and packages give the same bundle digest. `recent` is labelled traffic that is not part of `train`.
+    The same snapshots, code, settings, seed and packages give the same bundle digest. `recent` is labelled traffic that
+    is not part of `train`; `held_out` is this pipeline's out-of-fold output on `train` where it is known already.
     """
     started = perf_counter()
     declared(loaded, pipeline)
@@ -84,7 +86,7 @@ def train_candidate(
         progress("fit", 1, len(STEPS))
         estimator, warned = fit(plan, contract, rows)
         progress("cross-validate", 2, len(STEPS))
-        held_out = _held_out(plan, contract, rows, classes)
+        held_out = held_out or _held_out(plan, contract, rows, classes)
         progress("calibrate", 3, len(STEPS))
         model = as_model(
             plan,

@@ -43,7 +43,7 @@ def run_bounded(
     if timeout_s <= 0 or memory_mb <= 0:
         raise UsageError(f"timeout_s = {timeout_s!r}, memory_mb = {memory_mb!r}; both must be above 0")
     try:
-        child = subprocess.Popen(  # noqa: S603 - the caller's own command, no shell
+        child = subprocess.Popen(
             ["/bin/sh", "-c", _bounds(memory_mb), "bounded", *argv],
             cwd=cwd,
             env={**(os.environ if environ is None else environ), **_FIXED},

@@ -140,7 +140,7 @@ class WatchState:
                 told_from=int(value["told_from"]),
                 retell_at=float(value["retell_at"]),
             )
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise Damaged(f"the watch's state of {value.get('bundle')!r} cannot be read: {error!r}") from error
 
 

@@ -312,7 +312,7 @@ def _story(
         )
     moved = [finding.text for finding in found if not finding.segment]
     if moved:
-        lines.append("What moved: " + "; ".join(moved[:6]) + ".")
+        lines.append("What moved: " + "; ".join(moved[:8]) + ".")
     hit = [item for item in facts["segments"] if item["shown"]]
     if hit and harm is Harm.QUALITY:
         named = ", ".join(

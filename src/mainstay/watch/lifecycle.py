@@ -121,9 +121,11 @@ def on_alarm(
     state, profile = bundle.state, bundle.reference.profile
     start = comparison.assessment.start
     first = state.number - (state.history.blocks - state.history.candidates[start])
-    window = _window(tx, bundle, first, state.since[start])
-    told = diagnose.diagnose(state, comparison, profile, settings, window=window, now=now)
+    told = diagnose.diagnose(state, comparison, profile, settings, window=diagnose.Window(), now=now)
     known = _unresolved(tx, state.model, bundle.name)
+    if known is None or _is_louder(told.incident, known):
+        window = _window(tx, bundle, first, state.since[start])
+        told = diagnose.diagnose(state, comparison, profile, settings, window=window, now=now)
     if known is None:
         if told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
             return
@@ -143,7 +145,7 @@ def _unresolved(tx: Connection, model: str, bundle: str) -> Incident | None:
 
 def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, now: datetime) -> None:
     """Let an incident take further findings; it becomes louder when they are, and opens again when it was over."""
-    louder = SEVERITY_ORDER.index(new.severity) > SEVERITY_ORDER.index(known.severity)
+    louder = _is_louder(new, known)
     seen = {"last_seen_at": now.isoformat(), "times_seen": int(known.facts.get("times_seen", 1)) + 1}
     have = {(f.signal, f.segment) for f in known.findings}
     extra = tuple(f for f in new.findings if (f.signal, f.segment) not in have)
@@ -157,6 +159,10 @@ def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, 
         stored = incidents.move(tx, stored.id, State.OPEN, by="watch", note=f"It is back: {new.title}", now=now)
         louder = True
     (result.escalated if louder else result.updated).append(stored)
+
+
+def _is_louder(new: Incident, known: Incident) -> bool:
+    return SEVERITY_ORDER.index(new.severity) > SEVERITY_ORDER.index(known.severity)
 
 
 def _louder(known: Incident, new: Incident) -> Incident:
@@ -204,7 +210,7 @@ def retell(
     )
     kept = {name: known.facts[name] for name in ("last_seen_at", "times_seen") if name in known.facts}
     stored = incidents.replace(tx, replace(_louder(known, new), facts={**new.facts, **kept}))
-    louder = SEVERITY_ORDER.index(stored.severity) > SEVERITY_ORDER.index(known.severity)
+    louder = _is_louder(stored, known)
     (result.escalated if louder else result.updated).append(stored)
 
 

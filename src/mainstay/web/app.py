@@ -52,7 +52,7 @@ def templates() -> Environment:
 
 
 def create_app(read_status: Callable[[], Status], *, host: str) -> Shell:
-    """Return the application; `read_status` is called anew for each look, in a thread; `host` is what it is bound to."""
+    """Return the application bound to `host`; `read_status` is called anew for each look, in a thread."""
     app = FastAPI(title="Mainstay overview", docs_url=None, redoc_url=None, openapi_url=None)
     environment = templates()
     static = {name: (HERE / "static" / name).read_bytes() for name in STATIC}

@@ -181,9 +181,10 @@ class Process:
     name: str
     does: str
     """What it is there for."""
-    alive: bool
+    state: str
+    """alive, stopped or never (it never ran)."""
     seen: Moment | None
-    """Its last sign of life; None: it never ran."""
+    """Its last sign of life, where it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,13 +126,13 @@ def _measure(name: str, found: records.Estimate) -> shown.Measure:
     low, high = (found.low, found.high) if known else (found.value, found.value)
     assert low is not None  # noqa: S101 - for the type checker: `known` says so
     assert high is not None  # noqa: S101
-    unit = "labels" if name == "real" else "rows"
+    unit = {"promised": "rows", "estimated": "units", "real": "labels"}[name]
     return shown.Measure(
         name=name,
         meaning=MEANINGS[name],
         value=percent(found.value),
         interval=f"{percent(low)} to {percent(high)}" if known else "",
-        n=f"{counted(found.n)} {unit}" if found.n else "",
+        n=f"{counted(found.n)} {unit if found.n > 1 else unit.removesuffix('s')}" if found.n else "",
         at=_place(found.value),
         low=_place(low),
         high=_place(high),
@@ -245,6 +245,7 @@ def _processes(beats: Sequence[records.Beat], now: datetime) -> tuple[shown.Proc
     found = []
     for name, does in DOES.items():
         beat = by_name.get(name)
-        seen = None if beat is None else moment(beat.at, now)
-        found.append(shown.Process(name=name, does=does, alive=beat is not None and beat.alive, seen=seen))
+        seen = None if beat is None or beat.at is None else moment(beat.at, now)
+        state = "never" if beat is None else "alive" if beat.alive else "stopped"
+        found.append(shown.Process(name=name, does=does, state=state, seen=seen))
     return tuple(found)

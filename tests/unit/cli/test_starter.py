@@ -22,7 +22,7 @@ def test_the_same_project_is_written_each_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
         starter.write(tmp_path / name)
     names = [path.relative_to(tmp_path / "a") for path in sorted((tmp_path / "a").rglob("*")) if path.is_file()]
-    assert len(names) == 6
+    assert len(names) == 7
     assert [(tmp_path / "a" / n).read_bytes() for n in names] == [(tmp_path / "b" / n).read_bytes() for n in names]
 
 

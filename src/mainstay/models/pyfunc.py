@@ -1,4 +1,4 @@
-"""How MLflow's `pyfunc.load_model` opens a bundle that Mainstay logged."""
+"""How MLflow's `pyfunc.load_model` opens a bundle that Mainstay logged; imports nothing of MLflow."""
 
 from __future__ import annotations
 

@@ -1,0 +1,187 @@
+"""From the files that the project names to two snapshots: read → check → quarantine → split → audit → keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from mainstay.config.load import Loaded
+from mainstay.config.settings import TestSplit
+from mainstay.core.errors import BadData, ContractViolation, EnvironmentFault, Problem
+from mainstay.data.audit import Audit, audit_training
+from mainstay.data.frame_check import FrameReport, check_frame
+from mainstay.data.rules import nearest
+from mainstay.data.snapshot import Snapshot, Snapshots
+from mainstay.data.source import read_frame
+from mainstay.data.split import split_rows
+
+QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What became of one address."""
+
+    name: str
+    """train or test."""
+    address: str
+    report: FrameReport
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows were read."""
+        return self.report.good.height + self.report.bad.height
+
+    @property
+    def bad_share(self) -> float:
+        """Return the share of rows that break the contract."""
+        return self.report.bad.height / self.rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """The project's data, read, checked, split and audited; nothing is written."""
+
+    parts: tuple[Part, ...]
+    train: pl.DataFrame
+    test: pl.DataFrame
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Training and test rows that hold the contract, kept for good."""
+
+    train: Snapshot
+    test: Snapshot
+    report: Inspected
+    quarantined: int
+    """Rows set aside because they break the contract."""
+    warnings: tuple[str, ...]
+    """What a person should know and what does not stop the training, as sentences."""
+
+
+def prepare(loaded: Loaded, snapshots: Snapshots, now: datetime) -> Prepared:
+    """Return the snapshots that the project's data make; the same files give the same snapshots.
+
+    Rows that break the contract are written to `.mainstay/quarantine/<snapshot>.parquet` with their reasons. Raises
+    ContractViolation when they are more than `data.quarantine.max_share`, BadData when the data cannot be trained on.
+    """
+    parts = tuple(read_parts(loaded))
+    for part in parts:
+        _refuse_too_many(loaded, part)
+    found = inspect(loaded, parts)
+    if found.audit.errors:
+        raise BadData(
+            "the data cannot be trained on",
+            remedy="Mend the data, or correct [data], [fields] and [target] in mainstay.toml.",
+            problems=found.audit.errors,
+        )
+    kept = {
+        "train": snapshots.put(found.train, _lineage(loaded, parts[0], "train"), now),
+        "test": snapshots.put(found.test, _lineage(loaded, parts[-1], "test"), now),
+    }
+    for part in parts:
+        if part.report.bad.height:
+            _write_quarantine(loaded, part, kept[part.name].id)
+    return Prepared(
+        train=kept["train"],
+        test=kept["test"],
+        report=found,
+        quarantined=sum(part.report.bad.height for part in parts),
+        warnings=tuple(_warnings(found)),
+    )
+
+
+def inspect(loaded: Loaded, parts: tuple[Part, ...] = ()) -> Inspected:
+    """Return what the project's data are worth, without writing anything. Raises BadData for what cannot be read."""
+    parts = parts or tuple(read_parts(loaded))
+    train, test = parts[0].report.good, parts[-1].report.good
+    rule = loaded.settings.data.test
+    if isinstance(rule, TestSplit):
+        _require_rows(parts[0])
+        seed = loaded.settings.project.seed
+        train, test = split_rows(loaded.contract, train, by=rule.by, share=rule.share, seed=seed)
+    return Inspected(parts=parts, train=train, test=test, audit=audit_training(loaded.contract, train, test))
+
+
+def read_parts(loaded: Loaded) -> Iterator[Part]:
+    """Yield the training rows and, where they have an address of their own, the test rows, both checked."""
+    data = loaded.settings.data
+    yield _read_part(loaded, "train", data.train)
+    if isinstance(data.test, str):
+        yield _read_part(loaded, "test", data.test)
+
+
+def _read_part(loaded: Loaded, name: str, address: str) -> Part:
+    address = loaded.settings.data.sources.get(address, address)
+    frame = read_frame(address, loaded.root)
+    target = loaded.contract.target
+    if target not in frame.columns:
+        problem = Problem(
+            where=address,
+            what=f"has no column {target}, the target",
+            allowed=frame.columns,
+            nearest=nearest(target, frame.columns),
+        )
+        raise BadData(f"{address} has no column {target!r}", remedy="Correct [target] field.", problems=[problem])
+    return Part(name=name, address=address, report=check_frame(loaded.contract, frame, with_target=True))
+
+
+def _require_rows(part: Part) -> None:
+    if part.report.good.is_empty():
+        raise BadData(f"no row of {part.address} holds the contract", problems=part.report.problems)
+
+
+def _refuse_too_many(loaded: Loaded, part: Part) -> None:
+    allowed = loaded.settings.data.quarantine.max_share
+    if part.bad_share <= allowed:
+        return
+    path = _write_quarantine(loaded, part, f"refused-{part.name}")
+    raise ContractViolation(
+        f"{part.report.bad.height} of {part.rows} rows of {part.address} break the contract ({part.bad_share:.1%}); "
+        f"allowed: {allowed:.1%}",
+        remedy=f"Read the reasons in {path}; mend the data or the contract, or raise data.quarantine.max_share.",
+        problems=part.report.problems,
+    )
+
+
+def _write_quarantine(loaded: Loaded, part: Part, name: str) -> Path:
+    folder = loaded.state / QUARANTINE
+    path = folder / f"{name}.parquet"
+    temporary = path.with_suffix(".tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.report.bad.write_parquet(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise EnvironmentFault(f"bad rows cannot be set aside in {folder}: {error.strerror or error}") from error
+    return path
+
+
+def _lineage(loaded: Loaded, part: Part, name: str) -> dict[str, object]:
+    rule = loaded.settings.data.test
+    split = None
+    if isinstance(rule, TestSplit):
+        split = {"share": rule.share, "by": str(rule.by), "seed": loaded.settings.project.seed}
+    return {
+        "part": name,
+        "source": part.address,
+        "rows_read": part.rows,
+        "rows_quarantined": part.report.bad.height,
+        "split": split,
+    }
+
+
+def _warnings(found: Inspected) -> Iterator[str]:
+    for part in found.parts:
+        bad = part.report.bad.height
+        if bad:
+            yield f"{bad} of {part.rows} rows of {part.address} break the contract and were set aside"
+        if part.report.flagged:
+            yield f"{part.report.flagged} of {part.rows} rows of {part.address} hold flagged values"
+    yield from (str(problem) for problem in found.audit.warnings)

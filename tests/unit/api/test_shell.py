@@ -1,0 +1,237 @@
+"""The shell holds for every route: limits, Host, keys, and one error shape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mainstay.api.app import make_app
+from mainstay.api.keys import Keys
+from mainstay.api.shell import Shell
+from mainstay.config.clocks import SystemClock
+from mainstay.journal.read import Journal
+from mainstay.serve.plan import WorkerPlan
+from mainstay.serve.route_file import RouteFile, route_path
+from mainstay.serve.worker import Worker
+from serve_kit import CHAMPION, make_route
+
+BODY = {"instances": [{"inputs": {"text": "snow day"}}]}
+
+
+def make_plan(folder: Path, **changes: Any) -> WorkerPlan:
+    plain: dict[str, Any] = {
+        "worker": "w0",
+        "workers": 1,
+        "models": ["weather"],
+        "run": str(folder),
+        "bundles": str(folder / "bundles"),
+        "journal": str(folder / "journal"),
+        "salt": str(folder / "salt"),
+        "socket_fd": -1,
+        "parent_fd": -1,
+        "host": "127.0.0.1",
+        "durability": "none",
+        "segment_mb": 1,
+        "max_body_kb": 4,
+        "max_rows": 5,
+    }
+    return WorkerPlan(**(plain | changes))
+
+
+@asynccontextmanager
+async def server(
+    folder: Path, *, route: bool = True, host: str = "127.0.0.1", **changes: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    from serve_kit import make_side
+
+    clock = SystemClock()
+    if route:
+        RouteFile(route_path(folder, "weather")).write(make_route())
+    worker = Worker(make_plan(folder, **changes), clock=clock, load_side=lambda model, ref: make_side(ref))
+    shell = Shell(make_app(worker), worker, Keys(folder / "keys.json", clock))
+    await worker.start()
+    try:
+        for _ in range(200):
+            if worker.ready or not route:
+                break
+            await asyncio.sleep(0.01)
+        transport = httpx.ASGITransport(shell, raise_app_exceptions=False)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+            yield client
+    finally:
+        await worker.stop()
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message", "remedy", "problems"}
+    return dict(body["error"])
+
+
+def test_a_prediction_goes_the_whole_way(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            for path in ("/v1/predict", "/v1/models/weather/predict"):
+                response = await client.post(
+                    path, json=BODY, headers={"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
+                )
+                assert response.status_code == 200
+                assert response.json()["predictions"][0]["label"] == "cold"
+        events, _ = Journal(tmp_path / "journal").read({}, 10)
+        assert [event.trace_id for event in events] == ["a" * 32] * 2
+
+    asyncio.run(main())
+
+
+def test_every_hot_error_has_the_one_shape_and_its_status(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            post = client.post
+            kind = {"content-type": "application/json"}
+            long = json.dumps({"instances": [{"inputs": {"text": "a" * 5000}}]}).encode()
+
+            async def parts() -> AsyncIterator[bytes]:
+                for _ in range(100):
+                    yield b" " * 100
+
+            cases = [
+                (await post("/v1/predict", content=b"{", headers=kind), 400, "malformed"),
+                (
+                    await post("/v1/predict", content=b'{"instances":[{"inputs":{"text":NaN}}]}', headers=kind),
+                    400,
+                    "malformed",
+                ),
+                (await post("/v1/predict", json={"instances": [{"inputs": {}}]}), 422, "contract_violation"),
+                (await post("/v1/predict", json={"rows": []}), 422, "contract_violation"),
+                (await post("/v1/models/other/predict", json=BODY), 404, "not_found"),
+                (await client.get("/v1/predict"), 405, "method_not_allowed"),
+                (await post("/v1/predict", content=long, headers=kind), 413, "too_large"),
+                (await post("/v1/predict", content=parts(), headers=kind), 413, "too_large"),
+                (await post("/v1/predict", json={"instances": BODY["instances"] * 6}), 413, "too_large"),
+                (
+                    await post("/v1/predict", content=b"a=1", headers={"content-type": "text/plain"}),
+                    415,
+                    "unsupported_media_type",
+                ),
+                (
+                    await post("/v1/predict", json=BODY, headers={"content-encoding": "gzip"}),
+                    415,
+                    "unsupported_media_type",
+                ),
+                (await post("/v1/feedback", json={"items": [{"id": "a"}]}), 422, "contract_violation"),
+                (await client.get("/nothing"), 404, "not_found"),
+                (await client.delete("/healthz"), 405, "method_not_allowed"),
+                (await client.get("/v1/models/other"), 404, "not_found"),
+                (await post("/v1/predict", json=BODY, headers={"host": "evil.example"}), 403, "refused"),
+                (await client.get("/healthz", headers={"host": "evil.example:80"}), 403, "refused"),
+            ]
+            for number, (response, status, code) in enumerate(cases):
+                assert (number, response.status_code, error_of(response)["code"]) == (number, status, code)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "localhost:1", "[::1]:80", "[::1]"])
+def test_loopback_names_are_let_in(tmp_path: Path, host: str) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            assert (await client.get("/healthz", headers={"host": host})).status_code == 200
+
+    asyncio.run(main())
+
+
+def test_before_the_first_version_requests_are_told_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path, route=False) as client:
+            assert (await client.get("/healthz")).status_code == 200
+            for response in (await client.get("/readyz"), await client.post("/v1/predict", json=BODY)):
+                assert response.status_code == 503
+                assert error_of(response)["code"] == "not_ready"
+                assert response.headers["retry-after"] == "1"
+            assert (await client.get("/v1/models")).json() == {"models": [{"model": "weather", "ready": False}]}
+
+    asyncio.run(main())
+
+
+def test_the_cold_routes_tell_what_they_should(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            await client.post("/v1/predict", json=BODY)
+            await client.post("/v1/predict", json={"instances": [{"inputs": {}}]})
+            assert (await client.get("/")).json()["models"] == ["weather"]
+            assert (await client.get("/readyz")).json()["models"] == {"weather": "weather@1"}
+            model = (await client.get("/v1/models/weather")).json()
+            assert model["champion"]["digest"] == CHAMPION.digest
+            assert {field["name"] for field in model["contract"]["fields"]} == {"text", "place", "degrees", "station"}
+            text = (await client.get("/metrics")).text
+            assert (
+                'mainstay_predictions_total{arm="champion",bundle="weather@1",model="weather",trust="ok",worker="w0"} 1.0'
+                in text
+            )
+            assert 'mainstay_refusals_total{code="contract_violation",model="weather",worker="w0"} 1.0' in text
+            assert "mainstay_request_seconds_count" in text
+
+    asyncio.run(main())
+
+
+def test_the_openapi_document_names_the_hot_routes_and_their_shapes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            document = (await client.get("/openapi.json")).json()
+        paths = document["paths"]
+        assert {"/v1/predict", "/v1/feedback", "/v1/models/{model}/predict", "/v1/models/{model}/feedback"} <= set(
+            paths
+        )
+        schemas = document["components"]["schemas"]
+        assert schemas["Instance"]["required"] == ["inputs"]
+        assert set(schemas["Prediction"]["required"]) >= {"id", "label", "trust", "fallback", "arm", "duplicate"}
+        known = json.dumps(document)
+        for name in json.loads(
+            json.dumps(sorted(part.split('"')[0] for part in known.split("#/components/schemas/")[1:]))
+        ):
+            assert name in schemas
+
+    asyncio.run(main())
+
+
+def test_with_keys_every_route_but_the_probes_asks_for_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        keys = [{"name": "app", "hash": sha256(b"app").hexdigest(), "scopes": ["predict"]}]
+        (tmp_path / "keys.json").write_text(json.dumps({"keys": keys}))
+        async with server(tmp_path) as client:
+            document = {"/", "/docs", "/openapi.json", "/metrics", "/v1/models", "/v1/models/weather", "/nothing"}
+            for path in sorted(document):
+                assert (path, (await client.get(path)).status_code) == (path, 401)
+            for path in ("/v1/predict", "/v1/feedback", "/v1/models/weather/predict"):
+                assert (path, (await client.post(path, json=BODY)).status_code) == (path, 401)
+            for path in ("/healthz", "/readyz"):
+                assert (await client.get(path)).status_code == 200
+            mine = {"authorization": "Bearer app"}
+            assert (await client.post("/v1/predict", json=BODY, headers=mine)).status_code == 200
+            assert (await client.get("/metrics", headers=mine)).status_code == 403
+
+    asyncio.run(main())
+
+
+def test_refusals_are_written_down(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            await client.post("/v1/predict", json={"instances": [{"inputs": {"txt": "secret"}}]})
+            await client.post("/v1/predict", content=b"{secret", headers={"content-type": "application/json"})
+        events, _ = Journal(tmp_path / "journal").read({}, 10)
+        assert [(event.kind.value, event.reason) for event in events] == [
+            ("refusal", "contract_violation"),
+            ("refusal", "malformed"),
+        ]
+        assert "secret" not in str(events)
+
+    asyncio.run(main())

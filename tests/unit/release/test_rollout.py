@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from mainstay.config.settings import Settings
+from mainstay.core.errors import GateFailed, StaleTransition, UsageError
+from mainstay.core.events import Arm, Event
+from mainstay.core.releases import LIVE, Release, Stage
+from mainstay.core.routes import Route, pick_arm
+from mainstay.core.verdicts import Check, Verdict
+from mainstay.release import ingest, manual, rollout
+from mainstay.store import feedback, pairs, releases, routes
+from mainstay.store.engine import Store
+from mainstay.testing.clock import FakeClock
+from unit.release import rollout_makers as make
+
+S = Stage
+SETTINGS = make.settings()
+
+
+def checked(verdict: Verdict = Verdict.PASS) -> Callable[[Release], Check]:
+    return lambda release: Check(name="server", question="Does it answer?", verdict=verdict, reason="it said so")
+
+
+class Site:
+    """One store, one clock, and the traffic that a route would make."""
+
+    def __init__(self, tx: Connection, settings: Settings = SETTINGS) -> None:
+        self.tx = tx
+        self.settings = settings
+        self.clock = FakeClock(make.NOW)
+        self.sent = 0
+
+    def turn(self, events: Sequence[Event] = (), verdict: Verdict = Verdict.PASS) -> list[str]:
+        return rollout.rollout_turn(
+            self.tx,
+            model=make.MODEL,
+            journal_events=events,
+            settings=self.settings,
+            clock=self.clock,
+            check_in_server=checked(verdict),
+        )
+
+    def add(self, version: int) -> Release:
+        return releases.add(self.tx, make.release(version, created_at=self.clock.now(), since=self.clock.now()))
+
+    def stage(self, version: int) -> Stage:
+        return releases.get(self.tx, make.MODEL, version).stage
+
+    def route(self) -> Route:
+        found = routes.current(self.tx, make.MODEL)
+        assert found is not None
+        return found
+
+    def live(self) -> list[int]:
+        return [r.version for r in releases.all_of(self.tx, make.MODEL) if r.stage in LIVE]
+
+    def first(self) -> None:
+        self.add(1)
+        self.turn()
+        self.turn()
+
+    def traffic(self, n: int, *, challenger: Any = "a") -> list[Event]:
+        """Return what the server would journal for `n` new requests under the present route."""
+        out: list[Event] = []
+        route = self.route()
+        other = route.shadow or route.challenger
+        for _ in range(n if other is not None else 0):
+            assert other is not None
+            self.sent += 1
+            key = f"k{self.sent}"
+            more: dict[str, Any] = {"received_at": self.clock.now(), "route_epoch": route.epoch, "key_hash": key}
+            if pick_arm(route, key, self.clock.now()) is Arm.CHALLENGER:
+                out.append(
+                    make.shadow(
+                        self.sent,
+                        by=route.champion.version,
+                        served_by=other.version,
+                        arm=Arm.CHALLENGER,
+                        served=challenger,
+                        **more,
+                    )
+                )
+            else:
+                label = "a" if route.champion.version > other.version else challenger
+                out.append(
+                    make.shadow(self.sent, by=other.version, served_by=route.champion.version, label=label, **more)
+                )
+        return out
+
+    def until(self, *stages: Stage, version: int = 2, turns: int = 60, **traffic: Any) -> list[tuple[Stage, int]]:
+        path = []
+        for _ in range(turns):
+            self.clock.advance(minutes=1)
+            self.turn(self.traffic(40, **traffic))
+            here = releases.get(self.tx, make.MODEL, version)
+            if not path or path[-1] != (here.stage, here.step):
+                path.append((here.stage, here.step))
+            if here.stage in stages:
+                break
+        return path
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Store.open("sqlite://", clock=FakeClock(make.NOW)).begin() as tx:
+        yield Site(tx)
+
+
+def test_the_first_version_goes_live_after_the_server_check(site: Site) -> None:
+    site.add(1)
+    assert "gated → checked" in site.turn()[0]
+    assert routes.current(site.tx, make.MODEL) is None
+    site.turn()
+    assert site.stage(1) is S.CERTIFIED
+    assert site.route().champion.version == 1
+
+
+def test_a_version_that_the_server_cannot_load_is_quarantined(site: Site) -> None:
+    site.add(1)
+    assert site.turn(verdict=Verdict.NOT_ENOUGH) == []
+    site.turn(verdict=Verdict.FAIL)
+    assert site.stage(1) is S.QUARANTINED
+
+
+def test_a_good_challenger_goes_step_by_step_to_certified(site: Site) -> None:
+    site.first()
+    site.add(2)
+    path = site.until(S.PROBATION)
+    assert [stage for stage, _ in path] == [S.CHECKED, S.SHADOW, S.CANARY, S.CANARY, S.CANARY, S.CANARY, S.PROBATION]
+    assert [step for stage, step in path if stage is S.CANARY] == [0, 1, 2, 3]
+    route = site.route()
+    assert (route.champion.version, route.previous and route.previous.version) == (2, 1)
+    assert route.shadow == route.previous
+    assert site.stage(1) is S.RETIRED
+    site.clock.advance(hours=1)
+    site.turn(site.traffic(40))
+    assert site.stage(2) is S.CERTIFIED
+    assert site.route().shadow is None
+    assert site.live() == [2]
+    assert releases.verify_chain(site.tx, make.MODEL) == []
+
+
+def test_a_challenger_that_answers_wrongly_is_rolled_back_before_any_user_sees_it(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    events = site.traffic(100, challenger="b")
+    label_all(site, events, "a")
+    site.turn(events)
+    assert site.stage(2) is S.ROLLED_BACK
+    assert (site.route().champion.version, site.route().shadow) == (1, None)
+    assert site.live() == [1]
+
+
+def test_a_challenger_that_fails_in_the_canary_is_rolled_back(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    site.until(S.ROLLED_BACK, challenger=None)
+    assert site.stage(2) is S.ROLLED_BACK
+    assert site.route().challenger is None
+
+
+def test_a_new_champion_that_goes_bad_on_probation_gives_way_to_the_old_one(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.PROBATION)
+    events = site.traffic(400)
+    bad = [replace_served(event, "b") for event in events]
+    label_all(site, bad, "a")
+    site.turn(bad)
+    assert site.stage(2) is S.ROLLED_BACK
+    assert site.live() == [1]
+    assert site.route().champion.version == 1
+    assert site.route().previous is None
+
+
+def test_the_same_request_again_and_again_counts_once(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    once = site.traffic(1)[0]
+    repeats = [replace_id(once, f"again-{i}") for i in range(500)]
+    site.turn(repeats)
+    assert pairs.count(site.tx, make.MODEL, 2) == 1
+    assert site.stage(2) is S.SHADOW
+
+
+def test_too_few_requests_hold_the_rollout_and_end_with_a_person(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    site.turn(site.traffic(40))
+    assert site.stage(2) is S.SHADOW
+    site.clock.advance(hours=48)
+    site.turn()
+    assert site.stage(2) is S.HELD
+    assert site.route().challenger is None
+    assert site.route().shadow is not None
+
+
+def test_a_turn_with_events_seen_before_changes_nothing(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    events = site.traffic(40)
+    site.turn(events)
+    before = pairs.rows(site.tx, make.MODEL, 2, 1000)
+    assert site.turn(events) == []
+    assert pairs.rows(site.tx, make.MODEL, 2, 1000) == before
+
+
+def test_the_lease_is_renewed_while_the_rollout_is_judged(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    before = site.route().lease_until
+    site.clock.advance(seconds=200)
+    site.turn()
+    after = site.route().lease_until
+    assert before is not None
+    assert after is not None
+    assert after - before == timedelta(seconds=200)
+
+
+def test_requests_from_after_the_lease_do_not_count_for_the_step(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    site.clock.advance(hours=1)
+    late = site.traffic(10)
+    site.turn(late)
+    steps = {pair.step for pair in pairs.rows(site.tx, make.MODEL, 2, 10_000)[-10:]}
+    assert steps == {ingest.UNCOUNTED_STEP}
+
+
+def test_a_challenger_that_could_not_answer_a_user_counts_as_failed(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    route = site.route()
+    failed = make.prediction(
+        9000, assigned_arm=Arm.CHALLENGER, reason="deadline", received_at=site.clock.now(), route_epoch=route.epoch
+    )
+    site.turn([failed])
+    last = pairs.rows(site.tx, make.MODEL, 2, 10_000)[-1]
+    assert (last.challenger_failed, last.champion_failed, last.arm, last.step) == (True, False, Arm.CHALLENGER, 0)
+
+
+def test_records_of_other_versions_and_models_are_no_evidence() -> None:
+    challenger = make.release(2, S.SHADOW)
+    for event in (
+        make.shadow(1, by=3, served_by=1),
+        make.shadow(1, by=2, served_by=3),
+        make.shadow(1, by=2, served_by=1, arm=Arm.FALLBACK),
+        make.prediction(1),
+    ):
+        assert ingest.pair_of(event, release=challenger, champion="m@1", step=0) is None
+
+
+def test_approval_stops_before_the_first_step_until_a_person_resumes(site: Site) -> None:
+    site.settings = make.settings(approval="one")
+    site.first()
+    site.add(2)
+    site.until(S.HELD)
+    assert site.stage(2) is S.HELD
+    moved = manual.resume(
+        site.tx, model=make.MODEL, rollout=site.settings.rollout, by="ann", reason="ok", now=site.clock.now()
+    )
+    assert (moved.stage, site.route().share) == (S.CANARY, 0.05)
+
+
+def test_two_approvals_are_said_not_to_be_built(site: Site) -> None:
+    site.settings = make.settings(approval="two")
+    site.first()
+    site.add(2)
+    site.until(S.HELD)
+    with pytest.raises(UsageError, match="not built"):
+        manual.resume(
+            site.tx, model=make.MODEL, rollout=site.settings.rollout, by="ann", reason="ok", now=site.clock.now()
+        )
+
+
+def by_hand(site: Site, do: Callable[..., Any], **more: Any) -> Any:
+    return do(site.tx, model=make.MODEL, by="ann", reason="because", now=site.clock.now(), **more)
+
+
+def test_rolling_back_by_hand_returns_to_the_version_before(site: Site) -> None:
+    site.first()
+    site.add(2)
+    by_hand(site, manual.promote, version=2)
+    assert site.live() == [2]
+    assert by_hand(site, manual.rollback).version == 2
+    assert (site.live(), site.route().champion.version) == ([1], 1)
+    with pytest.raises(StaleTransition, match="go back"):
+        by_hand(site, manual.rollback)
+
+
+def test_rolling_back_to_a_named_version_skips_those_between(site: Site) -> None:
+    site.first()
+    for version in (2, 3):
+        site.add(version)
+        by_hand(site, manual.promote, version=version)
+    assert site.stage(2) is S.RETIRED
+    by_hand(site, manual.rollback, to=1)
+    assert (site.live(), site.route().champion.version) == ([1], 1)
+    assert site.route().previous == replace(site.route().champion, version=2, digest="2" * 64)
+
+
+def test_rolling_back_during_a_canary_takes_the_challenger_out(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    assert by_hand(site, manual.rollback).version == 2
+    assert (site.live(), site.route().challenger) == ([1], None)
+
+
+def test_a_refused_version_is_never_promoted_and_a_rolled_back_one_only_by_force(site: Site) -> None:
+    site.first()
+    site.add(2)
+    by_hand(site, manual.promote, version=2)
+    by_hand(site, manual.rollback)
+    releases.add(site.tx, make.release(3, S.REFUSED))
+    with pytest.raises(GateFailed):
+        by_hand(site, manual.promote, version=3, force=True)
+    with pytest.raises(GateFailed):
+        by_hand(site, manual.promote, version=2)
+    by_hand(site, manual.promote, version=2, force=True)
+    assert site.live() == [2]
+
+
+def test_an_earlier_trial_is_not_held_against_a_version_promoted_by_force(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    events = site.traffic(100, challenger="b")
+    label_all(site, events, "a")
+    site.turn(events)
+    assert site.stage(2) is S.ROLLED_BACK
+    by_hand(site, manual.promote, version=2, force=True)
+    assert site.turn() == []
+    assert site.live() == [2]
+
+
+def test_the_store_follows_a_rollback_that_the_server_did_first(site: Site) -> None:
+    site.first()
+    site.add(2)
+    by_hand(site, manual.promote, version=2)
+    left = by_hand(site, manual.follow_server, champion=2, at_least_epoch=17)
+    assert left.version == 2
+    assert (site.route().champion.version, site.route().epoch) == (1, 17)
+    assert by_hand(site, manual.follow_server, champion=2, at_least_epoch=17) is None
+
+
+def test_the_store_follows_a_server_that_put_only_the_challenger_out(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    assert by_hand(site, manual.follow_server, champion=-1, at_least_epoch=40).version == 2
+    assert (site.stage(2), site.route().epoch) == (S.ROLLED_BACK, 40)
+    assert by_hand(site, manual.follow_server, champion=-1, at_least_epoch=40) is None
+
+
+def label_all(site: Site, events: Sequence[Event], truth: str) -> None:
+    for event in events:
+        feedback.grade(
+            site.tx,
+            feedback.Graded(
+                model=make.MODEL,
+                id=event.id,
+                name="kind",
+                value=truth,
+                at=site.clock.now(),
+                feedback_id=f"f-{event.id}",
+                bundle="m@1",
+                served_arm="champion",
+                key_hash=event.key_hash,
+                unit=event.unit,
+                occurred_at=event.occurred_at,
+                label="a",
+                confidence=0.9,
+                correct=True,
+            ),
+        )
+
+
+def replace_served(event: Event, label: str) -> Event:
+    from msgspec import structs
+
+    assert event.paired is not None
+    return structs.replace(event, paired=structs.replace(event.paired, label=label))
+
+
+def replace_id(event: Event, new: str) -> Event:
+    from msgspec import structs
+
+    return structs.replace(event, id=new)

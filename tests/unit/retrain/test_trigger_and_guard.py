@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from sqlalchemy import Connection
+
+from mainstay.config.settings import Settings
+from mainstay.core.errors import ContractViolation, NotEnoughEvidence
+from mainstay.core.incidents import Harm, Incident, Severity, State
+from mainstay.core.releases import Release, Stage
+from mainstay.core.verdicts import Verdict
+from mainstay.retrain import dataset, guard
+from mainstay.retrain.guard import Facts, allow, allowed
+from mainstay.retrain.trigger import due_triggers
+from mainstay.store import feedback, incidents, jobs, releases
+from mainstay.store.engine import Store
+from mainstay.testing.clock import FakeClock
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+MODEL = "m"
+
+
+def settings(**retrain: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "project": {"name": MODEL},
+            "data": {"key": "who"},
+            "fields": {
+                "text": {"type": "text"},
+                "size": {"type": "integer", "required": False},
+                "seen_at": {"type": "timestamp", "required": False, "role": "ignored"},
+                "who": {"type": "identifier", "role": "ignored", "pii": "hash"},
+            },
+            "target": {"field": "kind", "classes": ["a", "b"]},
+            "retrain": {"on": ("incident:quality", "rows:100"), "min_labels": 10, "cooldown_hours": 6, **retrain},
+        }
+    )
+
+
+SETTINGS = settings()
+FACTS = Facts(labels=50, new_labels=50, last_training_at=None, trainings_in_24_h=0)
+
+
+@pytest.fixture
+def tx() -> Iterator[Connection]:
+    with Store.open("sqlite://", clock=FakeClock(NOW)).begin() as opened:
+        yield opened
+
+
+def add_label(tx: Connection, number: int, **more: Any) -> None:
+    base: dict[str, Any] = {
+        "model": MODEL,
+        "id": f"p{number}",
+        "name": "kind",
+        "value": "a",
+        "at": NOW + timedelta(seconds=number),
+        "feedback_id": f"f{number}",
+        "bundle": "m@1",
+        "served_arm": "champion",
+        "key_hash": f"k{number}",
+        "unit": f"u{number}",
+        "occurred_at": NOW,
+        "label": "a",
+        "confidence": 0.9,
+        "correct": True,
+        "inputs": {"text": f"text {number}", "size": number, "who": f"k{number}"},
+    }
+    feedback.grade(tx, feedback.Graded(**(base | more)))
+
+
+def add_release(tx: Connection, version: int, stage: Stage, trigger: str = "manual", **more: Any) -> None:
+    base: dict[str, Any] = {"since": NOW, "created_at": NOW, "trigger": trigger, "digest": str(version)}
+    releases.add(tx, Release(model=MODEL, version=version, stage=stage, **(base | more)))
+
+
+def open_incident(tx: Connection, harm: Harm = Harm.QUALITY) -> Incident:
+    return incidents.open_(
+        tx,
+        Incident(
+            model=MODEL,
+            bundle="m@1",
+            harm=harm,
+            severity=Severity.PAGE,
+            opened_at=NOW,
+            started_at=NOW,
+            title="answers got worse",
+        ),
+    )
+
+
+def verdict_of(name: str, facts: Facts, **retrain: Any) -> Verdict:
+    return next(c for c in allow(facts, settings(**retrain), NOW) if c.name == name).verdict
+
+
+def test_an_open_incident_of_a_declared_harm_asks_for_training(tx: Connection) -> None:
+    open_incident(tx, Harm.INPUT)
+    incident = open_incident(tx)
+    due = due_triggers(tx, MODEL, SETTINGS, NOW)
+    assert [trigger.name for trigger in due] == [f"incident:{incident.id}"]
+
+
+def test_an_incident_asks_no_more_once_a_version_for_it_is_under_way(tx: Connection) -> None:
+    incident = open_incident(tx)
+    add_release(tx, 1, Stage.SHADOW, f"incident:{incident.id}")
+    assert due_triggers(tx, MODEL, SETTINGS, NOW) == []
+
+
+def test_an_incident_asks_again_when_its_version_failed_under_another_name_for_the_job(tx: Connection) -> None:
+    incident = open_incident(tx)
+    first = due_triggers(tx, MODEL, SETTINGS, NOW)[0]
+    add_release(tx, 1, Stage.REFUSED, f"incident:{incident.id}")
+    second = due_triggers(tx, MODEL, SETTINGS, NOW)[0]
+    assert (first.name, first.dedupe != second.dedupe) == (second.name, True)
+
+
+def test_an_incident_asks_again_when_its_training_job_died(tx: Connection) -> None:
+    open_incident(tx)
+    first = due_triggers(tx, MODEL, SETTINGS, NOW)[0]
+    jobs.enqueue(tx, model=MODEL, kind="train", dedupe=first.dedupe, payload={"trigger": first.name}, now=NOW)
+    job = jobs.claim(tx, kinds=["train"], owner="me", lease_s=1, now=NOW)
+    assert job is not None
+    assert due_triggers(tx, MODEL, SETTINGS, NOW)[0].dedupe == first.dedupe
+    jobs.fail(tx, job, error="out of memory", now=NOW)
+    assert due_triggers(tx, MODEL, SETTINGS, NOW)[0].dedupe != first.dedupe
+
+
+def test_a_resolved_incident_asks_for_nothing(tx: Connection) -> None:
+    incident = open_incident(tx)
+    incidents.move(tx, incident.id, State.RESOLVED, by="ann", note="", now=NOW)
+    assert due_triggers(tx, MODEL, SETTINGS, NOW) == []
+
+
+def test_enough_new_labels_ask_for_training_and_old_ones_do_not(tx: Connection) -> None:
+    for number in range(100):
+        add_label(tx, number)
+    assert [t.name for t in due_triggers(tx, MODEL, SETTINGS, NOW)] == ["rows:100"]
+    add_release(tx, 1, Stage.CERTIFIED, created_at=NOW + timedelta(hours=1))
+    assert due_triggers(tx, MODEL, SETTINGS, NOW) == []
+
+
+def test_without_declared_triggers_nothing_is_trained_by_itself(tx: Connection) -> None:
+    open_incident(tx)
+    assert due_triggers(tx, MODEL, settings(on=()), NOW) == []
+
+
+def test_training_is_allowed_when_every_condition_holds() -> None:
+    assert allowed(allow(FACTS, SETTINGS, NOW))
+
+
+@pytest.mark.parametrize(
+    ("condition", "facts"),
+    [
+        ("min_labels", replace(FACTS, labels=9)),
+        ("new_labels", replace(FACTS, last_training_at=NOW - timedelta(days=2), new_labels=0)),
+        ("cooldown", replace(FACTS, last_training_at=NOW - timedelta(hours=5, minutes=59))),
+        ("max_per_day", replace(FACTS, trainings_in_24_h=4)),
+        ("nothing_under_way", replace(FACTS, under_way="m@2 is at shadow")),
+        ("labels_agree", replace(FACTS, conflicting=6)),
+    ],
+)
+def test_each_condition_alone_withholds_training(condition: str, facts: Facts) -> None:
+    checks = allow(facts, SETTINGS, NOW)
+    assert [c.name for c in checks if c.verdict is not Verdict.PASS] == [condition]
+    assert not allowed(checks)
+
+
+def test_the_rest_is_over_exactly_at_its_end() -> None:
+    assert verdict_of("cooldown", replace(FACTS, last_training_at=NOW - timedelta(hours=6))) is Verdict.PASS
+
+
+def test_facts_are_read_from_the_store(tx: Connection) -> None:
+    for number in range(12):
+        add_label(tx, number)
+    add_release(tx, 1, Stage.CERTIFIED)
+    add_release(tx, 2, Stage.ROLLED_BACK, "rows:100", created_at=NOW + timedelta(seconds=5))
+    facts = guard.gather(tx, MODEL, SETTINGS, NOW + timedelta(hours=1))
+    assert (facts.labels, facts.new_labels, facts.trainings_in_24_h) == (12, 7, 1)
+    assert facts.last_training_at == NOW + timedelta(seconds=5)
+    assert facts.under_way == ""
+
+
+def test_a_training_by_hand_needs_no_rest(tx: Connection) -> None:
+    add_release(tx, 1, Stage.CERTIFIED)
+    assert guard.gather(tx, MODEL, SETTINGS, NOW).last_training_at is None
+
+
+@pytest.mark.parametrize("stage", [Stage.GATED, Stage.SHADOW, Stage.CANARY, Stage.HELD, Stage.PROBATION])
+def test_a_version_on_its_way_is_under_way(tx: Connection, stage: Stage) -> None:
+    add_release(tx, 2, stage)
+    assert guard.gather(tx, MODEL, SETTINGS, NOW).under_way == f"m@2 is at {stage}"
+
+
+def test_a_queued_training_is_under_way(tx: Connection) -> None:
+    jobs.enqueue(tx, model=MODEL, kind="train", dedupe="x", payload={}, now=NOW)
+    assert "queued" in guard.gather(tx, MODEL, SETTINGS, NOW).under_way
+
+
+def test_contradicting_labels_of_equal_inputs_are_counted(tx: Connection) -> None:
+    for number in range(10):
+        add_label(tx, number)
+    add_label(tx, 20, inputs={"text": "text 3", "size": 3, "who": "other"}, value="b")
+    assert guard.gather(tx, MODEL, SETTINGS, NOW).conflicting == 2
+
+
+def test_the_newest_label_of_the_same_request_counts_once(tx: Connection) -> None:
+    add_label(tx, 1, unit="same", value="a")
+    add_label(tx, 2, unit="same", value="b")
+    frame = dataset.labelled_rows(tx, MODEL, SETTINGS)
+    assert frame.get_column("kind").to_list() == ["b"]
+
+
+def test_nobody_alone_turns_the_model(tx: Connection) -> None:
+    for number in range(30):
+        add_label(tx, number, key_hash="loud")
+    add_label(tx, 40)
+    frame = dataset.labelled_rows(tx, MODEL, settings(max_labels_per_key=5))
+    assert frame.get_column(dataset.KEY).value_counts().sort("count").get_column("count").to_list() == [1, 5]
+    assert frame.filter(pl.col(dataset.KEY) == "loud").get_column(dataset.ID).to_list() == [
+        f"p{n}" for n in range(25, 30)
+    ]
+
+
+def test_rewards_and_undeclared_classes_are_no_labels(tx: Connection) -> None:
+    add_label(tx, 1, name="reward", value=1.0)
+    add_label(tx, 2, value="c")
+    add_label(tx, 3, value=None)
+    assert dataset.labelled_rows(tx, MODEL, SETTINGS).is_empty()
+
+
+def test_rows_carry_the_declared_types(tx: Connection) -> None:
+    add_label(tx, 1, inputs={"text": "x", "seen_at": "2026-01-05T09:00:00Z"})
+    schema = dataset.labelled_rows(tx, MODEL, SETTINGS).schema
+    assert (schema["text"], schema["size"], schema["seen_at"]) == (pl.String, pl.Int64, pl.Datetime("us", "UTC"))
+
+
+def test_held_out_rows_share_no_key_with_fitted_ones_and_stay_held_out(tx: Connection) -> None:
+    for number in range(400):
+        add_label(tx, number, key_hash=f"k{number // 4}")
+    before = dataset.split(dataset.labelled_rows(tx, MODEL, SETTINGS), SETTINGS)
+    held = set(before.recent.get_column(dataset.KEY))
+    assert not held & set(before.fit.get_column(dataset.KEY))
+    assert 0.15 < len(held) / 100 < 0.45
+    for number in range(400, 600):
+        add_label(tx, number)
+    after = dataset.split(dataset.labelled_rows(tx, MODEL, SETTINGS), SETTINGS)
+    assert held <= set(after.recent.get_column(dataset.KEY))
+
+
+def test_the_retraining_frame_says_where_each_row_comes_from(tx: Connection) -> None:
+    for number in range(3):
+        add_label(tx, number)
+    base = pl.DataFrame({"text": ["old"], "kind": ["b"], "_lineage": ["x"]})
+    frame = dataset.retrain_snapshot(base, dataset.labelled_rows(tx, MODEL, SETTINGS))
+    assert frame.get_column("_origin").to_list() == ["base", "traffic", "traffic", "traffic"]
+    assert [c for c in frame.columns if c.startswith("_")] == ["_origin"]
+    assert frame.get_column("text").null_count() == 0
+
+
+def test_without_labelled_traffic_there_is_nothing_to_retrain_on(tx: Connection) -> None:
+    empty = dataset.labelled_rows(tx, MODEL, SETTINGS)
+    assert empty.is_empty()
+    with pytest.raises(NotEnoughEvidence):
+        dataset.retrain_snapshot(pl.DataFrame({"text": ["old"], "kind": ["b"]}), empty)
+
+
+def test_a_feature_that_the_journal_does_not_keep_is_refused_by_name(tx: Connection) -> None:
+    fields = {**SETTINGS.fields, "text": SETTINGS.fields["text"].model_copy(update={"pii": "hash"})}
+    with pytest.raises(ContractViolation, match="text"):
+        dataset.labelled_rows(tx, MODEL, SETTINGS.model_copy(update={"fields": fields}))

@@ -1,0 +1,386 @@
+"""One request's way, without files, threads or sockets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mainstay.core.contracts import Field, FieldType
+from mainstay.core.errors import ContractViolation, IdReused, JournalFull, ModelOutputInvalid, NotFound, NotReady
+from mainstay.core.events import Arm, Kind
+from mainstay.core.routes import position
+from mainstay.testing.models import WordModel, make_contract
+from serve_kit import CHALLENGER, CHAMPION, HASHER, Kit, make_route, make_side, one
+
+
+def test_an_answered_prediction_is_a_journalled_prediction() -> None:
+    kit = Kit()
+    [answer] = kit.predict(one("snow day", id="a", inputs={"station": "s-1"}))
+    [event] = kit.writer.events
+    assert (answer["label"], answer["bundle"], answer["arm"]) == ("cold", "weather@1", "champion")
+    assert (event.id, event.label, event.kind, event.seq) == ("a", "cold", Kind.PREDICTION, 1)
+    assert event.confidence == answer["confidence"] == pytest.approx(0.9)
+    assert event.route_epoch == 1
+
+
+def test_without_an_id_one_is_made_that_names_worker_and_seq() -> None:
+    assert Kit().predict(one())[0]["id"] == "w0-1-abababab"
+
+
+def test_the_journal_holds_no_raw_key() -> None:
+    kit = Kit()
+    kit.predict(one(inputs={"station": "anna@example.org"}))
+    event = kit.writer.events[0]
+    assert "anna" not in str(event)
+    assert event.key_hash == HASHER.key_hash("anna@example.org")
+
+
+def test_the_key_is_the_declared_field_else_the_given_key_else_the_client() -> None:
+    kit = Kit()
+    kit.predict(one(inputs={"station": "s"}, key="k"), one(key="k"), one(), client="c")
+    assert [e.key_hash for e in kit.writer.events] == [HASHER.key_hash(key) for key in ("s", "k", "c")]
+
+
+def test_the_same_request_again_has_the_same_unit_and_another_key_another_one() -> None:
+    kit = Kit()
+    kit.predict(one(key="a"), one(key="a"), one(key="b"), one("snow", key="a"))
+    units = [event.unit for event in kit.writer.events]
+    assert units[0] == units[1]
+    assert len(set(units)) == 3
+
+
+def test_event_time_is_the_given_one_else_the_arrival() -> None:
+    kit = Kit()
+    kit.predict(one(time="2026-01-01T00:00:00+02:00"), one())
+    assert kit.writer.events[0].occurred_at == datetime(2025, 12, 31, 22, tzinfo=UTC)
+    assert kit.writer.events[1].occurred_at == kit.clock.now()
+
+
+def test_a_bad_instance_refuses_the_whole_call_and_names_it() -> None:
+    kit = Kit()
+    with pytest.raises(ContractViolation) as caught:
+        kit.call(one(), {"inputs": {"txt": "a"}}, one(inputs={"place": "east"}))
+    assert {(p.row, p.where) for p in caught.value.problems} == {(1, "text"), (1, "txt"), (2, "place")}
+
+
+def test_a_flagged_value_is_answered_with_a_warning() -> None:
+    kit = Kit()
+    [answer] = kit.predict(one(inputs={"degrees": 99}))
+    assert [warning["field"] for warning in answer["warnings"]] == ["degrees"]
+    assert kit.writer.events[0].warnings[0].field == "degrees"
+
+
+def test_an_unknown_model_and_one_without_a_version_are_told_apart() -> None:
+    kit = Kit()
+    with pytest.raises(NotFound):
+        kit.handler.live("other")
+    kit.slot.live = None
+    with pytest.raises(NotReady):
+        kit.call(one())
+
+
+def test_a_refusal_is_journalled_without_raw_text() -> None:
+    kit = Kit()
+    body = b'{"instances":[{"inputs":{"text":"my secret","place":"east"}},{"inputs":{}}]}'
+    with pytest.raises(ContractViolation) as caught:
+        kit.handler.validate("weather", body, client="c")
+    kit.work(*kit.handler.refusals("weather", body, caught.value, 422))
+    first, second = kit.writer.of(Kind.REFUSAL)
+    assert "secret" not in str(first)
+    assert (first.inputs["fields"], second.inputs["fields"]) == (["place"], ["text"])
+    assert (first.reason, first.status, first.bundle) == ("contract_violation", 422, "weather@1")
+
+
+# ids
+
+
+def test_an_id_sent_again_gets_the_same_answer_and_is_written_once() -> None:
+    kit = Kit()
+    first = kit.predict(one("snow", id="a", inputs={"station": "s"}))
+    again = kit.predict(one("snow", id="a", inputs={"station": "s"}))
+    assert again == [first[0] | {"duplicate": True}]
+    assert len(kit.writer.events) == 1
+
+
+def test_an_id_sent_again_with_another_body_is_refused() -> None:
+    kit = Kit()
+    kit.predict(one("snow", id="a"))
+    with pytest.raises(IdReused):
+        kit.predict(one("sun", id="a"))
+    with pytest.raises(IdReused):
+        kit.predict(one("snow", id="a"), client="another")
+
+
+def test_the_same_id_twice_in_one_batch_is_answered_once() -> None:
+    kit = Kit()
+    first, again, other = kit.work(*(kit.call(one(text, id="a")) for text in ("snow", "snow", "sun")))
+    assert b'"duplicate":true' in again
+    assert b'"duplicate":false' in first
+    assert isinstance(other, IdReused)
+    assert len(kit.writer.events) == 1
+
+
+def test_the_same_id_twice_in_one_call_is_refused() -> None:
+    with pytest.raises(ContractViolation, match="1 of 2"):
+        Kit().call(one(id="a"), one(id="a"))
+
+
+def test_a_request_that_was_not_written_may_come_again_with_its_id() -> None:
+    kit = Kit()
+    kit.writer.full = True
+    with pytest.raises(JournalFull):
+        kit.predict(one(id="a"))
+    kit.writer.full = False
+    assert kit.predict(one(id="a"))[0]["duplicate"] is False
+
+
+class TakenClaims:
+    """Another worker has every id."""
+
+    def take(self, id_: str) -> bool:
+        return False
+
+    def give_back(self, ids: object) -> None:
+        pass
+
+
+def test_a_call_whose_id_another_worker_answers_now_waits() -> None:
+    kit = Kit(claims=TakenClaims())  # type: ignore[arg-type]
+    call = kit.call(one(id="a"))
+    assert kit.work(call) == [None]
+    assert kit.back == [call]
+    kit.clock.advance(seconds=11)
+    assert type(kit.work(call)[0]).__name__ == "Overloaded"
+
+
+# failures
+
+
+def test_a_full_journal_answers_nobody() -> None:
+    kit = Kit()
+    kit.writer.full = True
+    outcomes = kit.work(kit.call(one()), kit.call(one("snow")))
+    assert all(isinstance(outcome, JournalFull) for outcome in outcomes)
+
+
+def test_a_row_that_breaks_the_model_costs_its_own_call_alone() -> None:
+    kit = Kit()
+    good, bad, nan = kit.work(kit.call(one()), kit.call(one("poison")), kit.call(one("nothing")))
+    assert b'"warm"' in good
+    assert isinstance(bad, ModelOutputInvalid)
+    assert isinstance(nan, ModelOutputInvalid)
+    assert [event.kind for event in kit.writer.events] == [Kind.PREDICTION, Kind.ERROR, Kind.ERROR]
+    assert "champion: ValueError: this text breaks the model" in (kit.writer.events[1].reason or "")
+
+
+def test_where_a_fallback_is_declared_it_answers_for_a_model_that_cannot() -> None:
+    kit = Kit(make_side(CHAMPION, fallback_label="warm"))
+    [answer] = kit.predict(one("poison snow"))
+    assert (answer["label"], answer["fallback"], answer["arm"], answer["trust"]) == (
+        "warm",
+        True,
+        "fallback",
+        "abstain",
+    )
+    assert kit.writer.events[0].served_arm is Arm.FALLBACK
+
+
+def test_a_model_that_always_fails_is_not_tried_for_every_row() -> None:
+    model = WordModel(always_fail=True)
+    calls = []
+    model.predict_proba = lambda texts: calls.append(len(texts)) or (_ for _ in ()).throw(ValueError("broken"))  # type: ignore[method-assign]
+    kit = Kit(make_side(CHAMPION, model, fallback_label="warm"))
+    kit.work(*(kit.call(one(), one(), one(), one(), one()) for _ in range(20)))
+    assert calls == [100] + [1] * 8
+
+
+# arms
+
+
+def rollout_kit(challenger: WordModel | None = None, *, share: float = 1.0, **more: object) -> Kit:
+    lease = datetime(2026, 1, 5, 9, 5, tzinfo=UTC)
+    route = make_route(challenger=CHALLENGER, share=share, salt="x", lease_until=lease)
+    champion = make_side(CHAMPION, WordModel(certainty=0.8))
+    return Kit(champion, make_side(CHALLENGER, challenger, **more), route=route)  # type: ignore[arg-type]
+
+
+def test_keys_keep_their_arm_and_the_share_holds() -> None:
+    kit = rollout_kit(share=0.25)
+    for number in range(400):
+        kit.predict(one(key=f"k{number % 200}"))
+    arms: dict[str, set[Arm | None]] = {}
+    for event in kit.writer.events:
+        arms.setdefault(event.key_hash, set()).add(event.assigned_arm)
+    assert all(len(found) == 1 for found in arms.values())
+    assert 25 <= sum(Arm.CHALLENGER in found for found in arms.values()) <= 75
+    key = next(hash_ for hash_, found in arms.items() if Arm.CHALLENGER in found)
+    assert position("x", key) < 0.25
+
+
+def test_after_the_lease_the_champion_answers_everybody() -> None:
+    kit = rollout_kit()
+    assert kit.predict(one())[0]["arm"] == "challenger"
+    kit.clock.advance(minutes=6)
+    assert kit.predict(one())[0]["arm"] == "champion"
+
+
+@pytest.mark.parametrize("text", ["poison", "nothing"])
+def test_a_challenger_that_cannot_answer_is_answered_for_by_the_champion(text: str) -> None:
+    kit = rollout_kit()
+    champion = kit.sides[CHAMPION.digest].loaded
+    champion.estimator = type(
+        "Deaf", (WordModel,), {"predict_proba": lambda self, texts: WordModel().predict_proba(["sun"] * len(texts))}
+    )()
+    [answer] = kit.predict(one(text))
+    event = kit.writer.events[0]
+    assert (answer["arm"], answer["bundle"]) == ("champion", "weather@1")
+    assert (event.assigned_arm, event.served_arm) == (Arm.CHALLENGER, Arm.CHAMPION)
+    assert (event.reason or "").startswith("challenger: ")
+
+
+def test_a_challenger_with_another_contract_checks_rows_by_its_own() -> None:
+    fields = (*make_contract().fields, Field(name="hour", type=FieldType.INTEGER))
+    kit = rollout_kit(contract=make_contract(fields=fields))
+    kit.predict(one())
+    assert "challenger: BreaksContract: hour: is missing" in (kit.writer.events[0].reason or "")
+
+
+def test_during_a_rollout_every_request_gives_a_pair_whichever_arm_served() -> None:
+    for share, served, other in ((1.0, "weather@2", "weather@1"), (0.0, "weather@1", "weather@2")):
+        kit = rollout_kit(share=share)
+        kit.predict(one("snow", id="a", key="k"))
+        [shadow] = kit.shadows()
+        assert (shadow.kind, shadow.id, shadow.bundle, shadow.label) == (Kind.SHADOW, "a", other, "cold")
+        assert shadow.paired is not None
+        assert (shadow.paired.bundle, shadow.paired.label, shadow.paired.failed) == (served, "cold", False)
+        assert shadow.unit == kit.writer.events[0].unit
+
+
+def test_a_shadow_that_fails_is_recorded_as_failed_and_harms_nobody() -> None:
+    kit = Kit(
+        make_side(CHAMPION), make_side(CHALLENGER, WordModel(always_fail=True)), route=make_route(shadow=CHALLENGER)
+    )
+    assert kit.predict(one(), one("snow"))[0]["label"] == "warm"
+    shadows = kit.shadows()
+    assert [shadow.status for shadow in shadows] == [500, 500]
+    assert "ValueError" in (shadows[0].reason or "")
+
+
+def test_a_challenger_that_failed_is_not_asked_again_for_its_pair() -> None:
+    kit = rollout_kit(WordModel(always_fail=True))
+    kit.predict(one(id="a"))
+    [shadow] = kit.shadows()
+    assert (shadow.status, shadow.bundle) == (500, "weather@2")
+    assert shadow.paired is not None
+    assert shadow.paired.served_arm is Arm.CHAMPION
+
+
+def test_duplicates_give_no_second_pair() -> None:
+    kit = rollout_kit()
+    kit.predict(one(id="a"))
+    kit.predict(one(id="a"))
+    assert len(kit.shadows()) == 1
+
+
+def test_without_a_rollout_nothing_is_scored_in_shadow() -> None:
+    kit = Kit()
+    kit.predict(one())
+    assert kit.shadows() == []
+
+
+# routes
+
+
+def test_a_new_route_is_taken_between_batches_when_everything_is_loaded() -> None:
+    kit = rollout_kit()
+    kit.route_file.route = make_route(epoch=2, champion=CHALLENGER, previous=CHAMPION)
+    assert kit.predict(one())[0]["bundle"] == "weather@2"
+    assert kit.slot.state()["epoch"] == 2
+
+
+def test_a_bundle_that_does_not_load_leaves_the_old_route_and_is_named() -> None:
+    kit = Kit()
+    kit.route_file.route = make_route(epoch=2, champion=CHALLENGER)
+    assert kit.slot.load_missing()
+    assert kit.predict(one())[0]["bundle"] == "weather@1"
+    assert kit.slot.state()["failed"] == {CHALLENGER.digest: "no bundle dddd"}
+    kit.sides[CHALLENGER.digest] = make_side(CHALLENGER)
+    kit.slot.load_missing()
+    assert kit.predict(one())[0]["bundle"] == "weather@1"
+    kit.route_file.route = make_route(epoch=3, champion=CHALLENGER)
+    kit.slot.load_missing()
+    assert kit.predict(one())[0]["bundle"] == "weather@2"
+    assert kit.slot.state()["failed"] == {}
+
+
+def test_a_previous_that_does_not_load_does_not_hold_up_the_route() -> None:
+    kit = Kit()
+    kit.route_file.route = make_route(epoch=2, previous=CHALLENGER)
+    kit.slot.load_missing()
+    assert kit.slot.state()["epoch"] == 2
+
+
+def test_an_older_route_is_not_taken() -> None:
+    kit = Kit(make_side(CHAMPION), make_side(CHALLENGER), route=make_route(epoch=5, previous=CHALLENGER))
+    kit.route_file.route = make_route(epoch=4, champion=CHALLENGER)
+    kit.slot.load_missing()
+    assert kit.predict(one())[0]["bundle"] == "weather@1"
+
+
+def test_a_bundle_can_be_tried_out_before_any_route_names_it() -> None:
+    kit = Kit(make_side(CHAMPION), make_side(CHALLENGER))
+    report = kit.slot.try_out(CHALLENGER, "t")
+    assert (report["ok"], report["label"], report["token"]) == (True, "warm", "t")
+    kit.slot.load_missing()
+    assert len(kit.slot.state()["bundles"]) == 2
+    assert kit.predict(one())[0]["bundle"] == "weather@1"
+
+
+# feedback
+
+
+def test_feedback_is_acknowledged_when_journalled() -> None:
+    kit = Kit()
+    kit.predict(one(id="a"))
+    at = (kit.clock.now() + timedelta(hours=1)).isoformat()
+    results = kit.feedback(
+        {"id": "a", "feedback_id": "f", "value": "warm", "at": at},
+        {"id": "z", "feedback_id": "g", "value": "cold"},
+        {"id": "a", "feedback_id": "h", "value": "lukewarm"},
+        {"id": "a", "feedback_id": "i", "kind": "reward", "name": "clicks", "value": 2},
+    )
+    assert [result["status"] for result in results] == ["stored", "waiting_for_prediction", "refused", "stored"]
+    assert "lukewarm" in results[2]["error"]
+    told = [event.feedback for event in kit.writer.of(Kind.FEEDBACK)]
+    assert [(f.feedback_id, f.name, f.value) for f in told if f] == [
+        ("f", "weather", "warm"),
+        ("g", "weather", "cold"),
+        ("i", "clicks", 2),
+    ]
+
+
+def test_the_same_feedback_again_is_a_duplicate() -> None:
+    kit = Kit()
+    kit.predict(one(id="a"))
+    for status in ("stored", "duplicate"):
+        assert kit.feedback({"id": "a", "feedback_id": "f", "value": "warm"})[0]["status"] == status
+    assert len(kit.writer.of(Kind.FEEDBACK)) == 1
+
+
+def test_feedback_without_an_id_gets_one_that_is_the_same_again() -> None:
+    kit = Kit()
+    first = kit.feedback({"id": "a", "value": "warm"})[0]
+    again = kit.feedback({"id": "a", "value": "warm"})[0]
+    assert first["feedback_id"] == again["feedback_id"]
+    assert again["status"] == "duplicate"
+    assert kit.feedback({"id": "a", "value": "cold"})[0]["feedback_id"] != first["feedback_id"]
+
+
+def test_feedback_on_a_full_disk_is_not_acknowledged_and_not_remembered() -> None:
+    kit = Kit()
+    kit.writer.full = True
+    with pytest.raises(JournalFull):
+        kit.feedback({"id": "a", "feedback_id": "f", "value": "warm"})
+    kit.writer.full = False
+    assert kit.feedback({"id": "a", "feedback_id": "f", "value": "warm"})[0]["status"] == "waiting_for_prediction"

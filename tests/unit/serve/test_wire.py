@@ -1,0 +1,134 @@
+"""Strict decoding: what is no request is told so, and never becomes another one."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mainstay.core.errors import ContractViolation, MainstayError, Problem, TooLarge
+from mainstay.serve import wire
+
+GOOD = b'{"instances": [{"inputs": {"text": "a"}}]}'
+
+
+def decode(body: bytes) -> wire.PredictRequest:
+    return wire.decode_predict(body, max_rows=3)
+
+
+def test_a_request_is_decoded() -> None:
+    request = decode(b'{"instances":[{"id":"a","key":null,"time":"2026-01-05T09:00:00Z","inputs":{"text":"x"}}]}')
+    assert request.instances[0].id == "a"
+    assert request.instances[0].key is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD + b" x",
+        b'{"instances":[{"inputs":{"text":NaN}}]}',
+        b'{"instances":[{"inputs":{"text":Infinity}}]}',
+        b'{"instances":[{"inputs":{"text":"\xff"}}]}',
+        b'{"instances":[{"inputs":{"text":"\\ud800"}}]}',
+        b'{"instances":[{"inputs":{"text":' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}",
+    ],
+)
+def test_what_is_no_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(wire.Malformed):
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "where", "row"),
+    [
+        (b"[]", "body", None),
+        (b"{}", "body", None),
+        (b'{"instances":[]}', "instances", None),
+        (b'{"instances":[{"inputs":{"text":"a"},"extra":1}]}', "body", 0),
+        (b'{"instances":[{"inputs":{"text":"a"},"time":"2026-01-05T09:00:00"}]}', "time", 0),
+        (b'{"instances":[{"inputs":{"text":"a"}},{"inputs":{"text":"a"},"id":""}]}', "id", 1),
+        (b'{"instances":[{"inputs":{"n":1e400}}]}', "inputs[...]", 0),
+        (b'{"instances":[{"inputs":{"n":' + b"9" * 5000 + b"}}]}", "inputs[...]", 0),
+    ],
+)
+def test_another_shape_is_refused_with_its_place(body: bytes, where: str, row: int | None) -> None:
+    with pytest.raises(ContractViolation) as caught:
+        decode(body)
+    assert (caught.value.problems[0].where, caught.value.problems[0].row) == (where, row)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances":[{"inputs":{"text":"a","text":"b"}}]}',
+        b'{"instances":[{"inputs":{"text":"a","\\u0074ext":"b"}}]}',
+        b'{"instances":[{"inputs":{"text":"a"},"inputs":{"text":"b"}}]}',
+        b'{"instances":[{"inputs":{"text":"a"},"id":"1","id" : "2"}]}',
+        b'{"instances":[{"inputs":{"text":"a"}}],"instances":[{"inputs":{"text":"b"}}]}',
+        b'{"instances":[{"inputs":{"text":{"x":1,"x":2}}}]}',
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_by_name(body: bytes) -> None:
+    with pytest.raises(wire.Malformed, match="twice"):
+        decode(body)
+
+
+def test_colons_and_quotes_inside_texts_are_no_keys() -> None:
+    assert decode(msgspec.json.encode({"instances": [{"inputs": {'a":b': 'c": "d', "\\": '\\":'}}]})).instances
+
+
+def test_more_rows_than_allowed_are_too_large() -> None:
+    with pytest.raises(TooLarge, match="at most 3"):
+        decode(msgspec.json.encode({"instances": [{"inputs": {}}] * 4}))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_any_json_object_without_repeats_is_taken_as_it_is(inputs: dict[str, Any]) -> None:
+    body = msgspec.json.encode({"instances": [{"inputs": inputs}]})
+    assert msgspec.json.encode(decode(body).instances[0].inputs) == msgspec.json.encode(
+        msgspec.json.decode(body)["instances"][0]["inputs"]
+    )
+
+
+@given(st.binary(max_size=60), st.integers(0, len(GOOD)))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_give_a_request_or_an_error_of_ours(noise: bytes, at: int) -> None:
+    for body in (noise, GOOD[:at] + noise + GOOD[at:]):
+        with contextlib.suppress(MainstayError):
+            decode(body)
+
+
+def test_feedback_with_a_key_twice_is_refused() -> None:
+    with pytest.raises(wire.Malformed):
+        wire.decode_feedback(b'{"items":[{"id":"a","value":1,"value":2}]}', max_rows=3)
+
+
+def test_the_error_shape_shows_short_values_only() -> None:
+    problems = [Problem(where="text", what="is too long", value="x" * 5000, allowed="at most 200", row=1)]
+    body = wire.encode(wire.error_response(ContractViolation("one is wrong", problems=problems)))
+    error = msgspec.json.decode(body)["error"]
+    assert len(error["problems"][0]["value"]) == wire.VALUE_CHARS
+    assert error["problems"][0]["instance"] == 1
+    assert error["code"] == "contract_violation"
+
+
+def test_values_of_any_kind_can_be_shown() -> None:
+    problems = [
+        Problem(where="x", what="?", value=value) for value in (10**400, {1: object()}, {"a"}, float("nan"), b"\xff")
+    ]
+    assert wire.encode(wire.error_response(ContractViolation("?", problems=problems)))
