@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "journal", "models", "notify", "data"),
     ("registry",),
     ("train", "serve", "watch", "retrain", "release", "score"),
+    ("parts",),
     ("candidate", "ingest", "labels", "status"),
     ("loop",),
     ("wiring",),
@@ -57,9 +59,19 @@ def part_of(path: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
-def imports(path: Path) -> list[tuple[int, str]]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path, *, for_types: bool = True) -> list[tuple[int, str]]:
+    """Every import of a file; without `for_types` only those that are really done."""
+    tree = parsed(path)
+    skipped = set() if for_types else {n for block in ast.walk(tree) if is_for_types(block) for n in ast.walk(block)}
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -67,6 +79,10 @@ def imports(path: Path) -> list[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom) and node.level:
             found.append((node.lineno, "RELATIVE"))
     return found
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -98,7 +114,7 @@ def test_heavy_libraries_stay_in_their_homes() -> None:
     wrong = []
     for path in FILES:
         here = part_of(path)
-        for line, name in imports(path):
+        for line, name in imports(path, for_types=False):
             library = name.split(".")[0]
             if library in HEAVY_HOMES and here not in HEAVY_HOMES[library]:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {library} in {here}")
@@ -109,7 +125,7 @@ def test_folder_inits_hold_a_docstring_and_nothing_else() -> None:
     wrong = []
     for path in FILES:
         if path.name == "__init__.py" and path.parent != PACKAGE:
-            body = ast.parse(path.read_text(encoding="utf-8")).body
+            body = parsed(path).body
             if len(body) != 1 or not isinstance(body[0], ast.Expr) or not isinstance(body[0].value, ast.Constant):
                 wrong.append(str(path.relative_to(ROOT)))
     assert wrong == []
@@ -126,7 +142,7 @@ def test_only_the_clock_module_reads_the_time() -> None:
     for path in FILES:
         if path == PACKAGE / "config" / "clocks.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 called = f"{node.value.id}.{node.attr}"
                 if called in {"datetime.now", "datetime.utcnow", "time.time", "time.time_ns"}:

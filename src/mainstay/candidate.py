@@ -32,7 +32,7 @@ from mainstay.train import choose, run
 
 if TYPE_CHECKING:
     from mainstay.data.snapshot import Snapshot
-    from mainstay.wiring import Parts
+    from mainstay.parts import Parts
 
 STEPS = ("data", "choose", "train", "register", "gate", "real server")
 TRIAL_ROWS = 20

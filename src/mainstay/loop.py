@@ -34,7 +34,7 @@ from mainstay.watch import turn as watching
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from mainstay.wiring import Parts
+    from mainstay.parts import Parts
 
 log = logging.getLogger("mainstay.loop")
 LEASE = "loop"
@@ -296,7 +296,7 @@ def _alerts(parts: Parts, _runner: Runner) -> list[str]:
         due = alerts.due(tx, now, deliver.AT_ONCE)
     if not due:
         return []
-    outcomes = deliver.send_all(due, parts.notifiers())
+    outcomes = deliver.send_all(due, parts.notifiers)
     with parts.store.begin() as tx:
         deliver.record(tx, outcomes, parts.clock.now(), outbox=alerts)
     return [f"alert {one.alert.alert_id}: {one.error or 'sent'}" for one in outcomes]

@@ -24,9 +24,9 @@ from mainstay.core.ports import Clock, Progress, silent
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
     from mainstay.loop import TurnReport
+    from mainstay.parts import Parts
     from mainstay.status.check import CheckReport
     from mainstay.status.records import Status
-    from mainstay.wiring import Parts
 
 MANUAL = "manual"
 ALIVE_WITHIN = timedelta(seconds=30)
@@ -306,7 +306,9 @@ class Project:
 
     def serve(self, on_bound: Callable[[str], None] | None = None) -> None:
         """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken."""
-        supervisor = self.parts.supervisor()
+        from mainstay import wiring
+
+        supervisor = wiring.supervisor(self.parts)
         if on_bound is not None:
             on_bound(_address(self.settings.serve.host, supervisor.port))
         supervisor.run()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -20,10 +18,8 @@ from mainstay.core.ports import Clock, Notifier
 from mainstay.core.routes import Route
 from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
-from mainstay.models import bundle as bundles
-from mainstay.models import load as models
-from mainstay.models.load import LoadedModel
 from mainstay.notify import addresses
+from mainstay.parts import Parts
 from mainstay.registry.mlflow_registry import Registry
 from mainstay.release import manual
 from mainstay.serve.route_keeper import Override
@@ -33,91 +29,6 @@ from mainstay.store.engine import Store
 
 log = logging.getLogger("mainstay.wiring")
 STORE_FILE = "store.db"
-
-
-@dataclass(slots=True, kw_only=True)
-class Parts:
-    """One project's running parts. The store opens at once; models and MLflow when they are first needed."""
-
-    loaded: config.Loaded
-    environ: Mapping[str, str]
-    clock: Clock
-    store: Store
-    journal: Journal
-    snapshots: Snapshots
-    registry: Registry
-    _models: dict[str, LoadedModel] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
-
-    @property
-    def settings(self) -> Settings:
-        """Return the project's settings."""
-        return self.loaded.settings
-
-    @property
-    def model(self) -> str:
-        """Return the model's name."""
-        return self.loaded.settings.project.name
-
-    @property
-    def state(self) -> Path:
-        """Return the folder of the project's state."""
-        return self.loaded.state
-
-    @property
-    def bundles(self) -> Path:
-        """Return the folder of bundles, by digest."""
-        return self.state / "bundles"
-
-    def open_model(self, digest: str) -> LoadedModel:
-        """Return the model of a bundle, loaded once; its files are verified first."""
-        with self._lock:
-            if digest not in self._models:
-                self._models[digest] = models.load(bundles.open_bundle(self.bundles / digest, digest))
-            return self._models[digest]
-
-    def open_version(self, name: str) -> LoadedModel | None:
-        """Return the model `name@version`, or None when it is unknown or its bundle cannot be opened."""
-        model, _, number = name.rpartition("@")
-        if model != self.model or not number.isdigit():
-            return None
-        with self.store.read() as tx:
-            release = releases.get_or_none(tx, model, int(number))
-        if release is None:
-            return None
-        try:
-            return self.open_model(release.digest)
-        except errors.EnvironmentFault:
-            return None
-
-    def commit(self) -> str:
-        """Return the project's git commit, with `+` when files differ from it; empty without git."""
-        return _git_commit(self.loaded.root)
-
-    def notifiers(self) -> dict[str, Notifier]:
-        """Return the notifier of each address that can be used; what cannot is told when it is due."""
-        found: dict[str, Notifier] = {}
-        for address in self.settings.alerts:
-            try:
-                found[address.to] = addresses.notifier_for(address.to)
-            except errors.MainstayError as error:
-                log.warning("alerts to %s go nowhere: %s %s", addresses.hidden(address.to), error.message, error.remedy)
-        return found
-
-    def supervisor(self) -> Supervisor:
-        """Return the server of this project, which takes its port now and answers when it is run."""
-        return Supervisor(
-            self.settings,
-            self.loaded.root,
-            route_source=partial(route_source, self),
-            on_override=partial(bring_override, self),
-            clock=self.clock,
-            state=self.state,
-        )
-
-    def close(self) -> None:
-        """Give back what was opened."""
-        self.store.close()
 
 
 def assemble(
@@ -139,6 +50,30 @@ def assemble(
         journal=Journal(loaded.state / "journal"),
         snapshots=Snapshots(loaded.state / "snapshots"),
         registry=Registry(registry_url(loaded), loaded.state / "mlflow-artifacts"),
+        notifiers=notifiers(loaded.settings),
+    )
+
+
+def notifiers(settings: Settings) -> dict[str, Notifier]:
+    """Return the notifier of each address that can be used; one that cannot is told in the log, and when it is due."""
+    found: dict[str, Notifier] = {}
+    for address in settings.alerts:
+        try:
+            found[address.to] = addresses.notifier_for(address.to)
+        except errors.MainstayError as error:
+            log.warning("alerts to %s go nowhere: %s %s", addresses.hidden(address.to), error.message, error.remedy)
+    return found
+
+
+def supervisor(parts: Parts) -> Supervisor:
+    """Return the server of a project, which takes its port now and answers when it is run."""
+    return Supervisor(
+        parts.settings,
+        parts.loaded.root,
+        route_source=partial(route_source, parts),
+        on_override=partial(bring_override, parts),
+        clock=parts.clock,
+        state=parts.state,
     )
 
 
@@ -205,20 +140,3 @@ def bring_override(parts: Parts, override: Override) -> Route:
             known, route = route.epoch, replace(route, epoch=wanted.epoch)
             routes.put(tx, route, expected_epoch=known, by=override.by, reason=override.reason, now=now)
     return route
-
-
-def _git_commit(root: Path) -> str:
-    try:
-        head = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
-        changed = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain", "--", "."],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

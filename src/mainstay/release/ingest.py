@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
 from mainstay.core.releases import Release, Stage
 from mainstay.core.routes import Route
 from mainstay.store import feedback, pairs
 from mainstay.store.pairs import Pair
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 UNCOUNTED_STEP = -1
 """Of a pair that no canary step counts: from shadow, from before the step, or from after the lease ran out."""

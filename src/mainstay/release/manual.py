@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from mainstay.config.settings import RolloutSettings
 from mainstay.core.errors import GateFailed, StaleTransition, UsageError
@@ -12,6 +11,9 @@ from mainstay.core.releases import LIVE, Move, Release, Stage
 from mainstay.core.verdicts import Verdict
 from mainstay.release import moves, routing, trials
 from mainstay.store import audit, releases, routes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _PATHS: dict[Stage, tuple[Stage, ...]] = {
     Stage.REGISTERED: (Stage.GATED, Stage.CHECKED, Stage.PROBATION),

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from mainstay.core.errors import StaleTransition
 from mainstay.core.releases import LIVE, Move, Release, Stage
 from mainstay.core.routes import BundleRef, Route
 from mainstay.release import routing
 from mainstay.store import releases, routes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 LEAVES = frozenset({Stage.ROLLED_BACK, Stage.QUARANTINED})
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import RolloutSettings, Settings
 from mainstay.core.events import Event
@@ -17,6 +15,9 @@ from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.release import ingest, judge, moves, routing, trials
 from mainstay.store import pairs, releases, routes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 CheckInServer = Callable[[Release], Check]
 """Loads the version in the real server and asks it: PASS, FAIL, or NOT_ENOUGH while that is not done yet.

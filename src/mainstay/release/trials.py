@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from mainstay.core.releases import Release
 from mainstay.store import pairs, states
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 def begin(tx: Connection, release: Release) -> None:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
-from sqlalchemy import Connection
 
 from mainstay.config.load import contract_of
 from mainstay.config.settings import Settings
@@ -19,6 +18,9 @@ from mainstay.core.errors import ContractViolation, NotEnoughEvidence, Problem
 from mainstay.core.routes import position
 from mainstay.store import feedback
 from mainstay.store.feedback import Graded
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 ORIGIN, BASE, TRAFFIC = "_origin", "base", "traffic"
 KEY, UNIT, ID, AT = "_key", "_unit", "_id", "_at"

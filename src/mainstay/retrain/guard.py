@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import Settings
 from mainstay.core.releases import IN_ROLLOUT, Stage
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.retrain import dataset
 from mainstay.store import feedback, jobs, releases
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 MAX_CONFLICT_SHARE = 0.10
 """More of the labelled requests than this with contradicting labels: the labels are not to be trusted."""

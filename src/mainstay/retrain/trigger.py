@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from mainstay.config.settings import Settings
 from mainstay.core.incidents import Incident, State
 from mainstay.core.releases import Release, Stage
 from mainstay.store import feedback, incidents, jobs, releases
 from mainstay.store.jobs import JobState
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 FAILED = frozenset({Stage.REFUSED, Stage.ROLLED_BACK, Stage.QUARANTINED})
 """A version that ended so has not answered what it was trained for."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Protocol
 
 from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract
@@ -17,6 +15,9 @@ from mainstay.models.signals import RowSignals
 from mainstay.store import blocks, feedback, incidents
 from mainstay.watch import diagnose, findings, streams
 from mainstay.watch.compare import Comparison, WatchState, material_of, reset
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 NOTE_UNITS = 200
 """A change without estimated harm is watched for so many units before it is told as a note."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import Settings, WatchSettings
 from mainstay.core.events import Arm, Event
@@ -29,6 +27,9 @@ from mainstay.watch.lifecycle import (
     retell,
 )
 from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 BLOCK_WORDS = 300
 BLOCK_EXAMPLES = 5

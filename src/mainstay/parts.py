@@ -1,0 +1,105 @@
+"""One project's running parts, as everything above the stages is handed them; `wiring.py` puts them together."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from mainstay.config.load import Loaded
+from mainstay.config.settings import Settings
+from mainstay.core import errors
+from mainstay.core.ports import Clock, Notifier
+from mainstay.data.snapshot import Snapshots
+from mainstay.journal.read import Journal
+from mainstay.models import bundle as bundles
+from mainstay.models import load as models
+from mainstay.models.load import LoadedModel
+from mainstay.registry.mlflow_registry import Registry
+from mainstay.store import releases
+from mainstay.store.engine import Store
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """One project's running parts. The store opens at once; models and MLflow when they are first needed."""
+
+    loaded: Loaded
+    environ: Mapping[str, str]
+    clock: Clock
+    store: Store
+    journal: Journal
+    snapshots: Snapshots
+    registry: Registry
+    notifiers: Mapping[str, Notifier]
+    """By address; one that cannot be used is not among them."""
+    _models: dict[str, LoadedModel] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the project's settings."""
+        return self.loaded.settings
+
+    @property
+    def model(self) -> str:
+        """Return the model's name."""
+        return self.loaded.settings.project.name
+
+    @property
+    def state(self) -> Path:
+        """Return the folder of the project's state."""
+        return self.loaded.state
+
+    @property
+    def bundles(self) -> Path:
+        """Return the folder of bundles, by digest."""
+        return self.state / "bundles"
+
+    def open_model(self, digest: str) -> LoadedModel:
+        """Return the model of a bundle, loaded once; its files are verified first."""
+        with self._lock:
+            if digest not in self._models:
+                self._models[digest] = models.load(bundles.open_bundle(self.bundles / digest, digest))
+            return self._models[digest]
+
+    def open_version(self, name: str) -> LoadedModel | None:
+        """Return the model `name@version`, or None when it is unknown or its bundle cannot be opened."""
+        model, _, number = name.rpartition("@")
+        if model != self.model or not number.isdigit():
+            return None
+        with self.store.read() as tx:
+            release = releases.get_or_none(tx, model, int(number))
+        if release is None:
+            return None
+        try:
+            return self.open_model(release.digest)
+        except errors.EnvironmentFault:
+            return None
+
+    def commit(self) -> str:
+        """Return the project's git commit, with `+` when files differ from it; empty without git."""
+        return _git_commit(self.loaded.root)
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        self.store.close()
+
+
+def _git_commit(root: Path) -> str:
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+        changed = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--", "."],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,504 @@
+"""The real server: supervisor, workers, sockets, files, signals. Loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from mainstay.core.errors import EnvironmentFault
+from mainstay.core.events import Arm, Event, Kind
+from mainstay.core.routes import BundleRef, Route
+from mainstay.journal.read import Journal
+from mainstay.serve import control
+from mainstay.testing.models import WordModel, make_bundle
+
+HOST = Path(__file__).parent / "serving_host.py"
+SOURCES = Path(__file__).parents[2] / "src"
+
+
+class Server:
+    """A supervisor in a process of its own, and the store that it follows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = folder / ".mainstay" / "run"
+        self.journal = folder / ".mainstay" / "journal"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.epoch = 0
+        self.url = ""
+
+    def bundle(self, version: int, model: Any = None, **thresholds: Any) -> BundleRef:
+        made = make_bundle(self.folder / ".mainstay" / "bundles", model, lineage={"version": version}, **thresholds)
+        return BundleRef(version=version, digest=made.digest)
+
+    def route(self, champion: BundleRef, **changes: Any) -> Route:
+        """Put a route into the store."""
+        self.epoch += 1
+        route = Route(model="weather", epoch=self.epoch, champion=champion, **changes)
+        draft = self.folder / "routes.draft"
+        draft.write_bytes(msgspec.json.encode([route]))
+        draft.replace(self.folder / "routes.json")
+        return route
+
+    def start(self, *more: str, workers: int = 1, durability: str = "fsync", before: list[str] | None = None) -> None:
+        command = [sys.executable, str(HOST), str(self.folder), "0", str(workers), durability, *more]
+        self.process = subprocess.Popen(
+            [*(before or []), *command], env=os.environ | {"PYTHONPATH": str(SOURCES)}, stderr=subprocess.PIPE
+        )
+        self.wait(lambda: self.told().get("pid") == self.pid and self.told()["ready"])
+        self.url = f"http://127.0.0.1:{self.told()['port']}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def told(self) -> dict[str, Any]:
+        path = self.run / "serve.json"
+        return json.loads(path.read_bytes()) if path.exists() else {}
+
+    def worker(self, number: int = 0) -> dict[str, Any]:
+        return json.loads((self.run / f"worker-{number}.json").read_bytes())
+
+    def wait(self, holds: Any, seconds: float = 20.0) -> None:
+        until = time.monotonic() + seconds
+        while not holds():
+            assert self.process is not None
+            if self.process.poll() is not None or time.monotonic() > until:
+                log = self.run / "workers.log"
+                pytest.fail(
+                    f"the server did not come so far: {self.told()} {log.read_text()[-3000:] if log.exists() else ''}"
+                )
+            time.sleep(0.02)
+
+    def wait_for_epoch(self, epoch: int | None = None) -> None:
+        self.wait(
+            lambda: all(
+                worker["epoch"] >= (epoch or self.epoch)
+                for worker in control.ask(self.run, {"do": "status"})["workers"]
+            )
+        )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(20)
+        finally:
+            if self.process.stderr is not None:
+                self.process.stderr.close()
+
+    def events(self, kind: Kind | None = None) -> list[Event]:
+        found, _ = Journal(self.journal).read({}, 1_000_000)
+        return [event for event in found if kind in (None, event.kind)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path)
+    yield made
+    if made.process is not None:
+        made.stop()
+
+
+def body(text: str = "snow day", **more: Any) -> dict[str, Any]:
+    return {"instances": [{"inputs": {"text": text, "station": more.pop("station", "s")}, **more}]}
+
+
+class Load:
+    """Clients that send one request after the other, each on a connection of its own, and keep what they were told."""
+
+    def __init__(self, url: str, *, clients: int = 4, ids: str = "x") -> None:
+        self.url, self.ids = url, ids
+        self.statuses: list[int] = []
+        self.answers: list[dict[str, Any]] = []
+        self.broken: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more were answered."""
+        target, until = len(self.answers) + more, time.monotonic() + 20
+        while len(self.answers) < target:
+            assert time.monotonic() < until, f"{len(self.answers)} of {target} answered"
+            time.sleep(0.005)
+
+    def _run(self, number: int) -> None:
+        count = 0
+        client = httpx.Client(timeout=20)
+        while not self._stop.is_set():
+            count += 1
+            try:
+                sent = body("snow day", station=f"s{number}-{count}", id=f"{self.ids}-{number}-{count}")
+                response = client.post(f"{self.url}/v1/predict", json=sent)
+            except httpx.TransportError as error:
+                self.broken.append(repr(error))
+                client.close()
+                client = httpx.Client(timeout=20)
+                continue
+            self.statuses.append(response.status_code)
+            if response.status_code == 200:
+                self.answers += response.json()["predictions"]
+        client.close()
+
+
+def test_a_hundred_at_once_are_answered_and_journalled_once_each(server: Server) -> None:
+    server.route(server.bundle(1))
+    began = time.monotonic()
+    server.start()
+    assert time.monotonic() - began < 20
+
+    async def send() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=server.url, timeout=20, limits=limits) as client:
+            jobs = [client.post("/v1/predict", json=body("snow" if n % 2 else "sun", id=f"n{n}")) for n in range(100)]
+            wrong = [client.post("/v1/predict", json={"instances": [{"inputs": {"place": "east"}}]}) for _ in range(5)]
+            return await asyncio.gather(*jobs, *wrong)
+
+    responses = asyncio.run(send())
+    assert [response.status_code for response in responses] == [200] * 100 + [422] * 5
+    labels = [response.json()["predictions"][0]["label"] for response in responses[:100]]
+    assert labels == ["cold" if n % 2 else "warm" for n in range(100)]
+    assert sorted(event.id for event in server.events(Kind.PREDICTION)) == sorted(f"n{n}" for n in range(100))
+    sent = [{"id": f"n{n}", "feedback_id": f"f{n}", "value": "cold"} for n in range(3)] + [{"id": "?", "value": "cold"}]
+    told = httpx.post(f"{server.url}/v1/feedback", json={"items": sent}).json()["results"]
+    assert [result["status"] for result in told] == ["stored"] * 3 + ["waiting_for_prediction"]
+    assert len(server.events(Kind.FEEDBACK)) == 4
+    assert server.stop() == 0
+    assert server.told()["state"] == "stopped"
+    assert not (server.run / "control.sock").exists()
+
+
+def test_versions_change_under_load_without_one_failed_request(server: Server) -> None:
+    first, second = server.bundle(1), server.bundle(2, WordModel(certainty=0.7))
+    server.route(first)
+    server.start(workers=2)
+    with Load(server.url) as load:
+        for champion, previous in ((second, first), (first, second)) * 2:
+            load.wait_for(30)
+            server.route(champion, previous=previous)
+            server.wait_for_epoch()
+        load.wait_for(30)
+    assert set(load.statuses) == {200}
+    assert load.broken == []
+    assert {answer["bundle"] for answer in load.answers} == {"weather@1", "weather@2"}
+    assert all(answer["confidence"] == (0.9 if answer["bundle"] == "weather@1" else 0.7) for answer in load.answers)
+
+
+def test_a_worker_that_is_killed_loses_no_acknowledged_record_and_comes_back(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    with Load(server.url) as load:
+        for _ in range(3):
+            load.wait_for(60)
+            before = control.ask(server.run, {"do": "status"})["workers"][0]["pid"]
+            os.kill(before, signal.SIGKILL)
+            server.wait(lambda: control.ask(server.run, {"do": "status"})["workers"][0]["pid"] not in (None, before))
+        load.wait_for(60)
+    journalled = [event.id for event in server.events(Kind.PREDICTION)]
+    acknowledged = [answer["id"] for answer in load.answers]
+    assert set(acknowledged) <= set(journalled)
+    assert len(journalled) == len(set(journalled))
+    assert set(load.statuses) == {200}
+    assert control.ask(server.run, {"do": "status"})["workers"][0]["restarts"] == 3
+
+
+def test_an_id_is_answered_once_whichever_worker_gets_it(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start(workers=2)
+
+    def send(number: int) -> dict[str, Any]:
+        with httpx.Client(timeout=20) as client:
+            response = client.post(f"{server.url}/v1/predict", json=body(id=f"same-{number // 8}"))
+        assert response.status_code == 200
+        return response.json()["predictions"][0]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(send, range(160)))
+    assert sum(not answer["duplicate"] for answer in answers) == 20
+    assert len(server.events(Kind.PREDICTION)) == 20
+    other = httpx.post(f"{server.url}/v1/predict", json=body("sun", id="same-0"))
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "id_reused")
+
+
+def test_an_id_is_known_after_a_restart(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    first = httpx.post(f"{server.url}/v1/predict", json=body(id="a")).json()["predictions"][0]
+    server.stop()
+    server.start()
+    again = httpx.post(f"{server.url}/v1/predict", json=body(id="a")).json()["predictions"][0]
+    assert again == first | {"duplicate": True}
+
+
+def test_a_full_disk_refuses_and_recovers_by_itself(server: Server) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("needs the right to mount: run as root with unshare")
+    server.route(server.bundle(1))
+    server.journal.mkdir(parents=True)
+    script = f'mount -t tmpfs -o size=3m tmpfs "{server.journal}" && exec "$@"'
+    server.start(before=["unshare", "-m", "sh", "-c", script, "sh"])
+    seen = Path(f"/proc/{server.pid}/root{server.journal}")
+    assert httpx.post(f"{server.url}/v1/predict", json=body(id="before")).status_code == 200
+    filler = seen / "filler"
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+            file.flush()
+    statuses = []
+    while 503 not in statuses and len(statuses) < 5000:
+        response = httpx.post(f"{server.url}/v1/predict", json=body("snow " * 39, id=f"full-{len(statuses)}"))
+        statuses.append(response.status_code)
+    assert set(statuses) == {200, 503}
+    assert response.json()["error"]["code"] == "journal_full"
+    assert response.headers["retry-after"] == "1"
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    filler.unlink()
+    assert httpx.post(f"{server.url}/v1/predict", json=body(id="after")).status_code == 200
+    found, _ = Journal(seen).read({}, 100_000)
+    journalled = {event.id for event in found if event.kind is Kind.PREDICTION}
+    assert {"before", "after"} <= journalled
+    assert {f"full-{n}" for n, status in enumerate(statuses) if status == 200} <= journalled
+
+
+def test_a_rollback_needs_no_store_and_is_brought_into_it_later(server: Server) -> None:
+    old, new = server.bundle(1), server.bundle(2)
+    server.route(new, previous=old)
+    server.start(workers=2)
+    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["bundle"] == "weather@2"
+    (server.folder / "away").touch()
+    began = time.monotonic()
+    answer = control.ask(server.run, {"do": "rollback", "by": "anna", "reason": "bad"})
+    assert time.monotonic() - began < 2
+    assert (answer["route"]["champion"]["version"], answer["taken_by"]) == (1, ["w0", "w1"])
+    for _ in range(10):
+        assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["bundle"] == "weather@1"
+    server.wait(lambda: "away" in control.ask(server.run, {"do": "status"})["store"])
+    assert control.ask(server.run, {"do": "status"})["waiting_for_store"] == ["weather"]
+    (server.folder / "away").unlink()
+    server.wait(lambda: control.ask(server.run, {"do": "status"})["waiting_for_store"] == [])
+    [held] = msgspec.json.decode((server.folder / "routes.json").read_bytes(), type=list[Route])
+    assert (held.champion, held.epoch) == (old, 3)
+    with pytest.raises(EnvironmentFault, match="does not know 'dance'"):
+        control.ask(server.run, {"do": "dance"})
+
+
+def test_a_damaged_bundle_leaves_the_old_version_in_force(server: Server) -> None:
+    good, bad = server.bundle(1), server.bundle(2, WordModel(certainty=0.7))
+    model = server.folder / ".mainstay" / "bundles" / bad.digest / "model" / "model.pkl"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    server.route(good)
+    server.start()
+    report = control.ask(server.run, {"do": "check", "version": 2, "digest": bad.digest})
+    assert report["ok"] is False
+    assert "model.pkl" in report["workers"]["w0"]["error"]
+    server.route(bad, previous=good)
+    server.wait(lambda: bad.digest in server.worker()["failed"])
+    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["bundle"] == "weather@1"
+    assert control.ask(server.run, {"do": "check", "version": 1, "digest": good.digest})["ok"] is True
+
+
+def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server) -> None:
+    champion = server.bundle(1)
+    slow = server.bundle(2, WordModel(slow_s=3.0))
+    lease = datetime.now(UTC) + timedelta(minutes=5)
+    server.route(champion, challenger=slow, share=1.0, salt="x", lease_until=lease)
+    server.start("deadline_ms=300")
+    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"] == "challenger"
+    began = time.monotonic()
+    answer = httpx.post(f"{server.url}/v1/predict", json=body("slow snow", id="hung")).json()["predictions"][0]
+    assert (answer["arm"], answer["label"]) == ("champion", "cold")
+    assert 0.3 <= time.monotonic() - began < 1.5
+    began = time.monotonic()
+    meanwhile = httpx.post(f"{server.url}/v1/predict", json=body("sun")).json()["predictions"][0]
+    assert meanwhile["arm"] == "champion"
+    assert time.monotonic() - began < 0.3
+    event = next(event for event in server.events(Kind.PREDICTION) if event.id == "hung")
+    assert (event.assigned_arm, event.served_arm) == (Arm.CHALLENGER, Arm.CHAMPION)
+    assert "deadline" in (event.reason or "")
+
+    def answers_again() -> bool:
+        return httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"] == "challenger"
+
+    server.wait(answers_again)
+
+
+def test_a_champion_that_hangs_is_answered_for_by_the_fallback(server: Server) -> None:
+    server.route(server.bundle(1, WordModel(slow_s=2.0), fallback_label="warm"))
+    server.start("deadline_ms=200")
+    answer = httpx.post(f"{server.url}/v1/predict", json=body("slow snow")).json()["predictions"][0]
+    assert (answer["fallback"], answer["label"], answer["trust"]) == (True, "warm", "abstain")
+
+
+def test_a_rollout_leaves_a_pair_for_every_request(server: Server) -> None:
+    champion, challenger = server.bundle(1), server.bundle(2, WordModel(certainty=0.7))
+    lease = datetime.now(UTC) + timedelta(minutes=5)
+    server.route(champion, challenger=challenger, share=0.5, salt="x", lease_until=lease)
+    server.start()
+    with Load(server.url, clients=3) as load:
+        load.wait_for(90)
+    server.stop()
+    served = {event.id: event for event in server.events(Kind.PREDICTION)}
+    shadows = {event.id: event for event in server.events(Kind.SHADOW)}
+    assert set(served) == set(shadows)
+    assert {event.served_arm for event in served.values()} == {Arm.CHAMPION, Arm.CHALLENGER}
+    for id_, shadow in shadows.items():
+        assert shadow.paired is not None
+        assert {shadow.bundle, shadow.paired.bundle} == {"weather@1", "weather@2"}
+        assert shadow.paired.bundle == served[id_].bundle
+        assert shadow.latency_us > 0
+        assert shadow.paired.latency_us > 0
+
+
+def test_when_the_lease_is_over_the_champion_answers_without_anybodys_help(server: Server) -> None:
+    champion, challenger = server.bundle(1), server.bundle(2)
+    lease = datetime.now(UTC) + timedelta(seconds=6)
+    server.route(champion, challenger=challenger, share=1.0, salt="x", lease_until=lease)
+    server.start()
+    arms = set()
+    while datetime.now(UTC) < lease + timedelta(seconds=0.3):
+        arms.add(httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"])
+        time.sleep(0.05)
+    assert "challenger" in arms
+    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"] == "champion"
+
+
+def test_requests_under_way_are_answered_when_the_server_is_told_to_stop(server: Server) -> None:
+    server.route(server.bundle(1, WordModel(slow_s=1.0)))
+    server.start("deadline_ms=5000")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{server.url}/v1/predict", json=body("slow snow", id="last"), timeout=20)
+        time.sleep(0.4)
+        assert server.stop() == 0
+        assert asked.result().status_code == 200
+    assert [event.id for event in server.events(Kind.PREDICTION)] == ["last"]
+
+
+def test_a_second_server_and_a_taken_port_are_refused_clearly(server: Server, tmp_path: Path) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    port = str(server.told()["port"])
+    environment = os.environ | {"PYTHONPATH": str(SOURCES)}
+    for folder, text in ((server.folder, "serves this project already"), (tmp_path / "other", f"Port {port}")):
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, str(HOST), str(folder), port, "1", "none"]
+        tried = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        assert tried.returncode != 0
+        assert text in tried.stderr
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_when_the_supervisor_is_killed_its_workers_leave_and_another_takes_over(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    worker = server.worker()["pid"]
+    server.stop(signal.SIGKILL)
+
+    def is_gone() -> bool:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return True
+        return "zombie" in Path(f"/proc/{worker}/status").read_text()
+
+    until = time.monotonic() + 10
+    while not is_gone():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    server.start()
+    assert httpx.post(f"{server.url}/v1/predict", json=body()).status_code == 200
+
+
+def test_closed_segments_are_sealed_and_stay_readable(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    for number in range(20):
+        assert httpx.post(f"{server.url}/v1/predict", json=body(id=f"n{number}")).status_code == 200
+    server.stop()
+    assert len(server.events(Kind.PREDICTION)) == 20
+    assert list((server.journal / "sealed").rglob("*.parquet"))
+    server.start()
+    again = httpx.post(f"{server.url}/v1/predict", json=body(id="n3")).json()["predictions"][0]
+    assert again["duplicate"] is True
+
+
+def test_a_project_folder_with_a_long_path_can_be_controlled(tmp_path: Path) -> None:
+    server = Server(tmp_path / ("long" * 25))
+    server.folder.mkdir()
+    server.route(server.bundle(1))
+    server.start()
+    try:
+        assert control.ask(server.run, {"do": "routes"})["routes"]["weather"]["epoch"] == 1
+        assert control.socket_path(server.run).stat().st_mode & 0o777 == 0o600
+    finally:
+        server.stop()
+
+
+def test_odd_requests_leave_the_server_standing(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    odd = [
+        b"",
+        b"null",
+        b"[" * 100_000,
+        b'{"instances":[{"inputs":{"text":"\\ud83d"}}]}',
+        b'{"instances":[{"inputs":{"text":"a","degrees":1e999}}]}',
+        b'{"instances":[{"inputs":{"text":"a","degrees":' + b"9" * 400 + b"}}]}",
+        b'{"instances":[{"inputs":{"text":"a","text":"b"}}]}',
+        b'{"instances":[{"inputs":{"text":"\\u0000\\u202e"},"id":"\\u0000"}]}',
+        b'{"instances":[{"inputs":{"text":{"a":[1,{"b":2}]}}}]}',
+        b'{"items":[]}',
+        b"\xff\xfe",
+    ]
+    kind = {"content-type": "application/json"}
+    for sent in odd:
+        for route in ("predict", "feedback"):
+            response = httpx.post(f"{server.url}/v1/{route}", content=sent, headers=kind)
+            assert response.status_code in (200, 400, 422), (sent[:60], response.text)
+            assert response.headers["content-type"] == "application/json"
+    assert httpx.post(f"{server.url}/v1/predict", json=body()).status_code == 200
+    assert server.told()["workers"][0]["restarts"] == 0
+
+
+def test_a_renewed_lease_keeps_the_epoch(server: Server) -> None:
+    champion, challenger = server.bundle(1), server.bundle(2)
+    lease = datetime.now(UTC) + timedelta(seconds=60)
+    route = server.route(champion, challenger=challenger, share=1.0, salt="x", lease_until=lease)
+    server.start()
+    renewed = replace(route, lease_until=lease + timedelta(seconds=60))
+    (server.folder / "routes.json").write_bytes(msgspec.json.encode([renewed]))
+
+    def has_it() -> bool:
+        [model] = httpx.get(f"{server.url}/v1/models").json()["models"]
+        return bool(model["lease_until"] == renewed.lease_until.isoformat()) if renewed.lease_until else False
+
+    server.wait(has_it)
