@@ -97,6 +97,12 @@ class Server:
             )
         )
 
+    def kill_worker(self) -> None:
+        """Kill the first worker and wait until another process has taken its place."""
+        before = control.ask(self.run, {"do": "status"})["workers"][0]["pid"]
+        os.kill(before, signal.SIGKILL)
+        self.wait(lambda: control.ask(self.run, {"do": "status"})["workers"][0]["pid"] not in (None, before))
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         if self.process.poll() is None:
@@ -220,9 +226,7 @@ def test_a_worker_that_is_killed_loses_no_acknowledged_record_and_comes_back(ser
     with Load(server.url) as load:
         for _ in range(3):
             load.wait_for(60)
-            before = control.ask(server.run, {"do": "status"})["workers"][0]["pid"]
-            os.kill(before, signal.SIGKILL)
-            server.wait(lambda: control.ask(server.run, {"do": "status"})["workers"][0]["pid"] not in (None, before))
+            server.kill_worker()
         load.wait_for(60)
     journalled = [event.id for event in server.events(Kind.PREDICTION)]
     acknowledged = [answer["id"] for answer in load.answers]
@@ -270,10 +274,9 @@ def test_a_full_disk_refuses_and_recovers_by_itself(server: Server) -> None:
     seen = Path(f"/proc/{server.pid}/root{server.journal}")
     assert httpx.post(f"{server.url}/v1/predict", json=body(id="before")).status_code == 200
     filler = seen / "filler"
-    with filler.open("wb") as file, contextlib.suppress(OSError):
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
-            file.flush()
     statuses = []
     while 503 not in statuses and len(statuses) < 5000:
         response = httpx.post(f"{server.url}/v1/predict", json=body("snow " * 39, id=f"full-{len(statuses)}"))

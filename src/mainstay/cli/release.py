@@ -48,8 +48,8 @@ def rollback(
 ) -> None:
     """Return to the version that answered before.
 
-    Asks the serving process first, so it works at once and without the store; the store follows. While a version is
-    on its way to users, this ends its rollout. If serving does not run, the store alone is changed.
+    Asks the serving process first, so it works at once and without the store; the store follows. While a version
+    answers part of the users, this ends its rollout. If serving does not run, the store alone is changed.
 
     \b
     Example:

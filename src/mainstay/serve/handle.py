@@ -228,15 +228,18 @@ class Handler:
             if not named:
                 kept.append(call)
                 continue
+            for row in call.items:
+                row.before = row.first = None
             try:
                 if not self._claim(call, named, claimed):
                     continue
                 for id_, row in named.items():
-                    row.first = firsts.get(id_)
-                    if row.first is not None:
-                        check_same(id_, row.first.unit, row.unit)
-                    else:
+                    first = firsts.get(id_)
+                    if first is None:
                         row.before = self._ids.find(id_, row.unit)
+                        continue
+                    check_same(id_, first.unit, row.unit)
+                    row.before, row.first = first.before, None if first.before else first
             except MainstayError as error:
                 outcomes[call] = error
                 continue

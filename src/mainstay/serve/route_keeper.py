@@ -124,8 +124,12 @@ class RouteKeeper:
 
 
 def _back(now: Route) -> Route:
-    """Return the route of a rollback: out goes the challenger if there is one, else the champion."""
-    if now.challenger is not None or (now.shadow is not None and now.shadow != now.previous):
+    """Return the route of a rollback, which undoes the newest change of what users are answered.
+
+    Out goes the challenger if it answers anybody, else the champion (and with it a version in shadow, whose comparison
+    has lost its other side).
+    """
+    if now.challenger is not None:
         return replace(now, epoch=now.epoch + 1, challenger=None, shadow=None, share=0.0, lease_until=None)
     if now.previous is None:
         raise UsageError(

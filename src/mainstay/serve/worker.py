@@ -30,6 +30,8 @@ from mainstay.serve.shadow import Shadow
 
 LOOK_S = 0.05
 """How often the loader looks at the route files."""
+FIRST_LOAD_S = 20.0
+"""So long a worker may load before it takes requests all the same, and says that it is not ready."""
 TELL_S = 1.0
 """How often the state file is written when nothing changes."""
 
@@ -78,6 +80,7 @@ class Worker:
         )
         self.draining = False
         self._stop = threading.Event()
+        self._looked = threading.Event()
         self._loader = threading.Thread(target=self._load, name="loader", daemon=True)
         self._tried_out: dict[str, Any] = {}
 
@@ -110,10 +113,14 @@ class Worker:
     # life
 
     async def start(self) -> None:
-        """Start the threads; models load in the background."""
+        """Start the threads; return when the models that have a route were loaded, or failed, or took very long.
+
+        So a worker that starts beside others, or in a dead one's place, takes no request that it must turn away.
+        """
         self.pending.start()
         self._shadow.start()
         self._loader.start()
+        await asyncio.to_thread(self._looked.wait, FIRST_LOAD_S)
 
     async def stop(self) -> None:
         """Finish what waits, write it down, close the journal in order."""
@@ -147,6 +154,7 @@ class Worker:
                 with contextlib.suppress(OSError, MainstayError):
                     changed |= slot.load_missing()
                     changed |= self._try_out(slot)
+            self._looked.set()
             now = self.clock.monotonic()
             if changed or not told or now - told >= TELL_S:
                 told = now or 1.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract
-from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, State
+from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, Severity, State
 from mainstay.core.profiles import Profile
 from mainstay.models.signals import RowSignals
 from mainstay.store import blocks, feedback, incidents
@@ -234,16 +234,19 @@ def _quiet_units(state: WatchState, plan: streams.Plan) -> int:
 
 
 def close_old(tx: Connection, bundle: Bundle, result: TurnResult, now: datetime) -> None:
-    """Call incidents of earlier bundles over once the one that answers now has been quiet for long enough."""
+    """Call incidents of earlier bundles over once the one that answers now has served enough without harm of its own.
+
+    A note about its inputs does not count as harm.
+    """
     state = bundle.state
-    plan = streams.plan(bundle.reference.profile, WatchSettings())
-    if state.signature != plan.signature or _quiet_units(state, plan) < QUIET_UNITS:
+    if state.rows < QUIET_UNITS:
         return
-    if _unresolved(tx, state.model, bundle.name) is not None:
+    own = _unresolved(tx, state.model, bundle.name)
+    if own is not None and own.severity is not Severity.NOTE:
         return
     for known in incidents.list_(tx, state.model, states=UNRESOLVED, limit=1_000):
         if known.bundle != bundle.name:
-            note = f"{bundle.name} answers now; its traffic looks like its reference."
+            note = f"{bundle.name} answers now and has shown no harm in {state.rows} requests."
             _end(tx, known, note, result, now)
 
 

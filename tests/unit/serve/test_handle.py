@@ -121,6 +121,14 @@ def test_the_same_id_twice_in_one_batch_is_answered_once() -> None:
     assert len(kit.writer.events) == 1
 
 
+def test_an_id_of_before_that_comes_twice_in_one_batch_is_a_duplicate_twice() -> None:
+    kit = Kit()
+    kit.predict(one("snow", id="a"))
+    outcomes = kit.work(kit.call(one("snow", id="a")), kit.call(one("snow", id="a")))
+    assert all(b'"duplicate":true' in outcome for outcome in outcomes)
+    assert len(kit.writer.events) == 1
+
+
 def test_the_same_id_twice_in_one_call_is_refused() -> None:
     with pytest.raises(ContractViolation, match="1 of 2"):
         Kit().call(one(id="a"), one(id="a"))
