@@ -1,6 +1,6 @@
 """Requests per second of one worker with a linear text model and durability fsync; loopback only, about 20 s.
 
-`python bench/serve_quick.py [--seconds 4] [--connections 1 32] [--durability fsync] [--workers 1]`
+`python bench/serve_quick.py [--seconds 4] [--connections 1 32] [--durability fsync] [--workers 1] [--model trivial]`
 
 The client is a process of its own on the same machine and takes part of the same cores: the figures are lower bounds.
 The time of a bare fdatasync of the same disk is printed beside them, since every answer waits for one.
@@ -52,6 +52,13 @@ def make_bundle(folder: Path) -> str:
         vocabulary={"text": frozenset(WORDS)},
     )
     return write_bundle(folder, parts).digest
+
+
+def make_trivial_bundle(folder: Path) -> str:
+    """Write a bundle whose model does next to nothing; return its digest."""
+    from mainstay.testing import models
+
+    return models.make_bundle(folder).digest
 
 
 def host(folder: Path, *, workers: int, durability: str) -> None:
@@ -170,6 +177,9 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--durability", default="fsync")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--model", choices=["linear", "trivial"], default="linear", help="trivial: what serving itself costs"
+    )
     parser.add_argument("--ids", action="store_true", help="send an id with each request")
     parser.add_argument("--host", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -180,7 +190,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(dir=ROOT) as name:
         folder = Path(name)
-        (folder / "digest").write_text(make_bundle(folder / ".mainstay" / "bundles"))
+        make = make_bundle if arguments.model == "linear" else make_trivial_bundle
+        (folder / "digest").write_text(make(folder / ".mainstay" / "bundles"))
         more = ["--workers", str(arguments.workers), "--durability", arguments.durability]
         began = time.perf_counter()
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -24,19 +24,32 @@ from mainstay.store.engine import Store
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """One project's running parts. The store opens at once; models and MLflow when they are first needed."""
+    """One project's running parts. Store, models and MLflow open when first needed: serving starts without them."""
 
     loaded: Loaded
     environ: Mapping[str, str]
     clock: Clock
-    store: Store
+    open_store: Callable[[], Store]
     journal: Journal
     snapshots: Snapshots
     registry: Registry
     notifiers: Mapping[str, Notifier]
     """By address; one that cannot be used is not among them."""
+    _store: Store | None = None
     _models: dict[str, LoadedModel] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def store(self) -> Store:
+        """Return the store, opened and migrated once; raises StoreUnavailable while it is away."""
+        with self._lock:
+            if self._store is None:
+                self._store = self.open_store()
+            return self._store
+
+    @store.setter
+    def store(self, store: Store) -> None:
+        self._store = store
 
     @property
     def settings(self) -> Settings:
@@ -85,7 +98,8 @@ class Parts:
 
     def close(self) -> None:
         """Give back what was opened."""
-        self.store.close()
+        if self._store is not None:
+            self._store.close()
 
 
 def _git_commit(root: Path) -> str:

@@ -46,7 +46,7 @@ def assemble(
         loaded=loaded,
         environ=environ,
         clock=clock,
-        store=Store.open(store_url(loaded), clock=clock),
+        open_store=lambda: Store.open(store_url(loaded), clock=clock),
         journal=Journal(loaded.state / "journal"),
         snapshots=Snapshots(loaded.state / "snapshots"),
         registry=Registry(registry_url(loaded), loaded.state / "mlflow-artifacts"),

@@ -44,6 +44,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.epoch = 0
         self.url = ""
+        self.client = httpx.Client(timeout=20)
 
     def bundle(self, version: int, model: Any = None, **thresholds: Any) -> BundleRef:
         made = make_bundle(self.folder / ".mainstay" / "bundles", model, lineage={"version": version}, **thresholds)
@@ -97,6 +98,10 @@ class Server:
             )
         )
 
+    def post(self, verb: str, content: dict[str, Any]) -> httpx.Response:
+        """Ask over one connection that stays open."""
+        return self.client.post(f"{self.url}/v1/{verb}", json=content)
+
     def kill_worker(self) -> None:
         """Kill the first worker and wait until another process has taken its place."""
         before = control.ask(self.run, {"do": "status"})["workers"][0]["pid"]
@@ -124,6 +129,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield made
     if made.process is not None:
         made.stop()
+    made.client.close()
 
 
 def body(text: str = "snow day", **more: Any) -> dict[str, Any]:
@@ -250,17 +256,17 @@ def test_an_id_is_answered_once_whichever_worker_gets_it(server: Server) -> None
         answers = list(pool.map(send, range(160)))
     assert sum(not answer["duplicate"] for answer in answers) == 20
     assert len(server.events(Kind.PREDICTION)) == 20
-    other = httpx.post(f"{server.url}/v1/predict", json=body("sun", id="same-0"))
+    other = server.post("predict", body("sun", id="same-0"))
     assert (other.status_code, other.json()["error"]["code"]) == (409, "id_reused")
 
 
 def test_an_id_is_known_after_a_restart(server: Server) -> None:
     server.route(server.bundle(1))
     server.start()
-    first = httpx.post(f"{server.url}/v1/predict", json=body(id="a")).json()["predictions"][0]
+    first = server.post("predict", body(id="a")).json()["predictions"][0]
     server.stop()
     server.start()
-    again = httpx.post(f"{server.url}/v1/predict", json=body(id="a")).json()["predictions"][0]
+    again = server.post("predict", body(id="a")).json()["predictions"][0]
     assert again == first | {"duplicate": True}
 
 
@@ -272,39 +278,41 @@ def test_a_full_disk_refuses_and_recovers_by_itself(server: Server) -> None:
     script = f'mount -t tmpfs -o size=3m tmpfs "{server.journal}" && exec "$@"'
     server.start(before=["unshare", "-m", "sh", "-c", script, "sh"])
     seen = Path(f"/proc/{server.pid}/root{server.journal}")
-    assert httpx.post(f"{server.url}/v1/predict", json=body(id="before")).status_code == 200
+    assert server.post("predict", body(id="before")).status_code == 200
     filler = seen / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
-    statuses = []
-    while 503 not in statuses and len(statuses) < 5000:
-        response = httpx.post(f"{server.url}/v1/predict", json=body("snow " * 39, id=f"full-{len(statuses)}"))
+    statuses: list[int] = []
+    while 503 not in statuses and len(statuses) < 500:
+        rows = [{"id": f"full-{len(statuses)}-{n}", "inputs": {"text": "snow " * 39}} for n in range(50)]
+        response = server.post("predict", {"instances": rows})
         statuses.append(response.status_code)
     assert set(statuses) == {200, 503}
     assert response.json()["error"]["code"] == "journal_full"
     assert response.headers["retry-after"] == "1"
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     filler.unlink()
-    assert httpx.post(f"{server.url}/v1/predict", json=body(id="after")).status_code == 200
+    assert server.post("predict", body(id="after")).status_code == 200
     found, _ = Journal(seen).read({}, 100_000)
     journalled = {event.id for event in found if event.kind is Kind.PREDICTION}
     assert {"before", "after"} <= journalled
-    assert {f"full-{n}" for n, status in enumerate(statuses) if status == 200} <= journalled
+    acknowledged = [number for number, status in enumerate(statuses) if status == 200]
+    assert {f"full-{number}-{n}" for number in acknowledged for n in range(50)} <= journalled
 
 
 def test_a_rollback_needs_no_store_and_is_brought_into_it_later(server: Server) -> None:
     old, new = server.bundle(1), server.bundle(2)
     server.route(new, previous=old)
     server.start(workers=2)
-    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["bundle"] == "weather@2"
+    assert server.post("predict", body()).json()["predictions"][0]["bundle"] == "weather@2"
     (server.folder / "away").touch()
     began = time.monotonic()
     answer = control.ask(server.run, {"do": "rollback", "by": "anna", "reason": "bad"})
     assert time.monotonic() - began < 2
     assert (answer["route"]["champion"]["version"], answer["taken_by"]) == (1, ["w0", "w1"])
     for _ in range(10):
-        assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["bundle"] == "weather@1"
+        assert server.post("predict", body()).json()["predictions"][0]["bundle"] == "weather@1"
     server.wait(lambda: "away" in control.ask(server.run, {"do": "status"})["store"])
     assert control.ask(server.run, {"do": "status"})["waiting_for_store"] == ["weather"]
     (server.folder / "away").unlink()
@@ -326,7 +334,7 @@ def test_a_damaged_bundle_leaves_the_old_version_in_force(server: Server) -> Non
     assert "model.pkl" in report["workers"]["w0"]["error"]
     server.route(bad, previous=good)
     server.wait(lambda: bad.digest in server.worker()["failed"])
-    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["bundle"] == "weather@1"
+    assert server.post("predict", body()).json()["predictions"][0]["bundle"] == "weather@1"
     assert control.ask(server.run, {"do": "check", "version": 1, "digest": good.digest})["ok"] is True
 
 
@@ -336,13 +344,13 @@ def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server)
     lease = datetime.now(UTC) + timedelta(minutes=5)
     server.route(champion, challenger=slow, share=1.0, salt="x", lease_until=lease)
     server.start("deadline_ms=300")
-    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"] == "challenger"
+    assert server.post("predict", body()).json()["predictions"][0]["arm"] == "challenger"
     began = time.monotonic()
-    answer = httpx.post(f"{server.url}/v1/predict", json=body("slow snow", id="hung")).json()["predictions"][0]
+    answer = server.post("predict", body("slow snow", id="hung")).json()["predictions"][0]
     assert (answer["arm"], answer["label"]) == ("champion", "cold")
     assert 0.3 <= time.monotonic() - began < 1.5
     began = time.monotonic()
-    meanwhile = httpx.post(f"{server.url}/v1/predict", json=body("sun")).json()["predictions"][0]
+    meanwhile = server.post("predict", body("sun")).json()["predictions"][0]
     assert meanwhile["arm"] == "champion"
     assert time.monotonic() - began < 0.3
     event = next(event for event in server.events(Kind.PREDICTION) if event.id == "hung")
@@ -350,7 +358,7 @@ def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server)
     assert "deadline" in (event.reason or "")
 
     def answers_again() -> bool:
-        return httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"] == "challenger"
+        return server.post("predict", body()).json()["predictions"][0]["arm"] == "challenger"
 
     server.wait(answers_again)
 
@@ -358,7 +366,7 @@ def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server)
 def test_a_champion_that_hangs_is_answered_for_by_the_fallback(server: Server) -> None:
     server.route(server.bundle(1, WordModel(slow_s=2.0), fallback_label="warm"))
     server.start("deadline_ms=200")
-    answer = httpx.post(f"{server.url}/v1/predict", json=body("slow snow")).json()["predictions"][0]
+    answer = server.post("predict", body("slow snow")).json()["predictions"][0]
     assert (answer["fallback"], answer["label"], answer["trust"]) == (True, "warm", "abstain")
 
 
@@ -389,10 +397,10 @@ def test_when_the_lease_is_over_the_champion_answers_without_anybodys_help(serve
     server.start()
     arms = set()
     while datetime.now(UTC) < lease + timedelta(seconds=0.3):
-        arms.add(httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"])
+        arms.add(server.post("predict", body()).json()["predictions"][0]["arm"])
         time.sleep(0.05)
     assert "challenger" in arms
-    assert httpx.post(f"{server.url}/v1/predict", json=body()).json()["predictions"][0]["arm"] == "champion"
+    assert server.post("predict", body()).json()["predictions"][0]["arm"] == "champion"
 
 
 def test_requests_under_way_are_answered_when_the_server_is_told_to_stop(server: Server) -> None:
@@ -438,19 +446,19 @@ def test_when_the_supervisor_is_killed_its_workers_leave_and_another_takes_over(
         assert time.monotonic() < until
         time.sleep(0.05)
     server.start()
-    assert httpx.post(f"{server.url}/v1/predict", json=body()).status_code == 200
+    assert server.post("predict", body()).status_code == 200
 
 
 def test_closed_segments_are_sealed_and_stay_readable(server: Server) -> None:
     server.route(server.bundle(1))
     server.start()
     for number in range(20):
-        assert httpx.post(f"{server.url}/v1/predict", json=body(id=f"n{number}")).status_code == 200
+        assert server.post("predict", body(id=f"n{number}")).status_code == 200
     server.stop()
     assert len(server.events(Kind.PREDICTION)) == 20
     assert list((server.journal / "sealed").rglob("*.parquet"))
     server.start()
-    again = httpx.post(f"{server.url}/v1/predict", json=body(id="n3")).json()["predictions"][0]
+    again = server.post("predict", body(id="n3")).json()["predictions"][0]
     assert again["duplicate"] is True
 
 
@@ -464,6 +472,7 @@ def test_a_project_folder_with_a_long_path_can_be_controlled(tmp_path: Path) -> 
         assert control.socket_path(server.run).stat().st_mode & 0o777 == 0o600
     finally:
         server.stop()
+        server.client.close()
 
 
 def test_odd_requests_leave_the_server_standing(server: Server) -> None:
@@ -485,10 +494,10 @@ def test_odd_requests_leave_the_server_standing(server: Server) -> None:
     kind = {"content-type": "application/json"}
     for sent in odd:
         for route in ("predict", "feedback"):
-            response = httpx.post(f"{server.url}/v1/{route}", content=sent, headers=kind)
+            response = server.client.post(f"{server.url}/v1/{route}", content=sent, headers=kind)
             assert response.status_code in (200, 400, 422), (sent[:60], response.text)
             assert response.headers["content-type"] == "application/json"
-    assert httpx.post(f"{server.url}/v1/predict", json=body()).status_code == 200
+    assert server.post("predict", body()).status_code == 200
     assert server.told()["workers"][0]["restarts"] == 0
 
 

@@ -13,6 +13,7 @@ from mainstay.config.settings import (
     REGRESSION_METRICS,
     Durability,
     FieldSettings,
+    Plan,
     Settings,
     TestSplit,
 )
@@ -219,6 +220,13 @@ def _not_built(settings: Settings) -> Iterator[Found]:
         )
     if settings.serve.durability is Durability.STORE:
         yield _problem(("serve", "durability"), "is not built yet", "store", allowed=["fsync", "os", "none"])
+    if settings.watch.season:
+        yield _problem(("watch", "season"), "is not built yet", list(settings.watch.season), allowed=[])
+    if settings.rollout.plan is Plan.AB:
+        allowed = [plan.value for plan in Plan if plan is not Plan.AB]
+        yield _problem(("rollout", "plan"), "is not built yet", "ab", allowed=allowed)
+    if settings.rollout.approval == "two":
+        yield _problem(("rollout", "approval"), "is not built yet", "two", allowed=["none", "one"])
     for name, field in settings.fields.items():
         if field.pii is Pii.ENCRYPT:
             yield _problem(("fields", name, "pii"), "is not built yet", "encrypt", allowed=["keep", "hash", "drop"])

@@ -6,6 +6,7 @@ accuracies are reported and never forced.
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from mainstay.project import Project
 from mainstay.status.records import Status
 
 Say = Callable[[str], None]
+SCORING_RATE = 120.0
+"""Requests a second while the judged messages are asked: nothing waits for their pace."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,11 +125,13 @@ def act_messy(stage: Stage) -> None:
     stage.results["messy_low_trust"] = sum(a["answer"]["trust"] != "ok" for a in answers if a["answer"]) / max(
         1, len(answers)
     )
-    judged = stage.crowd.send("judged-during", rename(stage.files["judged"], "during"))
+    judged = stage.crowd.send("judged-during", rename(stage.files["judged"], "during"), rate=SCORING_RATE)
     stage.results["messy_before"] = play.score(rename(stage.files["judged"], "during"), judged).as_dict()
     _tell_score(stage, "messy users", "messy_before")
     if found:
-        _write_incident(stage, found[0], began)
+        # What was noticed on few requests is told anew from many: read it again.
+        now = next((i for i in stage.status().incidents if i.id == found[0].id), found[0])
+        _write_incident(stage, now, began)
     stage.must(len({i.id for i in found}) <= 1, "one incident, not several")
 
 
@@ -153,9 +158,13 @@ def act_labels(stage: Stage) -> None:
     stage.results["recover_s"] = (stage.clock.now() - began).total_seconds() if done else None
     stage.results["second_version"] = _answering(stage.status())
     judged = rename(stage.files["judged"], "after")
-    stage.results["messy_after"] = play.score(judged, stage.crowd.send("judged-after", judged)).as_dict()
+    stage.results["messy_after"] = play.score(
+        judged, stage.crowd.send("judged-after", judged, rate=SCORING_RATE)
+    ).as_dict()
     clean = rename(stage.files["quiet"], "after")
-    stage.results["clean_after"] = play.score(clean, stage.crowd.send("clean-after", clean)).as_dict()
+    stage.results["clean_after"] = play.score(
+        clean, stage.crowd.send("clean-after", clean, rate=SCORING_RATE)
+    ).as_dict()
     _tell_score(stage, "messy users", "messy_after")
     _tell_score(stage, "clean users", "clean_after")
 

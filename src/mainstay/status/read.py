@@ -26,10 +26,11 @@ BLOCKS = 48
 """Blocks of traffic shown."""
 LABELS = 5000
 """Newest labels that real quality is counted on."""
-RESOLVED = 5
+RECENT = 5
 SERVE = "serve"
 WORST_FIRST = {severity: -rank for rank, severity in enumerate(incident_words.SEVERITY_ORDER)}
-UNRESOLVED = (incident_words.State.OPEN, incident_words.State.ACKNOWLEDGED, incident_words.State.MITIGATED)
+ONGOING = (incident_words.State.OPEN, incident_words.State.ACKNOWLEDGED)
+OVER = (incident_words.State.MITIGATED, incident_words.State.RESOLVED)
 
 
 def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_within: timedelta) -> Status:
@@ -48,9 +49,9 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         route = routes.current(tx, model)
         changes = routes.history(tx, model, limit=1)
         seen = blocks.blocks(tx, model, limit=BLOCKS)
-        open_ = incidents.list_(tx, model, states=UNRESOLVED)
-        resolved = incidents.list_(tx, model, states=(incident_words.State.RESOLVED,), limit=RESOLVED)
-        ended = [incidents.events(tx, i.id)[-1].at for i in resolved[:1]]
+        open_ = incidents.list_(tx, model, states=ONGOING)
+        over = incidents.list_(tx, model, states=OVER, limit=RECENT)
+        ended = [incidents.events(tx, i.id)[-1].at for i in over]
         signs = heartbeats.all_(tx)
         labels = feedback.labels(tx, model, limit=LABELS)
     answering = None if route is None else _answering(route, live, changes, now)
@@ -76,7 +77,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         quality=quality.of(champion, seen, labels),
         traffic=traffic,
         incidents=worst_first,
-        recent_incidents=tuple(resolved),
+        recent_incidents=tuple(over),
         rollout=way,
         releases=tuple(_line(release, settings.evaluate.primary) for release in history),
         beats=beats,

@@ -157,7 +157,7 @@ class Status:
     incidents: tuple[Incident, ...] = ()
     """Open ones, worst first."""
     recent_incidents: tuple[Incident, ...] = ()
-    """Resolved ones, newest first."""
+    """Those that are over (mitigated or resolved), newest first."""
     rollout: Rollout | None = None
     releases: tuple[ReleaseLine, ...] = ()
     """Newest first."""

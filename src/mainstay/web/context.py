@@ -114,7 +114,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastIncident:
-    """One resolved incident."""
+    """One incident that is over."""
 
     id: int
     title: str
