@@ -128,11 +128,11 @@ def act_messy(stage: Stage) -> None:
     judged = stage.crowd.send("judged-during", rename(stage.files["judged"], "during"), rate=SCORING_RATE)
     stage.results["messy_before"] = play.score(rename(stage.files["judged"], "during"), judged).as_dict()
     _tell_score(stage, "messy users", "messy_before")
-    if found:
-        # What was noticed on few requests is told anew from many: read it again.
-        now = next((i for i in stage.status().incidents if i.id == found[0].id), found[0])
-        _write_incident(stage, now, began)
-    stage.must(len({i.id for i in found}) <= 1, "one incident, not several")
+    # What was noticed on few requests is told anew from many: read it again.
+    raised = [i for i in stage.status().incidents if i.opened_at >= began and i.severity is not incidents.Severity.NOTE]
+    if found and raised:
+        _write_incident(stage, raised[0], began)
+    stage.must(len(raised) == 1, f"one incident about the messy users, not {len(raised)}")
 
 
 def act_labels(stage: Stage) -> None:
@@ -336,8 +336,6 @@ def _tell_score(stage: Stage, who: str, key: str) -> None:
 
 
 def _shuffled(messages: Sequence[play.Message], *, seed: int) -> list[play.Message]:
-    import random
-
     mixed = list(messages)
     random.Random(seed).shuffle(mixed)
     return mixed

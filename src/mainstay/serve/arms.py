@@ -44,7 +44,7 @@ class Arms:
         for_challenger = [row for row in rows if row.assigned is Arm.CHALLENGER]
         if for_challenger and live.challenger is not None:
             self._score(live, live.challenger, Arm.CHALLENGER, for_challenger, turn)
-        for_champion = [row for row in rows if row.assigned is Arm.CHAMPION]
+        for_champion = [row for row in rows if row.answer is None]
         if for_champion:
             self._score(live, live.champion, Arm.CHAMPION, for_champion, turn)
         for row in rows:
