@@ -97,7 +97,7 @@ def deliver_candidate(
     report = judge(parts, version, data)
     version = _after_gate(parts, version, report, trained, choice, release=release)
     progress(STEPS[5], 5, len(STEPS))
-    if version.stage is Stage.GATED and release:
+    if version.stage in (Stage.GATED, Stage.CHECKED) and release:
         version = _start(parts, version, data)
     progress(STEPS[5], len(STEPS), len(STEPS))
     told = (*data.warnings, *trained.warnings, *noticed)
@@ -178,9 +178,7 @@ def _register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[release
     lineage = trained.lineage
     with parts.store.begin() as tx:
         known = next((r for r in rows.all_of(tx, parts.model) if r.digest == trained.bundle.digest), None)
-        if known is not None:
-            return known, []
-        version = rows.add(
+        version = known or rows.add(
             tx,
             releases.Release(
                 model=parts.model,
@@ -198,6 +196,8 @@ def _register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[release
                 facts={"metrics": trained.metrics},
             ),
         )
+    if "mlflow" in version.facts:
+        return version, []
     try:
         return _record(parts, version, trained), []
     except errors.EnvironmentFault as fault:
@@ -234,7 +234,7 @@ def _after_gate(
     *,
     release: bool,
 ) -> releases.Release:
-    """Write what the gate said; move a version that stands at the gate. One judged before stays where it stands."""
+    """Write what the gate said; move a version that stands at the gate. One that was moved before stays as it is."""
     now = parts.clock.now()
     facts = {
         "gate": report.as_dict(),
@@ -245,9 +245,9 @@ def _after_gate(
     }
     with parts.store.begin() as tx:
         current = rows.get(tx, parts.model, version.version)
-        rows.set_facts(tx, parts.model, version.version, {**current.facts, **facts})
         if current.stage is not Stage.REGISTERED:
             return current
+        current = rows.set_facts(tx, parts.model, version.version, {**current.facts, **facts})
         if not report.passed:
             reason = f"the gate says {report.verdict.value}: {report.why}"
             return rows.move(tx, current, Stage.REFUSED, reason=reason, by=BY, evidence=report.as_dict(), now=now)
@@ -258,9 +258,11 @@ def _after_gate(
 
 def _start(parts: Parts, version: releases.Release, data: _Data) -> releases.Release:
     """Ask the version in the real server; a model's first version then goes live, another waits for the loop."""
-    check = try_version(parts, version, _labelled(parts, data.test).rows)
-    with parts.store.begin() as tx:
-        version = keep_trial(tx, version, check)
+    if known_trial(version).verdict is not Verdict.PASS:
+        check = try_version(parts, version, _labelled(parts, data.test).rows)
+        with parts.store.begin() as tx:
+            version = keep_trial(tx, version, check)
+    with parts.store.read() as tx:
         first = routes.current(tx, parts.model) is None
     while first and version.stage in (Stage.GATED, Stage.CHECKED):
         with parts.store.begin() as tx:

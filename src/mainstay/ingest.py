@@ -16,6 +16,8 @@ from mainstay.store import blocks, feedback, pairs
 from mainstay.store.engine import Store
 
 CONSUMER = "feedback"
+JOINED = "feedback-joined"
+"""How far the journal was read when everything that waits was last looked for."""
 CHUNK = 5_000
 """Journal records read in one transaction."""
 JOIN = 2_000
@@ -56,8 +58,10 @@ def _put_all(store: Store, journal: Journal, model: str) -> tuple[int, int]:
 
 def _join(store: Store, find: Callable[[str], Event | None], model: str, contract: Contract) -> tuple[int, int]:
     with store.read() as tx:
-        waiting = feedback.unmatched(tx, model, JOIN)
-    if not waiting:
+        read, looked = blocks.cursor(tx, CONSUMER), blocks.cursor(tx, JOINED)
+        # What was looked for and not found is looked for again only when the journal has more than it had then.
+        waiting = feedback.unmatched(tx, model, JOIN, only_new=read == looked)
+    if not waiting and read == looked:
         return 0, 0
     found = [(item, find(item.id)) for item in waiting]
     graded = [_grade(model, item, event, contract) for item, event in found if event is not None]
@@ -68,6 +72,8 @@ def _join(store: Store, find: Callable[[str], Event | None], model: str, contrac
                 pairs.set_label(tx, model, row.id, row.value)
         if missing:
             feedback.missed(tx, model, missing)
+        if len(waiting) < JOIN:
+            blocks.set_cursor(tx, JOINED, read)
     return len(graded), len(missing)
 
 

@@ -12,12 +12,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mainstay import candidate, ingest
 from mainstay.core import errors, releases
@@ -34,6 +35,7 @@ from mainstay.watch import turn as watching
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from mainstay.core.routes import BundleRef, Route
     from mainstay.parts import Parts
 
 log = logging.getLogger("mainstay.loop")
@@ -73,8 +75,14 @@ class Runner(Protocol):
     def running(self) -> int | None:
         """Return the number of the job under way, or None."""
 
-    def collect(self) -> tuple[jobs.Job, str, str] | None:
-        """Return (job, result, error) of one that ended, once."""
+    def ended(self) -> tuple[jobs.Job, str, str] | None:
+        """Return (job, result, error) of the one that ended, until it is forgotten."""
+
+    def forget(self) -> None:
+        """Let go of the job that ended: what came of it stands in the store."""
+
+    def stop(self) -> None:
+        """End the work under way; it then counts as ended, with an error."""
 
 
 def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
@@ -123,8 +131,13 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
         except errors.EnvironmentFault as fault:
             log.error("the turn could not be done: %s", fault.message)
         stop.wait(parts.settings.loop.interval_s)
-    with parts.store.begin() as tx:
-        leases.release(tx, LEASE, me)
+    runner.stop()
+    try:
+        _hand_back(parts, runner)
+        with parts.store.begin() as tx:
+            leases.release(tx, LEASE, me)
+    except errors.EnvironmentFault as fault:
+        log.error("the lease runs out by itself: %s", fault.message)
 
 
 def _feedback(parts: Parts, _runner: Runner) -> list[str]:
@@ -207,9 +220,10 @@ def _jobs(parts: Parts, runner: Runner) -> list[str]:
     """Collect the job that ended, begin the next; one at a time, in a child with bounds."""
     told: list[str] = []
     now = parts.clock.now()
-    ended = runner.collect()
+    ended = runner.ended()
     if ended is not None:
         told.append(_close(parts, *ended, now=now))
+        runner.forget()
     if runner.running() is not None:
         return told
     with parts.store.begin() as tx:
@@ -223,14 +237,32 @@ def _jobs(parts: Parts, runner: Runner) -> list[str]:
 
 
 def _close(parts: Parts, job: jobs.Job, result: str, error: str, *, now: datetime) -> str:
-    with parts.store.begin() as tx:
-        if not error:
-            jobs.finish(tx, job, now=now, result=result)
-        elif job.attempts < MOST_ATTEMPTS:
-            jobs.fail(tx, job, error=error, now=now, retry_at=now + RETRY_AFTER)
-        else:
-            jobs.fail(tx, job, error=error, now=now)
+    try:
+        with parts.store.begin() as tx:
+            if not error:
+                jobs.finish(tx, job, now=now, result=result)
+            elif job.attempts < MOST_ATTEMPTS:
+                jobs.fail(tx, job, error=error, now=now, retry_at=now + RETRY_AFTER)
+            else:
+                jobs.fail(tx, job, error=error, now=now)
+    except errors.StaleTransition as stale:
+        return f"job {job.id} ({job.kind}) was taken over meanwhile: {stale.message}"
     return f"job {job.id} ({job.kind}): {error or result}"
+
+
+def _hand_back(parts: Parts, runner: Runner) -> None:
+    """Queue the job again that ends with this loop, so that the next one need not wait for its lease."""
+    ended = runner.ended()
+    if ended is None:
+        return
+    job, result, error = ended
+    now = parts.clock.now()
+    if not error:
+        _close(parts, job, result, error, now=now)
+    else:
+        with suppress(errors.StaleTransition), parts.store.begin() as tx:
+            jobs.fail(tx, job, error=error, now=now, retry_at=now)
+    runner.forget()
 
 
 def _ask_for_trial(tx: Connection, parts: Parts, now: datetime) -> None:
@@ -244,35 +276,40 @@ def _ask_for_trial(tx: Connection, parts: Parts, now: datetime) -> None:
 
 
 def _aliases(parts: Parts, _runner: Runner) -> list[str]:
-    """Keep MLflow's aliases a projection of the route: told at each change of it, never in the way of anything."""
+    """Keep MLflow's aliases a projection of the route: moved at each change of it, never in the way of anything."""
+    now = parts.clock.now()
     with parts.store.read() as tx:
         route = routes.current(tx, parts.model)
         kept = states.get(tx, f"aliases:{parts.model}")
-        if route is None or (kept is not None and kept[0].get("epoch") == route.epoch):
-            return []
-        wanted = {
-            "champion": _mlflow_version(tx, parts, route.champion.version),
-            "challenger": _mlflow_version(tx, parts, route.challenger.version) if route.challenger else None,
-        }
+    if route is None or (kept is not None and not _aliases_due(kept[0], route, now)):
+        return []
     why = ""
     try:
-        for alias, version in wanted.items():
-            if version is not None:
-                parts.registry.set_alias(parts.model, alias, version)
-            elif alias in parts.registry.aliases(parts.model):
-                parts.registry.drop_alias(parts.model, alias)
+        for alias, bundle in (("champion", route.champion), ("challenger", route.challenger)):
+            _point(parts, alias, bundle)
     except errors.EnvironmentFault as fault:
         why = fault.message
-    value = {"epoch": route.epoch, "failed": why}
+    value = {"epoch": route.epoch, "failed": why, "at": now.isoformat() if why else ""}
     with parts.store.begin() as tx:
         states.put(tx, f"aliases:{parts.model}", value, expected_version=kept[1] if kept else None)
     return [f"MLflow's aliases were not moved: {why}"] if why else []
 
 
-def _mlflow_version(tx: Connection, parts: Parts, version: int) -> str | None:
-    release = rows.get_or_none(tx, parts.model, version)
-    recorded = release.facts.get("mlflow") if release else None
-    return str(recorded["version"]) if recorded else None
+def _aliases_due(kept: Mapping[str, Any], route: Route, now: datetime) -> bool:
+    if kept.get("epoch") != route.epoch:
+        return True
+    return bool(kept.get("failed")) and abs(now - datetime.fromisoformat(kept["at"])) >= RETRY_AFTER
+
+
+def _point(parts: Parts, alias: str, bundle: BundleRef | None) -> None:
+    """Point an alias at the version that MLflow holds of a bundle; none that it holds, no alias."""
+    number = None
+    if bundle is not None:
+        number = parts.registry.number_of(parts.model, version=bundle.version, digest=bundle.digest)
+    if number is not None:
+        parts.registry.set_alias(parts.model, alias, number)
+    elif alias in parts.registry.aliases(parts.model):
+        parts.registry.drop_alias(parts.model, alias)
 
 
 def _announce(tx: Connection, parts: Parts, incident: Incident) -> None:
@@ -312,9 +349,15 @@ class NoRunner:
         """Return a number, so that no job is claimed."""
         return 0
 
-    def collect(self) -> tuple[jobs.Job, str, str] | None:
+    def ended(self) -> tuple[jobs.Job, str, str] | None:
         """Return nothing."""
         return None
+
+    def forget(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
 
 
 class ChildRunner:
@@ -325,6 +368,7 @@ class ChildRunner:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job")
         self._job: jobs.Job | None = None
         self._future: Future[str] | None = None
+        self._stop = Flag()
 
     def start(self, job: jobs.Job) -> None:
         """Begin a claimed job."""
@@ -335,16 +379,23 @@ class ChildRunner:
         """Return the number of the job under way, or None."""
         return self._job.id if self._job is not None else None
 
-    def collect(self) -> tuple[jobs.Job, str, str] | None:
-        """Return (job, result, error) of one that ended, once."""
+    def ended(self) -> tuple[jobs.Job, str, str] | None:
+        """Return (job, result, error) of the one that ended, until it is forgotten."""
         if self._job is None or self._future is None or not self._future.done():
             return None
-        job, future = self._job, self._future
-        self._job = self._future = None
-        failure = future.exception()
+        failure = self._future.exception()
         if failure is not None:
-            return job, "", f"{type(failure).__name__}: {failure}"
-        return job, future.result(), ""
+            return self._job, "", f"{type(failure).__name__}: {failure}"
+        return self._job, self._future.result(), ""
+
+    def forget(self) -> None:
+        """Let go of the job that ended."""
+        self._job = self._future = None
+
+    def stop(self) -> None:
+        """End a training under way, its child included; a trial is waited for."""
+        self._stop.set()
+        self._pool.shutdown(wait=True)
 
     def _do(self, job: jobs.Job) -> str:
         return self._try(int(job.payload["version"])) if job.kind == TRIAL else self._train(str(job.payload["trigger"]))
@@ -367,6 +418,7 @@ class ChildRunner:
             timeout_s=train.timeout_s,
             memory_mb=max(train.memory_mb, LEAST_ADDRESS_SPACE_MB),
             environ=self._parts.environ,
+            stop=self._stop,
         )
         if done.returncode not in (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED):
             raise errors.EnvironmentFault(f"training ended with exit code {done.returncode}: {done.stderr[-1500:]}")

@@ -24,7 +24,7 @@ from mainstay.registry.mlflow_registry import Registry
 from mainstay.release import manual
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
-from mainstay.store import releases, routes
+from mainstay.store import routes
 from mainstay.store.engine import Store
 
 log = logging.getLogger("mainstay.wiring")
@@ -117,24 +117,26 @@ def route_source(parts: Parts) -> Sequence[Route]:
 
 
 def bring_override(parts: Parts, override: Override) -> Route:
-    """Write a rollback that holds in the server already into the store, under an epoch that is not lower."""
+    """Write a rollback that holds in the server already into the store, under an epoch that is not lower.
+
+    What was put out leaves wherever it stands by now: a challenger may have become champion in the store meanwhile. If
+    it left already (this was done before, or somebody brought another version), the store's route stands.
+    """
     wanted, now = override.route, parts.clock.now()
     with parts.store.begin() as tx:
         before = routes.current(tx, wanted.model)
         if before is None:
             raise errors.StoreUnavailable("the store has no route to reconcile with")
-        if before.champion != wanted.champion:
-            manual.follow_server(
-                tx,
-                model=wanted.model,
-                champion=before.champion.version,
-                by=override.by,
-                reason=override.reason,
-                now=now,
-                at_least_epoch=wanted.epoch,
-            )
-        elif before.challenger != wanted.challenger and releases.on_its_way(tx, wanted.model) is not None:
-            manual.abort(tx, model=wanted.model, by=override.by, reason=override.reason, now=now)
+        manual.follow_server(
+            tx,
+            model=wanted.model,
+            out=override.out.version,
+            back_to=wanted.champion.version,
+            by=override.by,
+            reason=override.reason,
+            now=now,
+            at_least_epoch=wanted.epoch,
+        )
         route = routes.current(tx, wanted.model) or before
         if route.epoch < wanted.epoch:
             known, route = route.epoch, replace(route, epoch=wanted.epoch)

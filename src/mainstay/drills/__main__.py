@@ -20,6 +20,10 @@ from mainstay.drills.plan import Plan, read_plan
 from mainstay.project import Project
 
 
+NARROWEST = 120
+"""Columns of the table where no terminal tells its width."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Play, print the table, and stay up unless told to exit; return the exit status."""
     parser = argparse.ArgumentParser(prog="mainstay.drills", description=__doc__)
@@ -28,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--exit", action="store_true", help="stop at the summary")
     parser.add_argument("--json", type=Path, default=None, help="write the summary here too")
     arguments = parser.parse_args(argv)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else NARROWEST)
     try:
         return perform(arguments, console)
     except errors.MainstayError as error:

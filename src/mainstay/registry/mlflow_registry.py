@@ -80,13 +80,18 @@ class Registry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            for known in client.search_model_versions(f"name = '{model}'"):
-                if known.tags.get(DIGEST_TAG) == digest and known.tags.get(VERSION_TAG) == str(version):
-                    return str(known.version)
+            known = _number(client, model, version=version, digest=digest)
+            if known is not None:
+                return known
             source = self._model_uri(client, run_id)
             tags = {DIGEST_TAG: digest, VERSION_TAG: str(version)}
             made = client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0)
             return str(made.version)
+
+    def number_of(self, model: str, *, version: int, digest: str) -> str | None:
+        """Return MLflow's number of a version that was registered with that digest, or None."""
+        with _edge("look up the version", self.url):
+            return _number(self._open(), model, version=version, digest=digest)
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (champion, challenger) at a version of MLflow's."""
@@ -156,6 +161,13 @@ class Registry:
         if not made:
             raise EnvironmentFault(f"MLflow run {run_id} has no model", remedy="Train again; this run did not finish.")
         return f"models:/{made[-1].model_id}"
+
+
+def _number(client: MlflowClient, model: str, *, version: int, digest: str) -> str | None:
+    for known in client.search_model_versions(f"name = '{model}'"):
+        if known.tags.get(DIGEST_TAG) == digest and known.tags.get(VERSION_TAG) == str(version):
+            return str(known.version)
+    return None
 
 
 def _is_finite(value: Any) -> bool:

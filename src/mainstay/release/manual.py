@@ -107,22 +107,19 @@ def rollback(tx: Connection, *, model: str, by: str, reason: str, now: datetime,
 
 
 def follow_server(
-    tx: Connection, *, model: str, champion: int, by: str, reason: str, now: datetime, at_least_epoch: int
+    tx: Connection, *, model: str, out: int, back_to: int, by: str, reason: str, now: datetime, at_least_epoch: int
 ) -> Release | None:
-    """Write down a rollback that holds in the server already; return the version that left, None if that was done.
+    """Write down a rollback that holds in the server already; return the version that left, None if it had left.
 
-    `champion` is the version that the server turned away from, -1 when it only put the challenger out;
-    `at_least_epoch` is the epoch that took effect there. Safe to repeat.
+    `out` is the version that the server put out, which may have become champion here meanwhile; `back_to` is the one
+    that answers there, under the epoch `at_least_epoch`. Safe to repeat.
     """
-    live, route = releases.live(tx, model), routes.current(tx, model)
-    if live is None or route is None:
-        return None
-    if live.version == champion:
-        return _leave_live(tx, live, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch)
-    other = releases.on_its_way(tx, model)
-    if champion >= 0 or other is None or route.epoch >= at_least_epoch:
-        return None
-    return _leave(tx, other, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch)
+    live, other = releases.live(tx, model), releases.on_its_way(tx, model)
+    if live is not None and live.version == out:
+        return _leave_live(tx, live, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch, back_to=back_to)
+    if other is not None and other.version == out:
+        return _leave(tx, other, by=by, reason=reason, now=now, at_least_epoch=at_least_epoch)
+    return None
 
 
 def _leave_live(

@@ -171,9 +171,11 @@ def _keep_lease(turn: _Turn, route: Route | None) -> None:
     if route is None or route.challenger is None or route.lease_until is None:
         return
     left = (route.lease_until - turn.now).total_seconds()
-    if left < 0.7 * turn.rollout.lease_s:
+    # A lease longer than any that is given was given by a clock that has gone back since.
+    ahead = left > turn.rollout.lease_s
+    if left < 0.7 * turn.rollout.lease_s or ahead:
         until = routing.lease_end(turn.now, turn.rollout.lease_s)
-        routes.renew(turn.tx, route.model, epoch=route.epoch, lease_until=until)
+        routes.renew(turn.tx, route.model, epoch=route.epoch, lease_until=until, shorten=ahead)
 
 
 def _told(before: Release, after: Release) -> str:

@@ -16,8 +16,8 @@ from mainstay.store.jobs import JobState
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-FAILED = frozenset({Stage.REFUSED, Stage.ROLLED_BACK, Stage.QUARANTINED})
-"""A version that ended so has not answered what it was trained for."""
+FAILED = frozenset({Stage.REGISTERED, Stage.REFUSED, Stage.ROLLED_BACK, Stage.QUARANTINED})
+"""A version that stands so has not answered what it was trained for; REGISTERED: its training died before the gate."""
 _OPEN = frozenset({State.OPEN, State.ACKNOWLEDGED})
 
 

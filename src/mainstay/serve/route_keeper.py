@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
-from mainstay.core.routes import Route
+from mainstay.core.routes import BundleRef, Route
 from mainstay.serve import plan as plans
 from mainstay.serve.route_file import RouteFile, route_path
 
@@ -23,6 +24,8 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     """A route that was put in force here and is not in the store yet."""
 
     route: Route
+    out: BundleRef
+    """What left by it."""
     by: str
     reason: str
 
@@ -42,6 +45,7 @@ class RouteKeeper:
         self._path = run / "overrides.json"
         self._lock = threading.Lock()
         self._overrides = _read_overrides(self._path)
+        self._troubles: list[str] = []
         self.trouble: str | None = None
         """Why the store could not be asked the last time, or None."""
 
@@ -56,19 +60,27 @@ class RouteKeeper:
 
     def follow(self) -> bool:
         """Bring overrides into the store, then the store's routes into the files; return whether a route changed."""
+        self._troubles = []
         changed = False
-        try:
-            for model, override in list(self._overrides.items()):
-                changed |= self._reconcile(model, override)
-            for route in self._source():
-                changed |= self._take(route)
-        except MainstayError as error:
-            self.trouble = error.message
-        except Exception as error:  # noqa: BLE001 - edge: the store's driver may raise anything; serving goes on without it
-            self.trouble = f"{type(error).__name__}: {error}"
-        else:
-            self.trouble = None
+        for model, override in self.pending.items():
+            changed |= self._guarded(partial(self._reconcile, model, override))
+        changed |= self._guarded(self._follow_source)
+        self.trouble = "; ".join(self._troubles) or None
         return changed
+
+    def _follow_source(self) -> bool:
+        taken = [self._take(route) for route in self._source()]
+        return any(taken)
+
+    def _guarded(self, act: Callable[[], bool]) -> bool:
+        """Do one thing with the store and note why it failed: serving goes on without it."""
+        try:
+            return act()
+        except MainstayError as error:
+            self._troubles.append(error.message)
+        except Exception as error:  # noqa: BLE001 - edge: the store's driver may raise anything
+            self._troubles.append(f"{type(error).__name__}: {error}")
+        return False
 
     def roll_back(self, model: str | None, *, by: str, reason: str) -> Route:
         """Put the previous version in force here and now, under a higher epoch; the store hears of it when it can."""
@@ -78,7 +90,7 @@ class RouteKeeper:
             if now is None:
                 raise NotFound(f"{name!r} has no route yet: there is nothing to roll back")
             route = _back(now)
-            override = Override(route=route, by=by, reason=reason)
+            override = Override(route=route, out=now.challenger or now.champion, by=by, reason=reason)
             self._files[name].write(route)
             self._overrides[name] = override
             # After the file: the way back counts first, and what is only written here is told to the store later.

@@ -82,8 +82,11 @@ def put(tx: Connection, model: str, feedback: Feedback, *, received_at: datetime
     return FeedbackStatus.DUPLICATE if same else FeedbackStatus.REFUSED
 
 
-def unmatched(tx: Connection, model: str, limit: int) -> list[Feedback]:
-    """Return items whose prediction was not joined yet, those that missed least often first, then the oldest."""
+def unmatched(tx: Connection, model: str, limit: int, *, only_new: bool = False) -> list[Feedback]:
+    """Return items whose prediction was not joined yet, those that missed least often first, then the oldest.
+
+    `only_new`: only those that were never looked for.
+    """
     # Items without a prediction; what missed often goes to the back so that it never blocks the rest.
     query = (
         select(table)
@@ -91,6 +94,8 @@ def unmatched(tx: Connection, model: str, limit: int) -> list[Feedback]:
         .order_by(table.c.misses, table.c.received_at, table.c.feedback_id)
         .limit(limit)
     )
+    if only_new:
+        query = query.where(table.c.misses == 0)
     return [_feedback(row) for row in tx.execute(query)]
 
 

@@ -8,11 +8,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from mainstay.core import errors
 from mainstay.store.tables import jobs as table
 from mainstay.store.writes import insert_new
+
+
+LONGEST_WAIT_S = 3600.0
+"""No retry is put off for longer."""
 
 
 class JobState(StrEnum):
@@ -70,14 +74,18 @@ def enqueue(
 
 
 def claim(tx: Connection, *, kinds: Collection[str], owner: str, lease_s: float, now: datetime) -> Job | None:
-    """Take the oldest job that is due, or whose owner's lease ran out; None if there is none."""
+    """Take the oldest job that is due, or whose owner's lease ran out; None if there is none.
+
+    A lease that ends later than one given now would was given by a clock that has gone back since: it counts as run
+    out, and so does a wait of that length.
+    """
     # The oldest job of these kinds that nobody works on.
     query = (
         select(table)
         .where(
             table.c.kind.in_(sorted(kinds)),
             table.c.state.in_([JobState.QUEUED.value, JobState.RUNNING.value]),
-            table.c.due_at <= now,
+            or_(table.c.due_at <= now, table.c.due_at > now + timedelta(seconds=max(lease_s, LONGEST_WAIT_S))),
         )
         .order_by(table.c.id)
         .limit(1)

@@ -25,7 +25,8 @@ class Holder:
 def acquire(tx: Connection, name: str, owner: str, ttl_s: float, now: datetime) -> int | None:
     """Take or renew a lease; return its token, or None while another holds it.
 
-    A renewal keeps the token; taking it over, also by the same owner after it ran out, gives a higher one.
+    A renewal keeps the token; taking it over, also by the same owner after it ran out, gives a higher one. A lease that
+    ends later than any renewal of now would was granted by a clock that has gone back since: it counts as run out.
     """
     until = now + timedelta(seconds=ttl_s)
     # The first owner of a new lease.
@@ -33,7 +34,7 @@ def acquire(tx: Connection, name: str, owner: str, ttl_s: float, now: datetime) 
         return 1
     # The lease as it stands.
     found = tx.execute(select(table).where(table.c.name == name)).one()
-    held = bool(found.owner) and found.until > now
+    held = bool(found.owner) and now < found.until <= until
     if held and found.owner != owner:
         return None
     token = int(found.token) if held else int(found.token) + 1

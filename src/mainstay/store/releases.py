@@ -161,7 +161,7 @@ def live_on(tx: Connection, model: str, at: datetime) -> Release | None:
     answering = None
     for past in events(tx, model):
         if past.at > at:
-            break
+            continue  # not the end: after a clock that was set back, later moves carry earlier times
         standing[past.version] = past.to_stage
         if past.to_stage in LIVE:
             answering = past.version

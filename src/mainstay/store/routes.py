@@ -58,12 +58,12 @@ def put(tx: Connection, route: Route, *, expected_epoch: int | None, by: str, re
     )
 
 
-def renew(tx: Connection, model: str, *, epoch: int, lease_until: datetime) -> None:
-    """Prolong the challenger's lease of the route that has `epoch`; a lease never gets shorter."""
+def renew(tx: Connection, model: str, *, epoch: int, lease_until: datetime, shorten: bool = False) -> None:
+    """Prolong the challenger's lease of the route that has `epoch`; a lease never gets shorter, unless `shorten`."""
     route = current(tx, model)
     if route is None or route.epoch != epoch:
         raise _stale(tx, model, epoch)
-    if route.lease_until is not None and lease_until <= route.lease_until:
+    if route.lease_until is not None and lease_until <= route.lease_until and not shorten:
         return
     # Write the longer lease only into the route that was judged.
     guarded = update(table).where(table.c.model == model, table.c.epoch == epoch)

@@ -6,14 +6,18 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from mainstay.core.errors import EnvironmentFault, UsageError
 
 TAIL_CHARS = 2000
 NICENESS = 10
+LOOK_S = 0.25
+"""How often a waiting parent looks whether it is to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +36,14 @@ def run_bounded(
     memory_mb: int,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    stop: Event | None = None,
 ) -> Finished:
     """Run a command in a process group of its own and return when it ended, whatever its exit code.
 
     Bounds: `timeout_s` of wall time, then the whole group is killed; `memory_mb` of address space (RLIMIT_AS) where the
     system has it. The child's hash seed and thread counts are fixed, so that its results are reproducible, and its
-    priority is lowered, so that serving on the same machine is not slowed. Raises EnvironmentFault when it does not
-    start, times out, or is killed; UsageError for bounds that are no bounds.
+    priority is lowered, so that serving on the same machine is not slowed. Setting `stop` ends it early. Raises EnvironmentFault when it does not
+    start, times out, is stopped, or is killed; UsageError for bounds that are no bounds.
     """
     if timeout_s <= 0 or memory_mb <= 0:
         raise UsageError(f"timeout_s = {timeout_s!r}, memory_mb = {memory_mb!r}; both must be above 0")
@@ -57,19 +62,28 @@ def run_bounded(
     except OSError as error:
         raise EnvironmentFault(f"{argv[0]} could not be started: {error.strerror}") from error
     try:
-        stdout, stderr = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        _kill(child)
-        raise EnvironmentFault(
-            f"The child was stopped: it ran longer than {timeout_s:g} s",
-            remedy="Raise train.timeout_s, or make the training smaller.",
-        ) from error
+        stdout, stderr = _output(child, timeout_s, stop or Event())
     except BaseException:
         _kill(child)
         raise
     if child.returncode < 0:
         raise _killed(child.returncode, stderr, memory_mb)
     return Finished(returncode=child.returncode, stdout=stdout, stderr=stderr)
+
+
+def _output(child: subprocess.Popen[str], timeout_s: float, stop: Event) -> tuple[str, str]:
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            return child.communicate(timeout=max(0.0, min(LOOK_S, until - time.monotonic())))
+        except subprocess.TimeoutExpired as error:
+            if stop.is_set():
+                raise EnvironmentFault("The child was stopped, as whoever started it ends") from error
+            if time.monotonic() >= until:
+                raise EnvironmentFault(
+                    f"The child was stopped: it ran longer than {timeout_s:g} s",
+                    remedy="Raise train.timeout_s, or make the training smaller.",
+                ) from error
 
 
 _FIXED = {

@@ -173,10 +173,8 @@ def test_the_cold_routes_tell_what_they_should(tmp_path: Path) -> None:
             assert model["champion"]["digest"] == CHAMPION.digest
             assert {field["name"] for field in model["contract"]["fields"]} == {"text", "place", "degrees", "station"}
             text = (await client.get("/metrics")).text
-            assert (
-                'mainstay_predictions_total{arm="champion",bundle="weather@1",model="weather",trust="ok",worker="w0"} 1.0'
-                in text
-            )
+            labels = 'arm="champion",bundle="weather@1",model="weather",trust="ok",worker="w0"'
+            assert f"mainstay_predictions_total{{{labels}}} 1.0" in text
             assert 'mainstay_refusals_total{code="contract_violation",model="weather",worker="w0"} 1.0' in text
             assert "mainstay_request_seconds_count" in text
 
@@ -235,3 +233,42 @@ def test_refusals_are_written_down(tmp_path: Path) -> None:
         assert "secret" not in str(events)
 
     asyncio.run(main())
+
+
+def test_a_body_of_one_piece_and_no_declared_length_is_limited_too(tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b" " * 5000, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            shell = client._transport.app  # type: ignore[attr-defined]
+            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": [(b"host", b"localhost")]}
+            await shell(scope, receive, send)
+
+    asyncio.run(main())
+    assert sent[0]["status"] == 413
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_defect(tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            shell = client._transport.app  # type: ignore[attr-defined]
+            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": [(b"host", b"localhost")]}
+            await shell(scope, receive, send)
+
+    asyncio.run(main())
+    assert sent[0]["status"] == 400

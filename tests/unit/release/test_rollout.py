@@ -358,19 +358,27 @@ def test_the_store_follows_a_rollback_that_the_server_did_first(site: Site) -> N
     site.first()
     site.add(2)
     by_hand(site, manual.promote, version=2)
-    left = by_hand(site, manual.follow_server, champion=2, at_least_epoch=17)
+    left = by_hand(site, manual.follow_server, out=2, back_to=1, at_least_epoch=17)
     assert left.version == 2
     assert (site.route().champion.version, site.route().epoch) == (1, 17)
-    assert by_hand(site, manual.follow_server, champion=2, at_least_epoch=17) is None
+    assert by_hand(site, manual.follow_server, out=2, back_to=1, at_least_epoch=17) is None
 
 
 def test_the_store_follows_a_server_that_put_only_the_challenger_out(site: Site) -> None:
     site.first()
     site.add(2)
     site.until(S.CANARY)
-    assert by_hand(site, manual.follow_server, champion=-1, at_least_epoch=40).version == 2
+    assert by_hand(site, manual.follow_server, out=2, back_to=1, at_least_epoch=40).version == 2
     assert (site.stage(2), site.route().epoch) == (S.ROLLED_BACK, 40)
-    assert by_hand(site, manual.follow_server, champion=-1, at_least_epoch=40) is None
+    assert by_hand(site, manual.follow_server, out=2, back_to=1, at_least_epoch=40) is None
+
+
+def test_a_challenger_that_the_server_put_out_leaves_also_when_it_became_champion_meanwhile(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.PROBATION)
+    assert by_hand(site, manual.follow_server, out=2, back_to=1, at_least_epoch=40).version == 2
+    assert (site.live(), site.route().champion.version, site.route().epoch) == ([1], 1, 40)
 
 
 def label_all(site: Site, events: Sequence[Event], truth: str) -> None:

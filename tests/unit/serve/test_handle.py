@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -206,6 +208,16 @@ def test_a_model_that_always_fails_is_not_tried_for_every_row() -> None:
 # arms
 
 
+class CountingModel(WordModel):
+    """Fails, and counts how often it was asked."""
+
+    asked = 0
+
+    def predict_proba(self, texts: Sequence[str]) -> Any:
+        self.asked += 1
+        raise ValueError("broken")
+
+
 def rollout_kit(challenger: WordModel | None = None, *, share: float = 1.0, **more: object) -> Kit:
     lease = datetime(2026, 1, 5, 9, 5, tzinfo=UTC)
     route = make_route(challenger=CHALLENGER, share=share, salt="x", lease_until=lease)
@@ -276,12 +288,24 @@ def test_a_shadow_that_fails_is_recorded_as_failed_and_harms_nobody() -> None:
 
 
 def test_a_challenger_that_failed_is_not_asked_again_for_its_pair() -> None:
-    kit = rollout_kit(WordModel(always_fail=True))
+    broken = CountingModel()
+    kit = rollout_kit(broken)
     kit.predict(one(id="a"))
     [shadow] = kit.shadows()
+    assert broken.asked == 1
     assert (shadow.status, shadow.bundle) == (500, "weather@2")
     assert shadow.paired is not None
     assert shadow.paired.served_arm is Arm.CHAMPION
+
+
+def test_a_row_that_the_fallback_answered_is_paired_with_a_champion_that_failed() -> None:
+    champion = make_side(CHAMPION, WordModel(always_fail=True), fallback_label="warm")
+    kit = Kit(champion, make_side(CHALLENGER), route=make_route(shadow=CHALLENGER))
+    kit.predict(one("snow"))
+    [shadow] = kit.shadows()
+    assert (shadow.bundle, shadow.label, shadow.status) == ("weather@2", "cold", 200)
+    assert shadow.paired is not None
+    assert (shadow.paired.failed, shadow.paired.served_arm, shadow.paired.bundle) == (True, Arm.FALLBACK, "weather@1")
 
 
 def test_duplicates_give_no_second_pair() -> None:

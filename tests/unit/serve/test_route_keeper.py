@@ -132,3 +132,28 @@ def test_there_must_be_something_to_return_to(tmp_path: Path) -> None:
         keeper.roll_back(None, by="", reason="")
     with pytest.raises(NotFound, match="allowed: weather"):
         keeper.roll_back("other", by="", reason="")
+
+
+def test_while_a_rollback_cannot_reach_the_store_the_stores_newer_routes_do_not_undo_it(tmp_path: Path) -> None:
+    store = FakeStore(make_route(epoch=4, champion=CHALLENGER, previous=CHAMPION))
+
+    def refuse(override: Override) -> Route:
+        raise KeyError("a defect on the way into the store")
+
+    keeper = RouteKeeper(tmp_path, ["weather"], source=store.routes, on_override=refuse)
+    keeper.follow()
+    keeper.roll_back(None, by="anna", reason="")
+    store.held = [make_route(epoch=9, champion=CHALLENGER)]
+    assert not keeper.follow()
+    assert keeper.routes()["weather"].champion == CHAMPION
+    assert "KeyError" in (keeper.trouble or "")
+
+
+def test_a_store_that_answers_a_rollback_with_an_older_epoch_is_not_believed(tmp_path: Path) -> None:
+    store = FakeStore(make_route(epoch=4, champion=CHALLENGER, previous=CHAMPION))
+    keeper = RouteKeeper(tmp_path, ["weather"], source=store.routes, on_override=lambda held: make_route(epoch=1))
+    keeper.follow()
+    route = keeper.roll_back(None, by="anna", reason="")
+    keeper.follow()
+    assert keeper.routes()["weather"] == route
+    assert list(keeper.pending) == ["weather"]
