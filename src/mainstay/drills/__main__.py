@@ -19,7 +19,6 @@ from mainstay.drills import play, story
 from mainstay.drills.plan import Plan, read_plan
 from mainstay.project import Project
 
-
 NARROWEST = 120
 """Columns of the table where no terminal tells its width."""
 

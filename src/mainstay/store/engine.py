@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -49,6 +50,8 @@ class Store:
         try:
             with store._said():
                 _migrate(store.engine, address, store.where)
+                if address.get_backend_name() == "sqlite" and not _in_memory(address):
+                    store.engine = _engine(_existing(address))
         except BaseException:
             store.close()
             raise
@@ -121,6 +124,11 @@ def _address(url: str) -> URL:
             path = path / "store.db"
         return address.set(database=str(path))
     return address
+
+
+def _existing(address: URL) -> URL:
+    """Return the address of the same file, which must be there: one that was moved away is not made anew, empty."""
+    return address.set(database=f"file:{quote(str(address.database))}", query={"mode": "rw", "uri": "true"})
 
 
 def _in_memory(address: URL) -> bool:

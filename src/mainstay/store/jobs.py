@@ -14,7 +14,6 @@ from mainstay.core import errors
 from mainstay.store.tables import jobs as table
 from mainstay.store.writes import insert_new
 
-
 LONGEST_WAIT_S = 3600.0
 """No retry is put off for longer."""
 

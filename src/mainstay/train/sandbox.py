@@ -42,8 +42,8 @@ def run_bounded(
 
     Bounds: `timeout_s` of wall time, then the whole group is killed; `memory_mb` of address space (RLIMIT_AS) where the
     system has it. The child's hash seed and thread counts are fixed, so that its results are reproducible, and its
-    priority is lowered, so that serving on the same machine is not slowed. Setting `stop` ends it early. Raises EnvironmentFault when it does not
-    start, times out, is stopped, or is killed; UsageError for bounds that are no bounds.
+    priority is lowered, so that serving on the same machine is not slowed. Setting `stop` ends it early. Raises
+    EnvironmentFault when it does not start, times out, is stopped, or is killed; UsageError for bounds that are none.
     """
     if timeout_s <= 0 or memory_mb <= 0:
         raise UsageError(f"timeout_s = {timeout_s!r}, memory_mb = {memory_mb!r}; both must be above 0")
