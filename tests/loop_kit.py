@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 
 from mainstay import candidate, loop, wiring
-from mainstay.core.errors import EnvironmentFault
+from mainstay.core.errors import EnvironmentFault, MainstayError
 from mainstay.core.events import Arm, Event, Feedback, Kind, PairedAnswer
 from mainstay.core.ports import Clock
 from mainstay.core.releases import Release
@@ -68,7 +68,7 @@ port = 0
 [watch]
 block_min_rows = 20
 [retrain]
-on = ["rows:100"]
+on = ["rows:60"]
 pipelines = ["third"]
 min_labels = 40
 cooldown_hours = 0
@@ -170,6 +170,14 @@ class Killed(BaseException):
     """The process is dead."""
 
 
+@dataclass
+class Death:
+    """Whether it came, and whether the commit at which it came had anything to write."""
+
+    came: bool = False
+    wrote: bool = False
+
+
 class InlineRunner:
     """Does a job at once where it stands; by default its work is done by saying so."""
 
@@ -182,7 +190,7 @@ class InlineRunner:
         self.begun.append(job)
         try:
             self._ended = (job, self.work(job), "")
-        except Exception as error:
+        except MainstayError as error:
             self._ended = (job, "", f"{type(error).__name__}: {error}")
 
     def running(self) -> int | None:
@@ -216,6 +224,13 @@ class Shop:
         """Return the parts as a new process has them."""
         parts = wiring.assemble(self.folder, environ={}, clock=self.clock)
         parts.registry, parts._models = self.registry, self.models  # type: ignore[assignment]
+        if not self._open:
+            # Nobody pulls the plug here: the disk need not be waited for.
+            event.listen(parts.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF"))
+        else:
+            # One engine for all: it has no state but the statements that it compiled.
+            parts.store.close()
+            parts.store = self._open[0].store
         self._open.append(parts)
         return parts
 
@@ -271,9 +286,7 @@ class Shop:
     def refuse(self, count: int) -> None:
         """Let users send what the contract forbids."""
         self.write(
-            lambda seq: [
-                self._event(seq + n, 0, kind=Kind.REFUSAL, id=f"r{seq + n}", status=422) for n in range(count)
-            ]
+            lambda seq: [self._event(seq + n, 0, kind=Kind.REFUSAL, id=f"r{seq + n}", status=422) for n in range(count)]
         )
 
     def compare(self, events: Sequence[Event], *, version: int) -> list[Event]:
@@ -367,17 +380,14 @@ class Shop:
         assert [report.failed for report in reports] == [{}] * count
         return reports
 
-    def killed_turns(self, count: int, *, at: int, keep: bool) -> bool:
-        """Turn in a process that dies at its `at`-th commit; return False when it came to its end before."""
+    def killed_turns(self, count: int, *, at: int, keep: bool) -> Death | None:
+        """Turn in a process that dies at its `at`-th commit; return None when it came to its end before."""
         parts = self.parts()
-        die_at_commit(parts.store, at, keep=keep)
         runner = InlineRunner()
-        try:
+        with dying_at_commit(parts.store, at, keep=keep) as death:
             for _ in range(count):
                 loop.turn(parts, runner)
-        except Killed:
-            return True
-        return False
+        return death if death.came else None
 
     def saved(self) -> bytes:
         """Return the store as it lies on disk."""
@@ -413,12 +423,10 @@ def dump(tx: Connection, *, without: Collection[str] = ()) -> dict[str, list[Any
     return out
 
 
-def die_at_commit(store: Store, at: int, *, keep: bool) -> Callable[[], int]:
-    """Let the process die at the `at`-th commit of its store, just after it (`keep`) or just before.
-
-    Returns what tells how many commits there were.
-    """
-    inner, count = store.begin, 0
+@contextmanager
+def dying_at_commit(store: Store, at: int, *, keep: bool) -> Iterator[Death]:
+    """Let the process die at the `at`-th commit of its store, just after it (`keep`) or just before."""
+    inner, count, death = store.begin, 0, Death()
 
     @contextmanager
     def begin() -> Iterator[Connection]:
@@ -428,13 +436,20 @@ def die_at_commit(store: Store, at: int, *, keep: bool) -> Callable[[], int]:
             raise Killed
         with inner() as tx:
             yield tx
-            if count == at and not keep:
-                raise Killed
+            if count == at:
+                death.came = True
+                death.wrote = tx.exec_driver_sql("SELECT total_changes()").scalar_one() > 0
+                if not keep:
+                    raise Killed
         if count == at:
             raise Killed
 
     store.begin = begin  # type: ignore[method-assign]
-    return lambda: count
+    try:
+        with suppress(Killed):
+            yield death
+    finally:
+        del store.begin
 
 
 def make_shop(folder: Path) -> Shop:

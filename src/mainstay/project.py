@@ -22,6 +22,8 @@ from mainstay.core import errors, events, releases, verdicts
 from mainstay.core.ports import Clock, Progress, silent
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mainstay.config.settings import Settings
     from mainstay.loop import TurnReport
     from mainstay.parts import Parts
@@ -166,6 +168,14 @@ class Project:
             now=self.clock.now(),
             alive_within=ALIVE_WITHIN * rate,
         )
+
+    def live_on(self, moment: datetime) -> str:
+        """Return which version answered everybody at `moment` (`model@version`), or an empty text if none did."""
+        from mainstay.store import releases as rows
+
+        with self.parts.store.read() as tx:
+            found = rows.live_on(tx, self.name, moment)
+        return found.name if found else ""
 
     def has_version(self) -> bool:
         """Return whether a version is live or on its way."""

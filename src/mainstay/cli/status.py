@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,18 @@ def register(app: typer.Typer) -> None:
     edge.command(app, "status")(status)
 
 
-def status(call: edge.Call) -> None:
+def status(
+    call: edge.Call,
+    on: Annotated[
+        datetime | None,
+        typer.Option(
+            "--on",
+            metavar="DATE",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+            help="Tell which version was live then instead: 2026-11-20 (its end) or 2026-11-20T16:00:00, UTC.",
+        ),
+    ] = None,
+) -> None:
     """Tell who answers, how well, and what is wrong.
 
     Since when and why, what is on its way to users, and what waits for a person.
@@ -31,12 +42,26 @@ def status(call: edge.Call) -> None:
     Example:
       mainstay status
       mainstay status --json | jq -r .summary.health
+      mainstay status --on 2026-11-20
     """
     from mainstay.project import Project
 
+    if on is not None:
+        at = moment_of(on)
+        name = Project.open(call.project).live_on(at)
+        call.out.document({"at": at, "live": name or None})
+        call.out.say(f"{name or 'No version'} was live at {at:%Y-%m-%d %H:%M:%S} UTC.")
+        return
     found = Project.open(call.project).status()
     call.out.document(found)
     call.out.say(*lines(found))
+
+
+def moment_of(on: datetime) -> datetime:
+    """Return the moment meant: a date alone is its last moment, a time without a zone is UTC."""
+    aware = on.replace(tzinfo=UTC) if on.tzinfo is None else on.astimezone(UTC)
+    midnight = (aware.hour, aware.minute, aware.second) == (0, 0, 0)
+    return aware + timedelta(days=1, microseconds=-1) if midnight else aware
 
 
 def lines(found: Status) -> list[RenderableType]:

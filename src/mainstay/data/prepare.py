@@ -112,12 +112,13 @@ def inspect(loaded: Loaded, parts: tuple[Part, ...] = ()) -> Inspected:
 def read_parts(loaded: Loaded) -> Iterator[Part]:
     """Yield the training rows and, where they have an address of their own, the test rows, both checked."""
     data = loaded.settings.data
-    yield _read_part(loaded, "train", data.train)
+    yield read_part(loaded, "train", data.train)
     if isinstance(data.test, str):
-        yield _read_part(loaded, "test", data.test)
+        yield read_part(loaded, "test", data.test)
 
 
-def _read_part(loaded: Loaded, name: str, address: str) -> Part:
+def read_part(loaded: Loaded, name: str, address: str) -> Part:
+    """Read and check one address. Raises BadData for what cannot be read or has no target; bad rows are in the report."""
     address = loaded.settings.data.sources.get(address, address)
     frame = read_frame(address, loaded.root)
     target = loaded.contract.target
@@ -128,7 +129,11 @@ def _read_part(loaded: Loaded, name: str, address: str) -> Part:
             allowed=frame.columns,
             nearest=nearest(target, frame.columns),
         )
-        raise BadData(f"{address} has no column {target!r}", remedy="Correct [target] field.", problems=[problem])
+        raise BadData(
+            f"{address} has no column {target!r}, the target",
+            remedy=f"Put it into {address}, or correct [target] field.",
+            problems=[problem],
+        )
     return Part(name=name, address=address, report=check_frame(loaded.contract, frame, with_target=True))
 
 

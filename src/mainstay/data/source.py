@@ -141,9 +141,11 @@ def _require_utf8(path: Path) -> None:
 
 
 def _wrong_encoding(path: Path, position: int, byte: int) -> BadData:
+    # Spreadsheets write UTF-16 with a mark at the beginning; else the most common one is guessed.
+    likely = "UTF-16" if position == 0 and byte in (0xFE, 0xFF) else "WINDOWS-1252"
     return BadData(
         f"{path.name} is not UTF-8: byte {position} is 0x{byte:02x}",
-        remedy=f"Convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > {path.stem}-utf8{path.suffix}",
+        remedy=f"Convert it, for example: iconv -f {likely} -t UTF-8 {path.name} > {path.stem}-utf8{path.suffix}",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
-from mainstay.data import audit, frame_check, source, split
+from mainstay.data import audit, prepare, split
+from mainstay.models.inputs import Inputs
 from mainstay.train import code as project_code
 from mainstay.train import fit
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mainstay.config.load import Loaded
+    from mainstay.train.fit import Pipeline
+
+SAMPLE_ROWS = 20
+"""Training rows that feature code is tried on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +62,16 @@ def check(loaded: Loaded) -> CheckReport:
     settings, contract = loaded.settings, loaded.contract
     found.facts["project"] = f"{settings.project.name} ({settings.project.task.value}), {loaded.file}"
     found.facts["contract"] = f"{len(contract.fields)} fields, target {contract.target}"
-    _check_code(loaded, found)
-    _check_data(loaded, found)
+    found.facts["code"] = f"pipelines {', '.join(settings.train.pipelines) or 'none'}"
+    train = _check_data(loaded, found)
+    _check_code(loaded, [] if train is None else fit.read_rows(contract, train.head(SAMPLE_ROWS)).values, found)
     code = ExitCode.USAGE if found.code else ExitCode.DATA if found.data else ExitCode.DONE
     return CheckReport(
         facts=found.facts, problems=(*found.code, *found.data), warnings=tuple(found.warnings), exit_code=code
     )
 
 
-def _check_code(loaded: Loaded, found: _Found) -> None:
+def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Found) -> None:
     pipelines = loaded.settings.train.pipelines
     if not pipelines:
         found.code.append(
@@ -76,57 +82,59 @@ def _check_code(loaded: Loaded, found: _Found) -> None:
         for name, settings in pipelines.items():
             try:
                 plan = fit.load_pipeline(code, name, settings, seed=loaded.settings.project.seed)
-                with project_code.guarded(f"{settings.build} raised"):
-                    built = plan.build(dict(plan.params))
+                fit.unfitted(plan, loaded.contract)
+                _try_features(plan, loaded, sample)
             except errors.MainstayError as error:
-                found.code.append(Problem(where=f"train.pipelines.{name}", what=error.message))
-                continue
-            if not hasattr(built, "fit"):
-                what = f"{settings.build} returned a {type(built).__name__}, which cannot be fitted"
-                found.code.append(
-                    Problem(where=f"train.pipelines.{name}", what=what, allowed="an unfitted estimator with fit()")
-                )
-    found.facts["code"] = f"pipelines {', '.join(pipelines)}"
+                found.code += _told(f"train.pipelines.{name}", error)
 
 
-def _check_data(loaded: Loaded, found: _Found) -> None:
+def _try_features(plan: Pipeline, loaded: Loaded, sample: Sequence[Mapping[str, Any]]) -> None:
+    inputs = Inputs(loaded.contract, plan.spec, plan.features)
+    if sample:
+        with project_code.guarded(f"{plan.spec.features} failed on the first {len(sample)} training rows"):
+            inputs.build(sample)
+
+
+def _check_data(loaded: Loaded, found: _Found) -> pl.DataFrame | None:
+    """Look at the data; return the training rows that keep the contract, where there are any."""
     data, seed = loaded.settings.data, loaded.settings.project.seed
-    train = _read(loaded, "data.train", data.train, found)
+    rows = train = _read(loaded, "train", data.train, found)
+    test: pl.DataFrame | None = None
     if isinstance(data.test, str):
-        test = _read(loaded, "data.test", data.test, found)
-    elif train is None:
-        return
-    else:
+        test = _read(loaded, "test", data.test, found)
+    elif train is not None:
         try:
             train, test = split.split_rows(loaded.contract, train, by=data.test.by, share=data.test.share, seed=seed)
         except errors.MainstayError as error:
-            found.data.append(Problem(where="data.test", what=error.message))
-            return
-    if train is None or test is None:
-        return
-    audited = audit.audit_training(loaded.contract, train, test)
-    found.data += audited.errors
-    found.warnings += audited.warnings
+            found.data += _told("data.test", error)
+    if train is not None and test is not None:
+        audited = audit.audit_training(loaded.contract, train, test)
+        found.data += audited.errors
+        found.warnings += audited.warnings
+    return rows
 
 
-def _read(loaded: Loaded, key: str, address: str, found: _Found) -> pl.DataFrame | None:
+def _read(loaded: Loaded, name: str, address: str, found: _Found) -> pl.DataFrame | None:
     """Return the rows of one address that keep the contract; those that break it are told."""
-    address = loaded.settings.data.sources.get(address, address)
+    key = f"data.{name}"
     try:
-        frame = source.read_frame(address, loaded.root)
+        part = prepare.read_part(loaded, name, address)
     except errors.MainstayError as error:
-        found.data += error.problems or [Problem(where=key, what=error.message)]
+        found.data += _told(key, error)
         return None
-    target = loaded.contract.target
-    if target not in frame.columns:
-        what = f"{address} has no column {target}, the target"
-        found.data.append(Problem(where=key, what=what, allowed=frame.columns))
-        return None
-    report = frame_check.check_frame(loaded.contract, frame, with_target=True)
-    share = report.bad.height / max(1, frame.height)
-    most = loaded.settings.data.quarantine.max_share
+    report = part.report
     found.facts[key] = (
-        f"{address}: {frame.height} rows, {report.bad.height} break the contract, {report.flagged} flagged"
+        f"{part.address}: {part.rows} rows, {report.bad.height} break the contract, {report.flagged} flagged"
     )
-    (found.data if share > most or not report.good.height else found.warnings).extend(report.problems)
+    too_many = part.bad_share > loaded.settings.data.quarantine.max_share or not report.good.height
+    (found.data if too_many else found.warnings).extend(
+        replace(problem, where=f"{key}, {problem.where}") for problem in report.problems
+    )
     return report.good if report.good.height else None
+
+
+def _told(where: str, error: errors.MainstayError) -> list[Problem]:
+    """Return an error as problems: its own, or itself with its remedy."""
+    if error.problems:
+        return [replace(problem, where=f"{where}, {problem.where}") for problem in error.problems]
+    return [Problem(where=where, what=f"{error.message}. {error.remedy}")]

@@ -119,6 +119,16 @@ def classes_of(contract: Contract, truth: np.ndarray[Any, Any]) -> tuple[str, ..
     return contract.classes or tuple(found)
 
 
+def unfitted(pipeline: Pipeline, contract: Contract) -> Any:
+    """Build the estimator, its unset seeds set. Raises ProjectFileError when the code fails or builds no estimator."""
+    with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
+        estimator = pipeline.build(dict(pipeline.params))
+    _require_estimator(estimator, pipeline, contract)
+    with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
+        _set_seeds(estimator, pipeline.seed)
+    return estimator
+
+
 def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[str]]:
     """Build and fit the estimator; return it with the warnings that fitting gave, each once.
 
@@ -128,7 +138,7 @@ def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[s
     if contract.task is Task.RANKING:
         raise UsageError("Training for task 'ranking' isn't built yet; binary, multiclass and regression are.")
     inputs = Inputs(contract, pipeline.spec, pipeline.features)
-    estimator = _estimator(pipeline, contract)
+    estimator = unfitted(pipeline, contract)
     try:
         with (
             quiet() as heard,
@@ -205,22 +215,34 @@ def _features(code: ProjectCode, reference: str | None, setting: str) -> tuple[F
         return load_features(source, name, module_name=f"{module.__name__}_alone", shown_as=shown), source
 
 
-def _estimator(pipeline: Pipeline, contract: Contract) -> Any:
-    with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
-        estimator = pipeline.build(dict(pipeline.params))
-    needed = "predict_proba" if contract.task.is_classification else "predict"
-    missing = [method for method in ("fit", needed) if not hasattr(estimator, method)]
-    if missing:
+def _require_estimator(built: Any, pipeline: Pipeline, contract: Contract) -> None:
+    needed = ("fit", "predict_proba" if contract.task.is_classification else "predict")
+    what = f"Pipeline {pipeline.name!r} builds"
+    allowed = f"an unfitted estimator with {needed[0]}() and {needed[1]}() is expected"
+    if isinstance(built, type):
         raise ProjectFileError(
-            f"Pipeline {pipeline.name!r} builds a {type(estimator).__name__} without {' and '.join(missing)}()",
-            remedy="Return an estimator that gives probabilities, or wrap it in CalibratedClassifierCV.",
+            f"{what} the class {built.__name__} itself; {allowed}", remedy=f"Call it: return {built.__name__}(…)."
         )
-    if hasattr(estimator, "get_params"):
-        params = estimator.get_params()
-        unset = [key for key, value in params.items() if key.rpartition("__")[2] == "random_state" and value is None]
-        if unset:
-            estimator.set_params(**dict.fromkeys(unset, pipeline.seed))
-    return estimator
+    missing = [method for method in needed if not callable(getattr(built, method, None))]
+    if not missing:
+        return
+    remedy = "Return an estimator that gives probabilities, or wrap it in CalibratedClassifierCV."
+    if built is None:
+        remedy = "Let the build function return the estimator."
+    elif "fit" in missing or not contract.task.is_classification:
+        remedy = "Return an object with these methods, as those of scikit-learn have them."
+    seen = "nothing: its function returned None" if built is None else f"a {type(built).__name__}"
+    without = "" if built is None else f" without {' and '.join(f'{name}()' for name in missing)}"
+    raise ProjectFileError(f"{what} {seen}{without}; {allowed}", remedy=remedy)
+
+
+def _set_seeds(estimator: Any, seed: int) -> None:
+    if not hasattr(estimator, "get_params"):
+        return
+    params = estimator.get_params()
+    unset = [key for key, value in params.items() if key.rpartition("__")[2] == "random_state" and value is None]
+    if unset:
+        estimator.set_params(**dict.fromkeys(unset, seed))
 
 
 def _truth(contract: Contract, values: list[Any]) -> np.ndarray[Any, Any]:
