@@ -219,7 +219,7 @@ def test_writers_never_lose_an_update(store: Store) -> None:
 
 def test_a_time_without_zone_is_refused(store: Store) -> None:
     with pytest.raises(errors.UsageError, match="without zone"), store.begin() as tx:
-        heartbeats.beat(tx, "loop", datetime(2026, 1, 5), {})  # noqa: DTZ001 - the point of the test
+        heartbeats.beat(tx, "loop", datetime(2026, 1, 5), {})
 
 
 def test_times_come_back_as_the_same_instant_to_the_microsecond(store: Store) -> None:

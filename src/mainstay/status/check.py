@@ -136,5 +136,5 @@ def _read(loaded: Loaded, name: str, address: str, found: _Found) -> pl.DataFram
 def _told(where: str, error: errors.MainstayError) -> list[Problem]:
     """Return an error as problems: its own, or itself with its remedy."""
     if error.problems:
-        return [replace(problem, where=f"{where}, {problem.where}") for problem in error.problems]
+        return [p if p.where.startswith(where) else replace(p, where=f"{where}, {p.where}") for p in error.problems]
     return [Problem(where=where, what=f"{error.message}. {error.remedy}")]

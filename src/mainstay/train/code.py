@@ -18,7 +18,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from mainstay.core.errors import MainstayError, Problem, ProjectFileError
+from mainstay.core.errors import MainstayError, ModelOutputInvalid, Problem, ProjectFileError
+
+_CORRECT = "Correct the code; --debug shows the whole traceback."
 
 
 class ProjectCode:
@@ -120,6 +122,10 @@ def guarded(what: str) -> Iterator[None]:
     """Turn whatever the project's code raises into a ProjectFileError that names its file and line."""
     try:
         yield
+    except ModelOutputInvalid as error:
+        # Its own remedy is for a model that answers already.
+        remedy = _CORRECT if error.remedy == error.default_remedy else error.remedy
+        raise ProjectFileError(f"{what}: {error.message}", remedy=remedy) from error
     except (MainstayError, MemoryError):
         raise
     except SyntaxError as error:
@@ -146,7 +152,7 @@ def _is_project_line(filename: str) -> bool:
 def _remedy(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"Install {error.name!r} into this environment, or remove the import."
-    return "Correct the code; --debug shows the whole traceback."
+    return _CORRECT
 
 
 class _Finder(MetaPathFinder):

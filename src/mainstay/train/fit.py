@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mainstay.core.contracts import Contract, Task
-from mainstay.core.errors import BadData, EnvironmentFault, ProjectFileError, UsageError
+from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, ProjectFileError, UsageError
 from mainstay.core.profiles import Profile
 from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, load_features
@@ -167,6 +167,18 @@ def as_model(
         features=pipeline.features,
         **parts,
     )
+
+
+def predicted(model: LoadedModel, rows: Sequence[Mapping[str, Any]], pipeline: Pipeline) -> np.ndarray[Any, Any]:
+    """Return the model's output for rows, all finite. Raises ProjectFileError when its code fails or gives NaN."""
+    with quiet(), guarded(f"Pipeline {pipeline.name!r} cannot answer {len(rows)} rows"):
+        output = model.predict(rows)
+        wrong = np.flatnonzero(~np.isfinite(output.reshape(len(rows), -1)).all(axis=1))
+        if len(wrong):
+            raise ModelOutputInvalid(
+                f"it gave NaN or infinity for {len(wrong)} of them, first row {wrong[0]}: {output[wrong[0]].tolist()}"
+            )
+    return output
 
 
 @contextmanager

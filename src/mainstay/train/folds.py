@@ -13,7 +13,7 @@ from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence
 from mainstay.core.ports import Progress, silent
 from mainstay.models.signals import RowSignals, Signals, text_fields, word_set, words
-from mainstay.train.fit import Pipeline, Rows, as_model, fit, quiet
+from mainstay.train.fit import Pipeline, Rows, as_model, fit, predicted, quiet
 
 FOLDS = 5
 ROWS_MIN = 2 * FOLDS
@@ -42,8 +42,7 @@ def out_of_fold(
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         estimator, _ = fit(pipeline, contract, rows.take(inside))
         model = as_model(pipeline, contract, estimator, classes)
-        with quiet():
-            output[outside] = model.predict([rows.values[i] for i in outside.tolist()])
+        output[outside] = predicted(model, [rows.values[i] for i in outside.tolist()], pipeline)
     return OutOfFold(output=output, fold=fold)
 
 

@@ -9,9 +9,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mainstay.core.contracts import Contract
-from mainstay.core.errors import EnvironmentFault, NotEnoughEvidence
+from mainstay.core.errors import NotEnoughEvidence, ProjectFileError
 from mainstay.core.ports import Progress, silent
 from mainstay.models import answers, environment, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
@@ -23,7 +24,7 @@ from mainstay.train.calibrate import calibrate
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.evaluate import CLASSIFICATION, REGRESSION, evaluate
-from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, quiet, read_rows
+from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, predicted, quiet, read_rows
 from mainstay.train.folds import OutOfFold, out_of_fold
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
@@ -97,6 +98,7 @@ def train_candidate(
             thresholds=thresholds_of(settings),
             vocabulary=_vocabulary(contract, rows),
         )
+        said = predicted(model, test_rows.values, plan)
         progress("profile", 4, len(STEPS))
         found = References(
             train=rows, held_out=held_out, test=test_rows, rows_of=lambda id_: _snapshot_rows(loaded, id_)
@@ -107,7 +109,7 @@ def train_candidate(
         progress("bundle", 5, len(STEPS))
         bundle = _write(code, plan, model, lineage, folder_bundles)
     progress("evaluate", 6, len(STEPS))
-    served = _reloaded(bundle, model, test_rows)
+    served = _reloaded(bundle, said, test_rows)
     evaluation = _evaluate(served, test_rows, settings)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
@@ -205,16 +207,17 @@ def _write(code: ProjectCode, plan: Pipeline, model: LoadedModel, lineage: Mappi
     return write_bundle(folder, parts)
 
 
-def _reloaded(bundle: Bundle, model: LoadedModel, rows: Rows) -> LoadedModel:
+def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows) -> LoadedModel:
     """Load the bundle as a worker would, without the project's code, and hold its output equal to the original's."""
     served = load(open_bundle(bundle.path, bundle.digest))
     with quiet():
-        before, after = model.predict(rows.values), served.predict(rows.values)
+        after = served.predict(rows.values)
     if not np.allclose(before, after, rtol=0.0, atol=PARITY_TOLERANCE, equal_nan=True):
-        raise EnvironmentFault(
+        raise ProjectFileError(
             f"The bundle's answers differ from the fitted model's by up to {np.nanmax(np.abs(before - after)):.3g} "
             f"on the test rows; at most {PARITY_TOLERANCE:g} is allowed",
-            remedy="The estimator keeps state outside of itself; give it everything it needs as attributes.",
+            remedy="The same row must get the same answer: seed what is random, in features.py too, and give the "
+            "estimator everything it needs as attributes.",
         )
     return served
 

@@ -113,7 +113,7 @@ def test_only_true_and_false_are_boolean(value: Any) -> None:
         ("2026-01-31T16:00:00Z", datetime(2026, 1, 31, 16, tzinfo=UTC)),
         ("2026-01-31 16:00:00+02:00", datetime(2026, 1, 31, 14, tzinfo=UTC)),
         ("2026-01-31T16:00", datetime(2026, 1, 31, 16, tzinfo=UTC)),
-        (datetime(2026, 1, 31, 16), datetime(2026, 1, 31, 16, tzinfo=UTC)),  # noqa: DTZ001 - that is the point
+        (datetime(2026, 1, 31, 16), datetime(2026, 1, 31, 16, tzinfo=UTC)),
     ],
 )
 def test_times_become_utc(value: Any, moment: datetime) -> None:
