@@ -136,7 +136,7 @@ class FakeRegistry:
     def record(self, experiment: str, facts: RunFacts) -> str:
         self._ask()
         self.runs += 1
-        return f"run-{self.runs}"
+        return f"run of {facts.name}"
 
     def register(self, model: str, run_id: str, *, version: int, digest: str) -> str:
         self._ask()
@@ -412,10 +412,10 @@ class Shop:
 
 
 def dump(tx: Connection, *, without: Collection[str] = ()) -> dict[str, list[Any]]:
-    """Return every row of every table but heartbeats; `without` names columns (`table.column`) left out."""
+    """Return every row of every table but heartbeats; `without` names tables and columns (`table.column`)."""
     out: dict[str, list[Any]] = {}
     for table in METADATA.sorted_tables:
-        if table.name in HEARTBEATS:
+        if table.name in HEARTBEATS or table.name in without:
             continue
         columns = [column for column in table.columns if f"{table.name}.{column.name}" not in without]
         order = list(table.primary_key.columns)

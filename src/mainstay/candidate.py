@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STEPS = ("data", "choose", "train", "register", "gate", "real server")
 TRIAL_ROWS = 20
 BY = "train"
+_WAITS = "another version is on its way; {} waits: train again when that is over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,8 @@ def deliver_candidate(
     if version.stage in (Stage.GATED, Stage.CHECKED) and release:
         version = _start(parts, version, data)
     progress(STEPS[5], len(STEPS), len(STEPS))
-    told = (*data.warnings, *trained.warnings, *noticed)
+    waits = release and report.passed and version.stage is Stage.REGISTERED
+    told = (*data.warnings, *trained.warnings, *noticed, *([_WAITS.format(version.name)] if waits else []))
     return Delivered(release=version, gate_report=report, metrics=trained.metrics, warnings=told, choice=choice)
 
 
@@ -234,7 +236,10 @@ def _after_gate(
     *,
     release: bool,
 ) -> releases.Release:
-    """Write what the gate said; move a version that stands at the gate. One that was moved before stays as it is."""
+    """Write what the gate said; move a version that stands at the gate. One that was moved before stays as it is.
+
+    While another version is on its way, one that passed waits where it stands: training again lets it go on.
+    """
     now = parts.clock.now()
     facts = {
         "gate": report.as_dict(),
@@ -248,12 +253,14 @@ def _after_gate(
         if current.stage is not Stage.REGISTERED:
             return current
         current = rows.set_facts(tx, parts.model, version.version, {**current.facts, **facts})
-        if not report.passed:
-            reason = f"the gate says {report.verdict.value}: {report.why}"
-            return rows.move(tx, current, Stage.REFUSED, reason=reason, by=BY, evidence=report.as_dict(), now=now)
-        if not release:
+        if report.passed and (not release or rows.on_its_way(tx, parts.model) is not None):
             return current
-        return rows.move(tx, current, Stage.GATED, reason=report.why, by=BY, evidence=report.as_dict(), now=now)
+        to, reason = Stage.GATED, report.why
+        if not report.passed:
+            to, reason = Stage.REFUSED, f"the gate says {report.verdict.value}: {report.why}"
+        moved = rows.move(tx, current, to, reason=reason, by=BY, evidence=report.as_dict(), now=now)
+        audit.append(tx, who=BY, what="deliver", subject=moved.name, detail={"stage": to.value}, now=now)
+        return moved
 
 
 def _start(parts: Parts, version: releases.Release, data: _Data) -> releases.Release:
@@ -277,15 +284,6 @@ def _start(parts: Parts, version: releases.Release, data: _Data) -> releases.Rel
             version = rows.get(tx, parts.model, version.version)
         if not done:
             break
-    with parts.store.begin() as tx:
-        audit.append(
-            tx,
-            who=BY,
-            what="deliver",
-            subject=version.name,
-            detail={"stage": version.stage.value},
-            now=parts.clock.now(),
-        )
     return version
 
 

@@ -12,14 +12,25 @@ from typing import Any
 from mainstay.core import errors, events
 from mainstay.core.contracts import Contract
 
+MAX_ID_CHARS = 128
+"""As for predictions: a longer id could belong to none."""
+
 
 def labelled(
     item: Mapping[str, Any], contract: Contract, *, by: str, now: datetime
 ) -> events.Feedback | errors.Problem:
     """Return one label as feedback, or what is wrong with it."""
-    id_, label, name = str(item.get("id", "")), item.get("label"), str(item.get("name", contract.target))
-    if not id_:
+    id_, label, name = item.get("id", ""), item.get("label"), str(item.get("name", contract.target))
+    if id_ == "":
         return errors.Problem(where="id", what="missing", allowed="the id of a prediction")
+    id_ = str(id_) if isinstance(id_, str | int) and not isinstance(id_, bool) else ""
+    if not 0 < len(id_) <= MAX_ID_CHARS:
+        return errors.Problem(
+            where="id",
+            what="is no id",
+            value=item["id"],
+            allowed=f"the id of a prediction: text of at most {MAX_ID_CHARS} characters",
+        )
     if label is None:
         return errors.Problem(where="label", what="missing", allowed="what was right")
     if name == contract.target:

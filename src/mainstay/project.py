@@ -7,6 +7,7 @@ process.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -86,11 +87,19 @@ class Told:
     refused: tuple[errors.Problem, ...] = ()
 
 
-def version_number(text: str) -> int:
+def version_number(text: str, *, model: str) -> int:
     """Return the number in `3` or `model@3`."""
-    digits = text.rpartition("@")[2]
-    if not (digits.isascii() and digits.isdigit() and int(digits) > 0):
-        raise errors.UsageError(f"{text!r} is no version; allowed: a number such as 3, or model@3")
+    name, separator, digits = text.rpartition("@")
+    if separator and name != model:
+        raise errors.UsageError(
+            f"{text!r} is of another model; this project's model is {model!r}",
+            remedy=f"Name a version of {model}, or the other project with --project.",
+        )
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 2**31):
+        raise errors.UsageError(
+            f"{text!r} is no version; allowed: a number such as 3, or {model}@3",
+            remedy="`mainstay status` lists the versions.",
+        )
     return int(digits)
 
 
@@ -201,8 +210,11 @@ class Project:
 
         train, retrain = self.settings.train, self.settings.retrain
         if pipeline is not None and pipeline not in train.pipelines:
+            near = next(iter(difflib.get_close_matches(pipeline, train.pipelines, n=1)), None)
+            hint = f"; did you mean {near!r}?" if near else ""
             raise errors.UsageError(
-                f"there is no pipeline {pipeline!r}; [train.pipelines] declares {list(train.pipelines)}"
+                f"there is no pipeline {pipeline!r}; [train.pipelines] declares {list(train.pipelines)}{hint}",
+                remedy="Name one of them, or declare it under [train.pipelines].",
             )
         delivered = candidate.deliver_candidate(
             self.parts,
@@ -349,6 +361,23 @@ class Project:
 
         told = control.running(self.run_folder)
         return bool(told and told.get("ready"))
+
+    def server(self) -> Mapping[str, Any] | None:
+        """Return what the server of this project says about itself; None when none answers on its control socket."""
+        from mainstay.serve import control
+
+        told = control.running(self.run_folder)
+        try:
+            return told and {**told, **control.ask(self.run_folder, {"do": "status"})}
+        except errors.EnvironmentFault:
+            return None
+
+    def load_failures(self) -> tuple[str, ...]:
+        """Return why serving workers could not load a version; empty when all could."""
+        from mainstay.serve import control
+
+        workers = (control.running(self.run_folder) or {}).get("workers", ())
+        return tuple(dict.fromkeys(why for worker in workers for why in (worker.get("failed") or {}).values()))
 
     def example_request(self) -> dict[str, Any]:
         """Return a request body made of the first good row of the test or training data."""

@@ -79,6 +79,10 @@ def supervisor(parts: Parts) -> Supervisor:
 
 def make_state(folder: Path) -> None:
     """Make the state folder, or say why it cannot be used."""
+    if folder.exists() and not folder.is_dir():
+        raise errors.EnvironmentFault(
+            f"the state folder {folder} is a file", remedy="Move the file away; the folder is then made."
+        )
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         probe = folder / ".writable"

@@ -115,7 +115,7 @@ def _side(side: Side | None) -> dict[str, Any] | None:
 def _add_errors(app: FastAPI) -> None:
     def respond(error: MainstayError) -> Response:
         status = errors.status_of(error)
-        headers = {name.decode(): value.decode() for name, value in errors.headers_of(status)}
+        headers = {name.decode(): value.decode() for name, value in errors.headers_of(error)}
         return Response(errors.body_of(error), status_code=status, headers=headers, media_type="application/json")
 
     @app.exception_handler(MainstayError)
@@ -126,9 +126,9 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            return respond(errors.WrongMethod(f"{request.method} is not allowed here"))
+            return respond(errors.WrongMethod(request.method, (error.headers or {}).get("Allow", "GET")))
         if error.status_code == 404:
-            return respond(errors.NoRoute(f"There is no route {request.url.path[:200]!r}"))
+            return respond(errors.NoRoute(f"There is no route {request.scope['path'][:200]!r}"))
         return respond(errors.HttpError(str(error.detail)))
 
     @app.exception_handler(RequestValidationError)

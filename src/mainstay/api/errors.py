@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mainstay.core import errors
-from mainstay.serve import wire
+from mainstay.serve import strict, wire
 
 
 class HttpError(errors.MainstayError):
@@ -20,12 +20,24 @@ class Unauthenticated(HttpError):
     status = 401
 
 
+class BadHost(HttpError):
+    """The request does not say once whom it calls."""
+
+    code = "bad_host"
+    default_remedy = "Send one Host header."
+    status = 400
+
+
 class WrongMethod(HttpError):
     """The route has another method."""
 
     code = "method_not_allowed"
     default_remedy = "See /docs for the routes."
     status = 405
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"{method} is not allowed here; allowed: {allowed}")
+        self.allowed = allowed
 
 
 class NoRoute(HttpError):
@@ -52,6 +64,12 @@ class Incomplete(HttpError):
     status = 400
 
 
+class TooSlow(Incomplete):
+    """The body did not arrive in time."""
+
+    status = 408
+
+
 class Defect(errors.MainstayError):
     """Something in Mainstay failed."""
 
@@ -62,7 +80,7 @@ class Defect(errors.MainstayError):
 STATUSES: dict[type[errors.MainstayError], int] = {
     errors.MainstayError: 500,
     errors.UsageError: 400,
-    wire.Malformed: 400,
+    strict.Malformed: 400,
     errors.ProjectFileError: 500,
     errors.ContractViolation: 422,
     errors.BadData: 422,
@@ -94,8 +112,13 @@ def status_of(error: errors.MainstayError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def headers_of(status: int) -> list[tuple[bytes, bytes]]:
+def headers_of(error: errors.MainstayError) -> list[tuple[bytes, bytes]]:
     """Return what an error response has beside its body."""
+    status = status_of(error)
+    if isinstance(error, WrongMethod):
+        return [(b"allow", error.allowed.encode())]
+    if isinstance(error, Incomplete):
+        return [(b"connection", b"close")]  # what may still come is the rest of this body, and no request
     if status in (429, 503):
         return [(b"retry-after", str(RETRY_AFTER_S).encode())]
     if status == 401:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import unquote
 
 from mainstay.api import errors
+from mainstay.api.guard import Guard
 from mainstay.api.keys import Keys, Scope
-from mainstay.core.errors import JournalFull, MainstayError, NotFound, Overloaded, Refused, TooLarge
+from mainstay.core.errors import JournalFull, MainstayError, NotFound, Overloaded, TooLarge
 from mainstay.serve.worker import Worker
 
 ASGIScope = MutableMapping[str, Any]
@@ -26,8 +27,10 @@ HOT = {"predict": Scope.PREDICT, "feedback": Scope.FEEDBACK}
 OPEN = frozenset({"/healthz", "/readyz"})
 """Routes that need no key: probes have none."""
 BODY_TIMEOUT_S = 15.0
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_JSON = (b"content-type", b"application/json")
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+"""On every answer: a text in it that looks like a page must not become one."""
+_PLAIN = [(b"content-type", b"application/json"), _NO_SNIFFING]
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 _log = logging.getLogger("mainstay.api")
 
 
@@ -39,7 +42,7 @@ class Shell:
         self._worker = worker
         self._keys = keys
         self._max_body = worker.plan.max_body_kb * 1024
-        self._loopback = worker.plan.host in LOOPBACK
+        self._guard = Guard(worker.plan.host)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer one request; lifespan goes inside, websockets are turned away."""
@@ -56,7 +59,7 @@ class Shell:
         headers: Headers = dict(scope["headers"])
         hot = _hot(scope["path"])
         try:
-            self._check_host(headers)
+            self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
             if hot is None:
                 if scope["path"] not in OPEN:
                     self._keys.check(headers, Scope.READ)
@@ -65,63 +68,63 @@ class Shell:
             self._keys.check(headers, HOT[hot[1]])
             body = await self._hot(hot, scope, headers, receive)
         except MainstayError as error:
-            await _fail(send, error, hot)
+            await self._fail(send, error, hot)
         except Exception:  # noqa: BLE001 - edge: one request; whatever fails in it is answered in the error's shape
-            _log.exception("request %s %s failed", scope["method"], scope["path"])
-            await _fail(send, errors.Defect(), hot)
+            _log.exception("request %s %r failed", scope["method"], scope["path"])
+            await self._fail(send, errors.Defect(), hot)
         else:
+            self._count(hot, 200)
             await _reply(send, 200, body, ())
 
-    def _check_host(self, headers: Headers) -> None:
-        """Refuse a foreign Host on a loopback server: a page in a browser may not reach it under a name of its own."""
-        if not self._loopback:
-            return
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
-        if name not in LOOPBACK:
-            raise Refused(
-                f"This server is on loopback and was called as {host[:80]!r}; allowed: {', '.join(sorted(LOOPBACK))}",
-                remedy="Call it by 127.0.0.1 or localhost, or set [serve] host.",
-            )
-
     async def _cold(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """Hand on to FastAPI; an error before its answer began still gets the one shape."""
+        """Hand on to FastAPI, HEAD as GET; an error before its answer began still gets the one shape."""
         began = False
 
         async def watched(message: MutableMapping[str, Any]) -> None:
             nonlocal began
+            if not began:
+                message["headers"] = [*message["headers"], _NO_SNIFFING]
             began = True
             await send(message)
 
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
         try:
             await self._inner(scope, receive, watched)
         except Exception:  # edge: one request
             if began:
                 raise
-            _log.exception("request %s %s failed", scope["method"], scope["path"])
-            await _fail(send, errors.Defect(), None)
+            _log.exception("request %s %r failed", scope["method"], scope["path"])
+            await self._fail(send, errors.Defect(), None)
 
     async def _hot(self, hot: tuple[str | None, str], scope: ASGIScope, headers: Headers, receive: Receive) -> bytes:
         if scope["method"] != "POST":
-            raise errors.WrongMethod(f"{scope['method']} is not allowed here; allowed: POST")
+            raise errors.WrongMethod(scope["method"], "POST")
         _check_type(headers)
         body = await self._body(headers, receive)
         model, verb = hot[0] or self._only_model(), hot[1]
         trace_id = _trace(headers.get(b"traceparent"))
         try:
             if verb == "feedback":
-                answer = await self._worker.feedback(model, body, trace_id=trace_id)
-            else:
-                client = scope.get("client")
-                answer = await self._worker.predict(model, body, client=client[0] if client else "", trace_id=trace_id)
+                return await self._worker.feedback(model, body, trace_id=trace_id)
+            client = scope.get("client")
+            return await self._worker.predict(model, body, client=client[0] if client else "", trace_id=trace_id)
         except MainstayError as error:
             status = errors.status_of(error)
-            self._worker.metrics.count("responses_total", route=verb, status=str(status))
             if verb == "predict" and status in (400, 409, 413, 422):
                 self._worker.refuse(model, body, error, status)
             raise
-        self._worker.metrics.count("responses_total", route=verb, status="200")
-        return answer
+
+    async def _fail(self, send: Send, error: MainstayError, hot: tuple[str | None, str] | None) -> None:
+        status = errors.status_of(error)
+        if status >= 500 and not isinstance(error, Overloaded | JournalFull):
+            _log.error("%s: %s", hot[1] if hot else "request", error.message)
+        self._count(hot, status)
+        await _reply(send, status, errors.body_of(error), errors.headers_of(error))
+
+    def _count(self, hot: tuple[str | None, str] | None, status: int) -> None:
+        if hot is not None:
+            self._worker.metrics.count("responses_total", route=hot[1], status=str(status))
 
     def _only_model(self) -> str:
         models = self._worker.plan.models
@@ -136,19 +139,11 @@ class Shell:
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._max_body:
             raise self._too_large(int(declared))
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > self._max_body:
-                raise self._too_large(len(body))
-            return body
-        return await self._rest(message, receive)
-
-    async def _rest(self, message: MutableMapping[str, Any], receive: Receive) -> bytes:
         parts, size = [], 0
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 while True:
+                    message = await receive()
                     if message["type"] != "http.request":
                         raise errors.Incomplete("The connection closed before the body was there")
                     part = message.get("body", b"")
@@ -158,9 +153,8 @@ class Shell:
                     parts.append(part)
                     if not message.get("more_body"):
                         return b"".join(parts)
-                    message = await receive()
         except TimeoutError as error:
-            raise errors.Incomplete(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
+            raise errors.TooSlow(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
 
     def _too_large(self, size: int) -> TooLarge:
         limit = self._worker.plan.max_body_kb
@@ -168,7 +162,7 @@ class Shell:
 
 
 def _hot(path: str) -> tuple[str | None, str] | None:
-    """Return (model, verb) of a hot route; the model is None for the short ones."""
+    """Return (model, verb) of a hot route; the model is None for the short ones. The path is decoded already."""
     if path == "/v1/predict":
         return None, "predict"
     if path == "/v1/feedback":
@@ -176,12 +170,13 @@ def _hot(path: str) -> tuple[str | None, str] | None:
     if path.startswith("/v1/models/"):
         model, _, verb = path[len("/v1/models/") :].partition("/")
         if model and verb in HOT:
-            return unquote(model), verb
+            return model, verb
     return None
 
 
 def _check_type(headers: Headers) -> None:
-    kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
+    # Without the header a browser asks nobody's leave before it sends a foreign page's body: so it must be there.
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"application/json" and not kind.endswith(b"+json"):
         raise errors.WrongType(f"The body is {kind.decode('latin-1')[:80]!r}; application/json is expected")
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
@@ -190,20 +185,12 @@ def _check_type(headers: Headers) -> None:
 
 
 def _trace(header: bytes | None) -> str | None:
-    """Return the trace id of a W3C traceparent header."""
-    if header is None or len(header) < 55 or header[2:3] != b"-":
-        return None
-    return header[3:35].decode("latin-1")
-
-
-async def _fail(send: Send, error: MainstayError, hot: tuple[str | None, str] | None) -> None:
-    status = errors.status_of(error)
-    if status >= 500 and not isinstance(error, Overloaded | JournalFull):
-        _log.error("%s: %s", hot[1] if hot else "request", error.message)
-    await _reply(send, status, errors.body_of(error), errors.headers_of(status))
+    """Return the trace id of a W3C traceparent header, None where it is none."""
+    found = None if header is None else _TRACEPARENT.match(header)
+    return None if found is None else found.group(1).decode()
 
 
 async def _reply(send: Send, status: int, body: bytes, more: Iterable[tuple[bytes, bytes]]) -> None:
-    headers = [_JSON, (b"content-length", b"%d" % len(body)), *more]
+    headers = [*_PLAIN, (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

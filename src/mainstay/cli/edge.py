@@ -40,6 +40,7 @@ class Call:
 
     project: Path
     out: Output
+    debug: bool = False
 
 
 def command(
@@ -60,7 +61,9 @@ def command(
         @functools.wraps(function)
         def wrapper(*, as_json: bool, debug: bool, project: Path = HERE, **options: Any) -> None:
             out = Output(as_json=as_json)
-            code = run_guarded(lambda: function(Call(project=project, out=out), **options), out=out, debug=debug)
+            code = run_guarded(
+                lambda: function(Call(project=project, out=out, debug=debug), **options), out=out, debug=debug
+            )
             if code:
                 raise typer.Exit(int(code))
 
@@ -77,7 +80,8 @@ def command(
 def run_guarded(work: Callable[[], None], *, out: Output, debug: bool) -> int:
     """Run `work` and return its exit code; print what went wrong."""
     try:
-        work()
+        with out.guarded_stdout():
+            work()
     except typer.Exit as leave:
         return int(leave.exit_code)
     except KeyboardInterrupt:

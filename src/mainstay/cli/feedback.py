@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,12 @@ def feedback(
     call.out.document(told)
     rows = [(name, str(count)) for name, count in told.counts.items()]
     call.out.say(output.table("", ("became", "items"), rows))
+    if told.refused and file is None:
+        raise errors.ContractViolation(
+            f"the label for {errors.shorten(id_)} was refused; nothing was kept",
+            problems=[replace(problem, row=None) for problem in told.refused],
+            remedy="Send it again as the contract allows.",
+        )
     if told.refused:
         raise errors.ContractViolation(
             f"{len(told.refused)} of {len(items)} items were refused; the others are kept",

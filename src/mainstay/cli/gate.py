@@ -32,7 +32,8 @@ def gate(
     """
     from mainstay.project import Project, version_number
 
-    result = Project.open(call.project).gate(version_number(version), again=again)
+    project = Project.open(call.project)
+    result = project.gate(version_number(version, model=project.name), again=again)
     call.out.document(
         {
             "version": result.name,

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -57,15 +57,25 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self._stdout = sys.stdout
         self._documents = 0
+
+    @contextmanager
+    def guarded_stdout(self) -> Iterator[None]:
+        """In JSON mode, send what others print to stderr: a project's code or a library may print anything."""
+        if not self.as_json:
+            yield
+            return
+        with redirect_stdout(sys.stderr):
+            yield
 
     def document(self, value: Any) -> None:
         """Print the answer as JSON, in JSON mode only: one document, a second one is left out."""
         self._documents += 1
         if self.as_json and self._documents == 1:
             text = json.dumps(plain(value), ensure_ascii=False, indent=2)
-            sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
-            sys.stdout.flush()
+            self._stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+            self._stdout.flush()
 
     def say(self, *parts: RenderableType) -> None:
         """Print the answer for people, unless JSON was asked for; strings are shown as they are, never as markup."""

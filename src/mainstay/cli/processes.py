@@ -6,6 +6,8 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -39,13 +41,13 @@ def serve(
 
     flags = {key: value for key, value in {"serve.port": port, "serve.workers": workers}.items() if value is not None}
     project = Project.open(call.project, flags=flags)
-    log_to_stderr()
 
     def bound(address: str) -> None:
         call.out.document({"address": address})
         call.out.note(f"serve: {address}; Ctrl-C stops it after the requests under way.")
 
-    project.serve(bound)
+    with logged_to_stderr(short=() if call.debug else errors.MainstayError):
+        project.serve(bound)
     call.out.note("serve: stopped.")
 
 
@@ -67,7 +69,8 @@ def loop(
 
     project = Project.open(call.project)
     if once:
-        report = project.turn()
+        with logged_to_stderr(short=() if call.debug else Exception):
+            report = project.turn()
         call.out.document(report)
         call.out.say(*(report.done or ["Nothing was due."]))
         if report.failed:
@@ -76,7 +79,6 @@ def loop(
                 remedy="Run it again with --debug, and read what the loop logs.",
             )
         return
-    log_to_stderr()
     stop = threading.Event()
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -86,13 +88,36 @@ def loop(
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     call.out.note("loop: running; Ctrl-C stops it after the turn under way.")
-    project.loop(stop=stop)
+    with logged_to_stderr(short=() if call.debug else errors.MainstayError):
+        project.loop(stop=stop)
     call.out.note("loop: stopped.")
 
 
-def log_to_stderr() -> None:
-    """Write what Mainstay logs to stderr, and of other libraries only warnings."""
+class LogLine(logging.Formatter):
+    """One line for each record; of the errors in `short`, what happened and the remedy instead of the traceback."""
+
+    def __init__(self, short: type[Exception] | tuple[()]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._short = short
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with a traceback where one is wanted."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, self._short):
+            return super().format(record)
+        bare = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        remedy = f" Remedy: {error.remedy}" if isinstance(error, errors.MainstayError) else ""
+        return f"{super().format(bare)}: {type(error).__name__}: {error}{remedy}"
+
+
+@contextmanager
+def logged_to_stderr(*, short: type[Exception] | tuple[()]) -> Iterator[None]:
+    """Write what Mainstay logs to stderr, and of other libraries only warnings; `short` errors without traceback."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogLine(short))
     logging.getLogger().addHandler(handler)
     logging.getLogger("mainstay").setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

@@ -34,7 +34,9 @@ def promote(
     """
     from mainstay.project import Project, version_number
 
-    result = Project.open(call.project).promote(version_number(version), reason=reason, by=_who(), force=force)
+    project = Project.open(call.project)
+    number = version_number(version, model=project.name)
+    result = project.promote(number, reason=reason, by=_who(), force=force)
     call.out.document(result)
     call.out.say(result.text)
 
@@ -58,8 +60,9 @@ def rollback(
     """
     from mainstay.project import Project, version_number
 
-    target = None if to is None else version_number(to)
-    result = Project.open(call.project).rollback(to=target, reason=reason, by=_who())
+    project = Project.open(call.project)
+    target = None if to is None else version_number(to, model=project.name)
+    result = project.rollback(to=target, reason=reason, by=_who())
     call.out.document(result)
     call.out.say(result.text)
 

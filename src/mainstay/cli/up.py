@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mainstay.project import Project
 
 READY_WITHIN_S = 60.0
+LOADS_WITHIN_S = 5.0
+"""From when on a bundle that does not load, while nothing answers, ends the start."""
 LOOK_EVERY_S = 1.0
 
 
@@ -49,6 +52,7 @@ def up(
 
     flags = {key: value for key, value in {"serve.port": port, "web.port": web_port}.items() if value is not None}
     project = Project.open(call.project, flags=flags)
+    refuse_what_is_taken(project)
     first_version(project, call.out)
     with Stop() as stop, children.Family(project.run_folder) as family:
         start(project, family)
@@ -90,6 +94,27 @@ class Stop:
         self._event.set()
 
 
+def refuse_what_is_taken(project: Project) -> None:
+    """Refuse before anything is trained or written: a server of this project that runs, a port in use."""
+    server = project.server()
+    if server is not None:
+        raise errors.EnvironmentFault(
+            f"{project.name} is served already, by process {server['pid']} on port {server['port']}",
+            remedy=f"Use that one, or stop it first: Ctrl-C where it runs, or `kill {server['pid']}`.",
+        )
+    serve, web = project.settings.serve, project.settings.web
+    for host, port, other in ((serve.host, serve.port, "--port"), (web.host, web.port, "--web-port")):
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise errors.EnvironmentFault(
+                f"port {port} on {host} cannot be taken: {os.strerror(error.errno or 0)}",
+                remedy=f"Stop what listens there, or choose another with {other}.",
+            ) from error
+
+
 def first_version(project: Project, out: Output) -> None:
     """Train and judge a first version where none is live or on its way."""
     if project.has_version():
@@ -121,6 +146,13 @@ def wait_until_ready(project: Project, family: children.Family, stop: Stop, out:
                 raise errors.NotReady(
                     f"no model answered within {READY_WITHIN_S:.0f} s",
                     remedy=f"Read {project.run_folder / 'serve.log'} and {project.run_folder / 'loop.log'}.",
+                )
+            failed = project.load_failures() if waited >= LOADS_WITHIN_S else ()
+            if failed:
+                raise errors.Damaged(
+                    f"the server cannot load the version that should answer: {failed[0]}",
+                    remedy="Run `mainstay train` (the same data and code write the same bundle anew), restore the "
+                    "file, or promote another version.",
                 )
             progress("waiting until it answers", 0, 0)
             stop.wait(0.1)

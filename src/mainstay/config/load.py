@@ -60,8 +60,13 @@ def load(root_or_file: Path, *, environ: Mapping[str, str], flags: Mapping[str, 
     settings, found = _validate(layers.document)
     found += _cross_checked(settings, layers.document, found)
     if settings is None or found:
+        names = {layers.origin(path) for path, _ in found}
+        in_file = bool(names & {DEFAULT, file.name})
+        count = f"{len(found)} problem{'s' if len(found) > 1 else ''}"
+        where = file.name if in_file else ", ".join(sorted(names))
         raise ProjectFileError(
-            f"{file.name} has {len(found)} problem{'s' if len(found) > 1 else ''}",
+            f"{where} has {count}",
+            remedy="" if in_file else "Give it another value, or leave it out: the project file's value holds then.",
             problems=[_placed(path, problem, layers, lines, file.name) for path, problem in found],
         )
     origins = {_dotted(path): layers.origin(path) for path in flatten(settings)}

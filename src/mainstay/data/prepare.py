@@ -118,7 +118,7 @@ def read_parts(loaded: Loaded) -> Iterator[Part]:
 
 
 def read_part(loaded: Loaded, name: str, address: str) -> Part:
-    """Read and check one address. Raises BadData for what cannot be read or has no target; bad rows are in the report."""
+    """Read and check one address; bad rows are in the report. Raises BadData for what has no rows or no target."""
     address = loaded.settings.data.sources.get(address, address)
     frame = read_frame(address, loaded.root)
     target = loaded.contract.target

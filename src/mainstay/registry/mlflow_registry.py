@@ -23,6 +23,10 @@ MODEL_ARTIFACT = "model"
 DIGEST_TAG, VERSION_TAG = "mainstay.digest", "mainstay.version"
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+_BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""MLflow would ask a server that is away for many minutes, and the loop with it."""
+DATABASE_TRIES = 3
+"""For the same reason: MLflow's own 10 take 100 seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +128,10 @@ class Registry:
 
     def _open(self) -> MlflowClient:
         if self._client is None:
+            from mlflow.store.db import utils
             from mlflow.tracking import MlflowClient
 
+            utils.MAX_RETRY_COUNT = DATABASE_TRIES
             self._client = MlflowClient(tracking_uri=self.url, registry_uri=self.url)
         return self._client
 
@@ -177,7 +183,7 @@ def _is_finite(value: Any) -> bool:
 @contextmanager
 def _edge(what: str, url: str) -> Iterator[None]:
     """Keep MLflow quiet, without telemetry and at `url`, and turn whatever it raises into an EnvironmentFault."""
-    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+    os.environ.update({name: value for name, value in (_QUIET | _BRIEF).items() if name not in os.environ})
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -190,7 +196,7 @@ def _edge(what: str, url: str) -> Iterator[None]:
         raise
     except Exception as error:  # edge: MLflow raises its own, SQL, HTTP and file errors
         raise EnvironmentFault(
-            f"MLflow could not {what}: {type(error).__name__}: {str(error)[:300]}",
+            f"MLflow could not {what}: {type(error).__name__}: {str(error).partition(chr(10))[0][:300]}",
             remedy="Check [registry] url and its database or server; training and serving go on without it.",
         ) from error
     finally:

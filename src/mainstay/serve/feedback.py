@@ -12,6 +12,7 @@ from typing import Any
 
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
+from mainstay.data.rules import LARGEST_INTEGER, SMALLEST_INTEGER, shown
 from mainstay.serve import wire
 from mainstay.serve.dedupe import Finds
 from mainstay.serve.log import Entry, Log
@@ -19,6 +20,18 @@ from mainstay.serve.pending import Job
 from mainstay.serve.personal import canonical
 
 REMEMBERED = 100_000
+MESSAGE_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a request."""
+
+    feedback: Feedback
+    digest: str
+    """Of what it says: the same for the same item sent again."""
+    wrong: str | None
+    """Why it is refused, as a sentence."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -26,8 +39,7 @@ class Told(Job):
     """One feedback request on its way."""
 
     model: str
-    items: list[tuple[Feedback, str | None]]
-    """Each item, and why it is refused."""
+    items: list[Item]
     received_at: datetime
     arrived: float
     trace_id: str | None = None
@@ -40,10 +52,11 @@ def validate(request: wire.FeedbackRequest, contract: Contract, *, model: str, n
     return Told(model=model, items=items, rows=len(items), received_at=now, arrived=arrived)
 
 
-def _item(item: wire.FeedbackItem, contract: Contract, now: datetime) -> tuple[Feedback, str | None]:
+def _item(item: wire.FeedbackItem, contract: Contract, now: datetime) -> Item:
     name = item.name if isinstance(item.name, str) else contract.target
     at = item.at if isinstance(item.at, datetime) else now
-    made = item.feedback_id if isinstance(item.feedback_id, str) else _digest(item, name)
+    digest = _digest(item, name)
+    made = item.feedback_id if isinstance(item.feedback_id, str) else f"auto-{digest}"
     feedback = Feedback(
         id=item.id,
         feedback_id=made,
@@ -54,33 +67,37 @@ def _item(item: wire.FeedbackItem, contract: Contract, now: datetime) -> tuple[F
         by=item.by or "",
         supersedes=item.supersedes,
     )
-    return feedback, _wrong(feedback, contract)
+    return Item(feedback, digest, _wrong(feedback, contract))
 
 
 def _digest(item: wire.FeedbackItem, name: str) -> str:
-    """Return an id that is the same when the same item is sent again."""
     at = item.at.isoformat() if isinstance(item.at, datetime) else ""
-    return "auto-" + blake2b(canonical({"i": item.id, "n": name, "v": item.value, "a": at}), digest_size=12).hexdigest()
+    content = {"i": item.id, "k": item.kind, "n": name, "v": item.value, "a": at}
+    return blake2b(canonical(content), digest_size=12).hexdigest()
 
 
 def _wrong(feedback: Feedback, contract: Contract) -> str | None:
     """Return what is wrong with an item, as a sentence, or None."""
-    value = feedback.value
+    value, seen = feedback.value, f"seen: {shown(feedback.value)!r}"
     if feedback.kind == "reward":
-        return None if _is_number(value) else f"a reward is a number; seen: {value!r}"[:300]
+        return None if _is_number(value) else f"a reward is a number of 64 bits; {seen}"
     if feedback.kind != "label":
-        return f"kind {feedback.kind!r} is not known; allowed: label, reward"[:300]
+        return f"kind {shown(feedback.kind)!r} is not known; allowed: label, reward"
     if feedback.name != contract.target:
-        return f"there is no target {feedback.name!r}; allowed: {contract.target!r}"[:300]
+        return f"there is no target {shown(feedback.name)!r}; allowed: {contract.target!r}"
     if not contract.task.is_classification:
-        return None if _is_number(value) else f"a label of this model is a number; seen: {value!r}"[:300]
+        return None if _is_number(value) else f"a label of this model is a number of 64 bits; {seen}"
     if contract.classes and value not in contract.classes:
-        return f"label {value!r} is not a class; allowed: {', '.join(contract.classes)}"[:300]
+        return f"a label of this model is a class; {seen}; allowed: {', '.join(contract.classes)}"[:MESSAGE_CHARS]
     return None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return SMALLEST_INTEGER <= value <= LARGEST_INTEGER
+    return isinstance(value, float) and isfinite(value)
 
 
 class Book:
@@ -89,39 +106,44 @@ class Book:
     def __init__(self, journal: Finds, log: Log, remembered: int = REMEMBERED) -> None:
         self._journal = journal
         self._log = log
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], str] = OrderedDict()
+        """Digests by model and feedback_id."""
         self._remembered = remembered
 
     def enter(self, told: Told, entries: list[Entry]) -> None:
         """Set the results of a request and add the records that have to be committed before it is answered.
 
-        A duplicate that another worker took, or one of before a restart, is journalled again and counted once by the
-        store, whose feedback ids are unique.
+        A duplicate that another worker took, that another request of the same batch has, or one of before a restart, is
+        journalled again and counted once by the store, whose feedback ids are unique.
         """
-        results = []
-        for feedback, wrong in told.items:
-            status = FeedbackStatus.REFUSED
-            if wrong is None:
-                status = self._status(feedback)
-            if status in (FeedbackStatus.STORED, FeedbackStatus.WAITING):
-                entries.append((told, self._maker(told, feedback)))
-            results.append(
-                wire.FeedbackResult(id=feedback.id, feedback_id=feedback.feedback_id, status=status, error=wrong)
-            )
-        told.results = results
+        here: dict[tuple[str, str], str] = {}
+        told.results = [self._enter(told, item, here, entries) for item in told.items]
 
     def note(self, told: Told) -> None:
         """Remember what was committed."""
-        for feedback, wrong in told.items:
-            if wrong is None:
-                self._seen[feedback.feedback_id] = None
+        for item, result in zip(told.items, told.results, strict=True):
+            if result.status is not FeedbackStatus.REFUSED:
+                self._seen[told.model, item.feedback.feedback_id] = item.digest
         while len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
 
-    def _status(self, feedback: Feedback) -> FeedbackStatus:
-        if feedback.feedback_id in self._seen:
-            return FeedbackStatus.DUPLICATE
-        return FeedbackStatus.WAITING if self._journal.find(feedback.id) is None else FeedbackStatus.STORED
+    def _enter(
+        self, told: Told, item: Item, here: dict[tuple[str, str], str], entries: list[Entry]
+    ) -> wire.FeedbackResult:
+        feedback, wrong = item.feedback, item.wrong
+        place = told.model, feedback.feedback_id
+        known = self._seen.get(place) or here.get(place)
+        if wrong is None and known not in (None, item.digest):
+            wrong = f"feedback_id {feedback.feedback_id!r} stands for another item already"
+        if wrong is not None:
+            status = FeedbackStatus.REFUSED
+        elif known is not None:
+            status = FeedbackStatus.DUPLICATE
+        else:
+            status = FeedbackStatus.WAITING if self._journal.find(feedback.id) is None else FeedbackStatus.STORED
+            here[place] = item.digest
+            entries.append((told, self._maker(told, feedback)))
+        return wire.FeedbackResult(id=feedback.id, feedback_id=feedback.feedback_id, status=status, error=wrong)
 
     def _maker(self, told: Told, feedback: Feedback) -> Callable[[int], Event]:
         def make(seq: int) -> Event:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from mainstay.core.errors import (
@@ -25,7 +26,7 @@ from mainstay.core.errors import (
 )
 from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
-from mainstay.serve import feedback, log, shadow, wire
+from mainstay.serve import feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, Arms
 from mainstay.serve.dedupe import Claims, Ids, check_same
 from mainstay.serve.live import Live, ModelSlot
@@ -81,8 +82,13 @@ class Handler:
         received_at = self._clock.now()
         rows: list[Row] = []
         problems = _ids_twice(request.instances)
+        declared = [field.name for field in live.champion.loaded.contract.fields]
+        at_least = ""
         for number, instance in enumerate(request.instances):
-            checked = live.champion.check.check(instance.inputs)
+            if len(problems) >= strict.MAX_PROBLEMS:
+                at_least = "At least "  # naming what is wrong takes its time, and no answer shows more
+                break
+            checked = live.champion.check.check(_shortened(instance.inputs, declared))
             if checked.problems:
                 problems += [_in_row(problem, number) for problem in checked.problems]
             else:
@@ -90,7 +96,7 @@ class Handler:
         if problems:
             bad = len({problem.row for problem in problems})
             raise ContractViolation(
-                f"{bad} of {len(request.instances)} instances break the contract; none was answered",
+                f"{at_least}{bad} of {len(request.instances)} instances break the contract; none was answered",
                 remedy="Correct the named fields and send the call again.",
                 problems=problems,
             )
@@ -112,7 +118,7 @@ class Handler:
         slot = self._slots.get(model)
         if slot is None:
             raise NotFound(
-                f"There is no model {model!r} here; allowed: {', '.join(sorted(self._slots))}",
+                f"There is no model {model[:100]!r} here; allowed: {', '.join(sorted(self._slots))}",
                 remedy="Ask GET /v1/models for the names.",
             )
         if slot.live is None:
@@ -367,6 +373,15 @@ def _in_row(problem: Problem, number: int) -> Problem:
         nearest=problem.nearest,
         row=number,
     )
+
+
+def _shortened(inputs: dict[str, Any], declared: Sequence[str]) -> dict[str, Any]:
+    """Return inputs with so many undeclared fields at most as an answer would name."""
+    if len(inputs) <= len(declared) + strict.MAX_PROBLEMS:
+        return inputs
+    strange = (name for name, value in inputs.items() if value is not None and name not in declared)
+    names = [*(name for name in declared if name in inputs), *islice(strange, strict.MAX_PROBLEMS)]
+    return {name: inputs[name] for name in names}
 
 
 def _ids_twice(instances: Sequence[wire.Instance]) -> list[Problem]:

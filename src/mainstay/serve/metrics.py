@@ -63,10 +63,11 @@ class Metrics:
             self._counters[key] = self._counters.get(key, 0) + amount
 
     def batch(self, latencies_s: Iterable[float], rows: int, commit_s: float) -> None:
-        """Note one batch."""
+        """Note one batch: how long its calls took, how many rows they had, and how long its commit took."""
         with self._lock:
             self.latency.add(latencies_s)
-            self.batch_rows.add((rows,))
+            if rows:  # else it held records and feedback only
+                self.batch_rows.add((rows,))
             self.commit.add((commit_s,))
 
     def as_dict(self) -> dict[str, Any]:

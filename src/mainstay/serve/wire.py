@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -11,19 +9,16 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from mainstay.core.errors import ContractViolation, MainstayError, Problem, TooLarge, UsageError
+from mainstay.core.errors import ContractViolation, MainstayError, Problem, TooLarge
 from mainstay.core.events import Arm, Caveat, FeedbackStatus, Trust
+from mainstay.data.times import to_utc
+from mainstay.serve import strict
+from mainstay.serve.strict import Malformed
 
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\u0000]*$")]
+"""Without NUL, which a database may not be able to keep."""
 Key = Annotated[str, Meta(min_length=1, max_length=256)]
 Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class Malformed(UsageError):
-    """The body is not JSON as RFC 8259 has it."""
-
-    code = "malformed"
-    default_remedy = "Send one JSON object in UTF-8, each key once, without NaN or Infinity."
 
 
 class Instance(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -139,35 +134,37 @@ T = TypeVar("T", PredictRequest, FeedbackRequest)
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
 _ENCODER = msgspec.json.Encoder()
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL)
-"""Every string of a JSON text, and whether a colon follows: then it is a key."""
-_PATH = re.compile(r" - at `\$?\.?(.*)`$")
-_ROW = re.compile(r"^(?:instances|items)\[(\d+)\]\.?")
-MAX_PROBLEMS = 50
 VALUE_CHARS = 200
+MESSAGE_CHARS = 2000
 
 
 def decode_predict(body: bytes, *, max_rows: int) -> PredictRequest:
     """Decode strictly; raise Malformed (no JSON, a key twice), ContractViolation (another shape) or TooLarge."""
-    request = _decode(_PREDICT, body)
+    request = _decode(_PREDICT, body, Instance)
     _limit(len(request.instances), max_rows)
     keys = 1
-    for one in request.instances:
+    for number, one in enumerate(request.instances):
         keys += 1 + (one.id is not UNSET) + (one.key is not UNSET) + (one.time is not UNSET) + len(one.inputs)
+        if isinstance(one.time, datetime):
+            one.time = _in_utc(one.time, "time", number)
         for value in one.inputs.values():
             if type(value) is dict or type(value) is list:
-                keys += _nested_keys(value)
-    if _keys_in(body) != keys:
-        raise _twice(body)
+                keys += strict.nested_keys(value)
+    if strict.keys_in(body) != keys:
+        raise strict.twice(body)
     return request
 
 
 def decode_feedback(body: bytes, *, max_rows: int) -> FeedbackRequest:
     """Decode strictly, as `decode_predict` does."""
-    request = _decode(_FEEDBACK, body)
+    request = _decode(_FEEDBACK, body, FeedbackItem)
     _limit(len(request.items), max_rows)
-    if _repeated(body):
-        raise _twice(body)
+    for number, one in enumerate(request.items):
+        strict.nested_keys(one.value)
+        if isinstance(one.at, datetime):
+            one.at = _in_utc(one.at, "at", number)
+    if strict.repeated(body):
+        raise strict.twice(body)
     return request
 
 
@@ -181,89 +178,46 @@ def error_response(error: MainstayError) -> ErrorResponse:
     problems = [
         ErrorProblem(
             instance=p.row,
-            field=p.where,
+            field=_cut(p.where, VALUE_CHARS),
             what=p.what,
             value=_shown(p.value),
             allowed=_shown(p.allowed, limit=2000),
             nearest=p.nearest,
         )
-        for p in error.problems[:MAX_PROBLEMS]
+        for p in error.problems[: strict.MAX_PROBLEMS]
     ]
     return ErrorResponse(
-        error=ErrorBody(code=error.code, message=error.message, remedy=error.remedy, problems=problems)
+        error=ErrorBody(
+            code=error.code, message=_cut(error.message, MESSAGE_CHARS), remedy=error.remedy, problems=problems
+        )
     )
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes, row: type[msgspec.Struct]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _other_shape(str(error)) from error
+        names = decoder.type.__struct_fields__
+        raise strict.other_shape(body, str(error), known=names, known_in_row=row.__struct_fields__) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is no valid JSON: {error}") from error
     except RecursionError as error:
-        raise Malformed("The body is nested too deeply") from error
+        raise strict.too_deep() from error
 
 
-def _other_shape(text: str) -> ContractViolation:
-    found = _PATH.search(text)
-    path = found.group(1) if found else ""
-    what = text[: found.start()] if found else text
-    row = _ROW.match(path)
-    where = path[row.end() :] if row else path
-    problem = Problem(where=where or "body", what=what, row=int(row.group(1)) if row else None)
-    return ContractViolation(
-        f"The request has another shape than documented: {text}",
-        remedy='See /docs for the shape, or send {"instances": [{"inputs": {…}}]}.',
-        problems=[problem],
-    )
+def _in_utc(moment: datetime, field: str, number: int) -> datetime:
+    """Return a time in UTC; one whose zone leads out of the calendar is refused."""
+    found = to_utc(moment)
+    if found is None:
+        what = "is outside the years 1 to 9999 in UTC"
+        problem = Problem(where=field, what=what, value=moment.isoformat(), allowed=strict.ALLOWED[field], row=number)
+        raise ContractViolation(f"The request has a time that no calendar has: {problem}", problems=[problem])
+    return found
 
 
 def _limit(rows: int, max_rows: int) -> None:
     if rows > max_rows:
         raise TooLarge(f"The call has {rows} rows; at most {max_rows} are allowed ([serve] max_rows)")
-
-
-def _keys_in(body: bytes) -> int:
-    """Return how many keys a valid JSON text has, repeats counted."""
-    colons = _STRINGS.findall(body)
-    return len(colons) - colons.count(b"")
-
-
-def _nested_keys(value: Any) -> int:
-    stack, keys = [value], 0
-    while stack:
-        top = stack.pop()
-        if type(top) is dict:
-            keys += len(top)
-            stack.extend(top.values())
-        elif type(top) is list:
-            stack.extend(top)
-    return keys
-
-
-def _repeated(body: bytes) -> list[str]:
-    """Return the keys that stand twice in one object of a valid JSON text."""
-    found: set[str] = set()
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in items]
-        if len(set(names)) != len(names):
-            found.update(name for name in names if names.count(name) > 1)
-
-    try:
-        json.loads(body, object_pairs_hook=pairs)
-    except RecursionError as error:
-        raise Malformed("The body is nested too deeply") from error
-    return sorted(found)
-
-
-def _twice(body: bytes) -> Malformed:
-    names = _repeated(body)
-    return Malformed(
-        f"The body names {', '.join(repr(n) for n in names) or 'a key'} twice in one object",
-        problems=[Problem(where=name, what="stands twice in one object") for name in names],
-    )
 
 
 def _shown(value: Any, *, limit: int = VALUE_CHARS) -> Any:
@@ -281,4 +235,5 @@ def _shown(value: Any, *, limit: int = VALUE_CHARS) -> Any:
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text.encode("utf-8", "replace").decode()

@@ -72,6 +72,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
             traffic=traffic,
             beats=beats,
             well_since=max([answering.since, *ended]) if answering is not None else None,
+            enough_rows=settings.watch.block_min_rows,
         ),
         answering=answering,
         quality=quality.of(champion, seen, labels),

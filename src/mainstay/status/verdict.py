@@ -19,8 +19,9 @@ def summarise(
     traffic: Traffic,
     beats: Sequence[Beat],
     well_since: datetime | None,
+    enough_rows: int,
 ) -> Summary:
-    """Return the verdict.
+    """Return the verdict; with fewer than `enough_rows` in the last blocks nothing is said of a model's health.
 
     Harm that is known comes first, then what prevents knowing, then what only asks for attention. Silence is never
     "well": without a model, without traffic or without the loop that judges it the verdict is unknown.
@@ -42,6 +43,13 @@ def summarise(
             since=rollout.since,
             why=f"{rollout.name} waits for a person: {rollout.reason}",
             next_step=f'mainstay promote {rollout.version} --reason "…", or mainstay rollback --reason "…"',
+        )
+    if traffic.rows < enough_rows:
+        return Summary(
+            health=Health.UNKNOWN,
+            since=None,
+            why=f"Too little traffic was seen to judge by: {traffic.rows} rows, and {enough_rows} are needed.",
+            next_step="Send requests.",
         )
     return Summary(
         health=Health.WELL, since=well_since, why=f"{answering.name} answers and nothing that does harm was found."

@@ -244,7 +244,7 @@ def _require_estimator(built: Any, pipeline: Pipeline, contract: Contract) -> No
     elif "fit" in missing or not contract.task.is_classification:
         remedy = "Return an object with these methods, as those of scikit-learn have them."
     seen = "nothing: its function returned None" if built is None else f"a {type(built).__name__}"
-    without = "" if built is None else f" without {' and '.join(f'{name}()' for name in missing)}"
+    without = "" if built is None else f" without {' and '.join(missing)}()"
     raise ProjectFileError(f"{what} {seen}{without}; {allowed}", remedy=remedy)
 
 

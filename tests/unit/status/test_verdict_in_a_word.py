@@ -16,6 +16,7 @@ QUIET = {
     "traffic": examples.traffic(3),
     "beats": examples.beats(),
     "well_since": examples.before(days=1),
+    "enough_rows": 32,
 }
 
 
@@ -56,6 +57,14 @@ def test_serving_that_stopped_is_never_taken_for_well() -> None:
 
 def test_no_traffic_is_never_taken_for_well() -> None:
     assert verdict(traffic=Traffic()).health == Health.UNKNOWN
+
+
+def test_a_handful_of_requests_is_never_taken_for_well() -> None:
+    few = replace(examples.traffic(1), rows=4)
+    found = verdict(traffic=few)
+    assert (found.health, found.since) == (Health.UNKNOWN, None)
+    assert "4 rows, and 32 are needed" in found.why
+    assert verdict(traffic=few, open_incidents=(examples.incident(1, Severity.WATCH, ""),)).health == Health.WATCH
 
 
 def test_a_note_does_not_change_the_verdict() -> None:

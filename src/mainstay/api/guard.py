@@ -1,0 +1,56 @@
+"""Whose request may come in at all: one Host, and on loopback only this machine's names for it and for the Origin.
+
+Without this a web page anywhere could read or feed a server on the visitor's own machine through the visitor's browser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mainstay.api.errors import BadHost
+from mainstay.core.errors import Refused
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
+_ORIGIN = re.compile(r"https?://(.+)")
+_REMEDY = "Call it by 127.0.0.1 or localhost, or set [serve] host."
+
+
+class Guard:
+    """Checks the Host and Origin of each request to a server that listens on `host`."""
+
+    def __init__(self, host: str) -> None:
+        self._loopback = host in LOOPBACK
+
+    def check(self, headers: Sequence[tuple[bytes, bytes]], http_version: str) -> None:
+        """Return if the request may go on; raise BadHost or Refused."""
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 and (hosts or http_version != "1.0"):
+            raise BadHost(f"The request has {len(hosts)} Host headers; 1 is expected")
+        if not self._loopback:
+            return
+        host = hosts[0].decode("latin-1").lower() if hosts else ""
+        if name_in(host) not in LOOPBACK:
+            raise Refused(
+                f"This server is on loopback and was called as {host[:80]!r}; allowed: {', '.join(sorted(LOOPBACK))}",
+                remedy=_REMEDY,
+            )
+        for name, value in headers:
+            if name == b"origin":
+                self._check_origin(value.decode("latin-1").lower())
+
+    def _check_origin(self, origin: str) -> None:
+        found = _ORIGIN.fullmatch(origin)
+        if found is None or name_in(found.group(1)) not in LOOPBACK:
+            raise Refused(
+                f"This server is on loopback and was called by a page of {origin[:80]!r}; "
+                f"allowed: pages of {', '.join(sorted(LOOPBACK))}",
+                remedy="Call it from a program, or from a page of this machine.",
+            )
+
+
+def name_in(authority: str) -> str | None:
+    """Return the name in `name:port` or `[address]:port`, None where it is neither."""
+    found = _HOST.fullmatch(authority)
+    return None if found is None else found.group(1) or found.group(2)
