@@ -198,7 +198,7 @@ def test_bad_data_leave_with_three_and_are_named(project: Path, case: str) -> No
     said = json.dumps(report["problems"])
     assert (code, report["ok"]) == (3, False)
     assert [word for word in words if word not in said] == []
-    assert all("data.t" in problem["where"] or "t" in problem["where"].split(",")[0] for problem in report["problems"])
+    assert all(p["where"].startswith(("data.train", "data.test", "train", "test")) for p in report["problems"])
 
 
 def test_a_field_that_tells_the_target_is_warned_of_before_any_training(project: Path) -> None:

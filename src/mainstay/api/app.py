@@ -9,21 +9,16 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from mainstay import __version__
-from mainstay.api import errors, metrics
+from mainstay.api import docs, errors, metrics, openapi
 from mainstay.core.errors import ContractViolation, MainstayError, NotReady, Problem
 from mainstay.serve import plan as plans
-from mainstay.serve import wire
 from mainstay.serve.live import Live, Side
 from mainstay.serve.worker import Worker
-
-_HOT_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
-_VERBS: dict[str, tuple[type[Any], type[Any], str]] = {
-    "predict": (wire.PredictRequest, wire.PredictResponse, "Answer rows, and say how far each answer can be trusted."),
-    "feedback": (wire.FeedbackRequest, wire.FeedbackResponse, "Tell what was right, or what an answer was worth."),
-}
 
 
 def make_app(worker: Worker) -> FastAPI:
@@ -41,18 +36,15 @@ def make_app(worker: Worker) -> FastAPI:
         version=__version__,
         description="Answers of the project's model, and feedback about them.",
         lifespan=life,
+        docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name.strip("_"),
     )
     _add_routes(app, worker)
+    _add_documentation(app, worker)
     _add_errors(app)
-    plain = app.openapi
-
-    def documented() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = add_hot_routes(plain())
-        return app.openapi_schema
-
-    app.openapi = documented  # type: ignore[method-assign]
     return app
 
 
@@ -65,18 +57,18 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz", summary="Whether every model has a version that answers", responses={503: {}})
+    @app.get("/readyz", summary="Whether every model has a version that answers")
     async def readyz() -> dict[str, Any]:
         if not worker.ready:
             missing = sorted(name for name, slot in worker.slots.items() if slot.live is None)
             raise NotReady("This worker is draining" if worker.draining else f"Not loaded yet: {', '.join(missing)}")
         return {"status": "ready", "models": {name: slot.state()["champion"] for name, slot in worker.slots.items()}}
 
-    @app.get("/metrics", summary="Counts and times for Prometheus", response_class=Response)
+    @app.get("/metrics", summary="Counts and times for Prometheus", response_class=PlainTextResponse)
     async def metrics_() -> Response:
-        others = [path for path in sorted(worker.run.glob("worker-*.json")) if not path.name.endswith(".plan.json")]
-        states = [state for path in others if (state := plans.read_json(path)) is not None]
-        states = [state for state in states if state.get("worker") != worker.plan.worker and "metrics" in state]
+        names = [f"w{number}" for number in range(worker.plan.workers)]
+        others = [plans.state_path(worker.run, name) for name in names if name != worker.plan.worker]
+        states = [state for path in others if "metrics" in (state := plans.read_json(path) or {})]
         return Response(metrics.render([*states, worker.state()]), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/v1/models", summary="The models of this server")
@@ -87,6 +79,22 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
     async def model_(model: str) -> dict[str, Any]:
         live = worker.handler.live(model)
         return _short(model, live) | {"contract": msgspec.to_builtins(live.champion.loaded.contract)}
+
+
+def _add_documentation(app: FastAPI, worker: Worker) -> None:
+    def document() -> dict[str, Any]:
+        lives = [slot.live for slot in worker.slots.values()]
+        contract = lives[0].champion.loaded.contract if len(lives) == 1 and lives[0] else None
+        plain = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        return openapi.complete(plain, sorted(worker.slots), contract)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_() -> JSONResponse:
+        return JSONResponse(document())
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs_() -> HTMLResponse:
+        return HTMLResponse(docs.page(document()), headers=dict(docs.headers()))
 
 
 def _short(name: str, live: Live | None) -> dict[str, Any]:
@@ -126,7 +134,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            return respond(errors.WrongMethod(request.method, (error.headers or {}).get("Allow", "GET")))
+            return respond(errors.WrongMethod(request.method, "GET, HEAD"))
         if error.status_code == 404:
             return respond(errors.NoRoute(f"There is no route {request.scope['path'][:200]!r}"))
         return respond(errors.HttpError(str(error.detail)))
@@ -136,29 +144,3 @@ def _add_errors(app: FastAPI) -> None:
         del request
         problems = [Problem(where=".".join(map(str, one["loc"])), what=one["msg"]) for one in error.errors()]
         return respond(ContractViolation("The request has another shape than documented", problems=problems))
-
-
-def add_hot_routes(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the hot routes to an OpenAPI document, from the types that decode and encode them."""
-    types = [wire.ErrorResponse, *(kind for request, response, _ in _VERBS.values() for kind in (request, response))]
-    _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
-    for verb, (request, response, summary) in _VERBS.items():
-        operation = {
-            "summary": summary,
-            "requestBody": {"required": True, "content": _content(request)},
-            "responses": {
-                "200": {"description": "Done", "content": _content(response)},
-                **{str(s): {"description": "Error", "content": _content(wire.ErrorResponse)} for s in _HOT_ERRORS},
-            },
-        }
-        named = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-        document["paths"][f"/v1/{verb}"] = {"post": operation | {"operationId": verb}}
-        document["paths"][f"/v1/models/{{model}}/{verb}"] = {
-            "post": operation | {"operationId": f"{verb}_of_model", "parameters": [named]}
-        }
-    return document
-
-
-def _content(kind: type[Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}

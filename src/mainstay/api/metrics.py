@@ -56,12 +56,12 @@ class _States:
             yield family
 
     def _gauges(self) -> Iterable[Metric]:
-        memory = GaugeMetricFamily("mainstay_worker_memory_mb", "Memory of a worker in RAM.", labels=["worker"])
+        memory = GaugeMetricFamily("mainstay_worker_memory_bytes", "Memory of a worker in RAM.", labels=["worker"])
         epoch = GaugeMetricFamily(
             "mainstay_route_epoch", "Epoch of the route that a worker answers by.", labels=["worker", "model"]
         )
         for state in self._states:
-            memory.add_metric([state["worker"]], state["rss_mb"])
+            memory.add_metric([state["worker"]], state["rss_mb"] * 1e6)
             for model, held in state["models"].items():
                 epoch.add_metric([state["worker"], model], held["epoch"])
         yield memory

@@ -83,7 +83,7 @@ class Shell:
         async def watched(message: MutableMapping[str, Any]) -> None:
             nonlocal began
             if not began:
-                message["headers"] = [*message["headers"], _NO_SNIFFING]
+                message["headers"] = [*message.get("headers", ()), _NO_SNIFFING]
             began = True
             await send(message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from mainstay.api.guard import LOOPBACK, name_in
 from mainstay.core import errors
 from mainstay.status.records import Status
 from mainstay.web import overview
@@ -22,7 +25,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 HERE = Path(__file__).parent
 STATIC = {"page.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -37,23 +39,33 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control signs, what turns the direction of the text around it, and halves of surrogate pairs."""
 log = logging.getLogger(__name__)
 
 
 def templates() -> Environment:
-    """Return the templates: everything escaped, an unknown name an error."""
+    """Return the templates: everything escaped, what cannot be shown replaced, an unknown name an error."""
     return Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_showable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
+def _showable(value: Any) -> Any:
+    """Return a text without signs that would spoil the page around it, or keep it from being sent at all."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
 def create_app(read_status: Callable[[], Status], *, host: str) -> Shell:
     """Return the application bound to `host`; `read_status` is called anew for each look, in a thread."""
-    app = FastAPI(title="Mainstay overview", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Mainstay overview", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     environment = templates()
     static = {name: (HERE / "static" / name).read_bytes() for name in STATIC}
 
@@ -118,6 +130,8 @@ class Shell:
 
         refused = self._refusal(scope)
         handler = self.app if refused is None else refused
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
         await handler(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
@@ -126,15 +140,7 @@ class Shell:
         if self.hosts is None:
             return None
         named = [value for name, value in scope["headers"] if name == b"host"]
-        if len(named) == 1 and host_name(named[0].decode("latin-1")) in self.hosts:
+        if len(named) == 1 and name_in(named[0].decode("latin-1").lower()) in self.hosts:
             return None
         # A page elsewhere may point a name of its own at 127.0.0.1 and read this one through the visitor's browser.
         return Response("This server answers to localhost only.\n", 421, media_type="text/plain")
-
-
-def host_name(header: str) -> str:
-    """Return the name in a Host header, without port and brackets, in lower case."""
-    header = header.strip().lower()
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0]

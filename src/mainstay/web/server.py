@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from mainstay.api.guard import LOOPBACK
 from mainstay.core import errors
 from mainstay.project import Project
 from mainstay.web import app as pages
@@ -38,7 +39,7 @@ def show(project: Project) -> None:
     """Bind the port and show the page of `project` until stopped."""
     web = project.settings.web
     bound = bind(web.host, web.port)
-    if web.host.strip("[]") not in pages.LOOPBACK:
+    if web.host.strip("[]") not in LOOPBACK:
         sys.stderr.write(f"web: the page is open to everyone who reaches {web.host}: it asks for no login.\n")
     application = pages.create_app(project.status, host=web.host)
     config = uvicorn.Config(

@@ -79,3 +79,14 @@ def test_a_misspelled_class_names_the_nearest() -> None:
     found = labelled({"id": "a1", "label": "fien"}, CLASSES, by="", now=NOW)
     assert isinstance(found, Problem)
     assert found.nearest == "fine"
+
+
+@pytest.mark.parametrize("id_", [["a1"], {"a": 1}, True, None, 1.5, "x" * 129])
+def test_what_can_be_the_id_of_no_prediction_is_refused(id_: object) -> None:
+    found = labelled({"id": id_, "label": "fine"}, CLASSES, by="", now=NOW)
+    assert isinstance(found, Problem)
+    assert (found.where, found.value) == ("id", id_)
+
+
+def test_an_id_may_be_a_whole_number() -> None:
+    assert made({"id": 17, "label": "fine"}).id == "17"

@@ -204,6 +204,8 @@ def test_data_that_cannot_be_trained_on_are_told(
     ("code", "told"),
     [
         ("def build_words(params):\n    return object()\n", "without fit and predict_proba"),
+        ("def build_words(params):\n    pass\n", "its function returned None"),
+        ("def build_words(params):\n    return dict\n", "builds the class dict itself"),
         ("def build_words(params):\n    return 1 / 0\n", r"model\.py:2: ZeroDivisionError"),
         (
             "from sklearn.svm import LinearSVC\ndef build_words(params):\n    return LinearSVC()\n",
@@ -222,6 +224,30 @@ def test_a_model_that_cannot_be_built_or_fitted_is_the_projects_error(
     (project.root / "model.py").write_text(code)
     with pytest.raises(ProjectFileError, match=told):
         fit(project, train, test)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            "np.full((len(X), 2), np.nan)",
+            r"cannot answer \d+ rows: it gave NaN or infinity for \d+ of them, first row 0",
+        ),
+        ("np.ones((len(X), 1))", r"cannot answer \d+ rows: The model returned an array of shape"),
+        ("1 / 0", r"cannot answer \d+ rows: model\.py:5: ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_cannot_answer_is_the_projects_error(
+    project: Loaded, train: MemorySnapshot, test: MemorySnapshot, answer: str, told: str
+) -> None:
+    (project.root / "model.py").write_text(
+        "import numpy as np\nfrom sklearn.dummy import DummyClassifier\n"
+        f"class Bad(DummyClassifier):\n    def predict_proba(self, X):\n        return {answer}\n"
+        "def build_words(params):\n    return Bad()\n"
+    )
+    with pytest.raises(ProjectFileError, match=told) as caught:
+        fit(project, train, test)
+    assert "rollback" not in caught.value.remedy
 
 
 def test_feature_code_that_needs_another_project_file_is_refused(
