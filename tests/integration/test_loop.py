@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from loop_kit import MODEL, Shop, make_shop, passed
+from loop_kit import MODEL, Shop
 from mainstay import loop, wiring
 from mainstay.config.clocks import CLOCK_VARIABLE, SharedClock
 from mainstay.release import manual
-from mainstay.serve import trial
 from mainstay.store import blocks, heartbeats, jobs, leases, routes
 from mainstay.store.jobs import JobState
 from mainstay.testing.clock import FakeClock
@@ -30,11 +29,9 @@ OF_THE_TRY = frozenset({"leases", "states.version"})
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def trained(trained_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Return a shop whose version 2 answers half of the users and stays there, and that is never retrained."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "try_in_server", passed)
-        made = make_shop(tmp_path_factory.mktemp("trained") / "shop")
+    made = trained_shop.copy(tmp_path_factory.mktemp("canary") / "shop", clock=FakeClock(trained_shop.clock.now()))
     made.turns(2)
     made.compare(made.customers(30), version=2)
     made.turns(2)
@@ -172,9 +169,9 @@ def lease_left(shop: Shop) -> float:
 
 def test_of_two_loops_one_works_and_the_other_takes_over_when_it_dies(shop: Shop, start: Callable[[], Loop]) -> None:
     assert isinstance(shop.clock, SharedClock)
-    shop.clock.set_rate(5.0)
+    shop.clock.set_rate(1.0)
     first = start()
-    first.until(first.holds_the_lease)
+    first.until(lambda: first.holds_the_lease() and bool(beat(shop)))
     second = start()
     second.until(lambda: "waiting for it" in second.log.read_text())
     shop.label([event.id for event in shop.customers(100)])

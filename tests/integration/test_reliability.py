@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from loop_kit import MODEL, Shop, make_shop, passed
+from loop_kit import MODEL, Shop, passed
 from mainstay import candidate, loop, wiring
 from mainstay.core.events import Kind
 from mainstay.core.releases import Stage
@@ -37,18 +37,9 @@ NO_MLFLOW = "import sys; sys.modules['mlflow'] = None\n"
 """Whoever imports it gets an ImportError."""
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "try_in_server", passed)
-        made = make_shop(tmp_path_factory.mktemp("trained") / "shop")
-    yield made
-    made.close()
-
-
 @pytest.fixture
-def shop(trained: Shop, tmp_path: Path) -> Iterator[Shop]:
-    made = trained.copy(tmp_path / "shop", clock=FakeClock(datetime.now(UTC)))
+def shop(trained_shop: Shop, tmp_path: Path) -> Iterator[Shop]:
+    made = trained_shop.copy(tmp_path / "shop", clock=FakeClock(datetime.now(UTC)))
     yield made
     made.close()
 

@@ -120,6 +120,7 @@ def other_shape(body: bytes, text: str, *, known: Collection[str], known_in_row:
         return error
     found = _PATH.search(text)
     path, what = (found.group(1), text[: found.start()]) if found else ("", text[:200])
+    path = path.partition("[...]")[0]  # deeper, keys are not named
     row = _ROW.match(path)
     problems = _problems(_at(content, path), path[row.end() :] if row else path, what, known_in_row if row else known)
     return ContractViolation(
@@ -155,10 +156,10 @@ def _problems(seen: Any, place: str, what: str, known: Collection[str]) -> list[
         ]
     if missing := _MISSING.search(what):
         return [Problem(where=missing.group(1), what="is missing", allowed=ALLOWED.get(missing.group(1)))]
-    if place.endswith("[...]") and isinstance(seen, dict):
+    if place == "inputs" and isinstance(seen, dict):
         name, number = next(((n, big) for n, one in seen.items() if (big := _too_big(one)) is not None), (place, None))
         return [Problem(where=name[:NAME_CHARS], what=what, value=number, allowed=_NUMBER)]
-    allowed = _NUMBER if isinstance(seen, TooBig) else ALLOWED.get(place or "body")
+    allowed = _NUMBER if _too_big(seen) is not None else ALLOWED.get(place or "body")
     return [Problem(where=place or "body", what=what, value=seen, allowed=allowed)]
 
 

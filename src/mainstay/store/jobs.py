@@ -75,8 +75,8 @@ def enqueue(
 def claim(tx: Connection, *, kinds: Collection[str], owner: str, lease_s: float, now: datetime) -> Job | None:
     """Take the oldest job that is due, or whose owner's lease ran out; None if there is none.
 
-    A lease that ends later than one given now would was given by a clock that has gone back since: it counts as run
-    out, and so does a wait of that length.
+    A lease that ends much later than one given now would was given by a clock that has gone back since: it counts as
+    run out, and so does a wait of that length.
     """
     # The oldest job of these kinds that nobody works on.
     query = (
@@ -84,7 +84,7 @@ def claim(tx: Connection, *, kinds: Collection[str], owner: str, lease_s: float,
         .where(
             table.c.kind.in_(sorted(kinds)),
             table.c.state.in_([JobState.QUEUED.value, JobState.RUNNING.value]),
-            or_(table.c.due_at <= now, table.c.due_at > now + timedelta(seconds=max(lease_s, LONGEST_WAIT_S))),
+            or_(table.c.due_at <= now, table.c.due_at > now + timedelta(seconds=lease_s + LONGEST_WAIT_S)),
         )
         .order_by(table.c.id)
         .limit(1)

@@ -26,7 +26,7 @@ def acquire(tx: Connection, name: str, owner: str, ttl_s: float, now: datetime) 
     """Take or renew a lease; return its token, or None while another holds it.
 
     A renewal keeps the token; taking it over, also by the same owner after it ran out, gives a higher one. A lease that
-    ends later than any renewal of now would was granted by a clock that has gone back since: it counts as run out.
+    ends much later than a renewal of now would was granted by a clock that has gone back since: it counts as run out.
     """
     until = now + timedelta(seconds=ttl_s)
     # The first owner of a new lease.
@@ -34,7 +34,7 @@ def acquire(tx: Connection, name: str, owner: str, ttl_s: float, now: datetime) 
         return 1
     # The lease as it stands.
     found = tx.execute(select(table).where(table.c.name == name)).one()
-    held = bool(found.owner) and now < found.until <= until
+    held = bool(found.owner) and now < found.until <= until + timedelta(seconds=ttl_s)
     if held and found.owner != owner:
         return None
     token = int(found.token) if held else int(found.token) + 1

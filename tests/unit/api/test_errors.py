@@ -42,8 +42,18 @@ def test_a_class_that_is_not_in_the_table_takes_its_parents_status() -> None:
 
 
 def test_what_may_be_sent_again_says_when() -> None:
-    assert api_errors.headers_of(503) == [(b"retry-after", b"1")]
-    assert api_errors.headers_of(422) == []
+    assert api_errors.headers_of(errors.Overloaded()) == [(b"retry-after", b"1")]
+    assert api_errors.headers_of(errors.ContractViolation()) == []
+
+
+def test_a_wrong_method_names_the_right_ones() -> None:
+    assert api_errors.headers_of(api_errors.WrongMethod("PUT", "GET, HEAD")) == [(b"allow", b"GET, HEAD")]
+
+
+def test_a_body_that_did_not_come_ends_the_connection() -> None:
+    for error, status in ((api_errors.Incomplete(), 400), (api_errors.TooSlow(), 408)):
+        assert api_errors.status_of(error) == status
+        assert api_errors.headers_of(error) == [(b"connection", b"close")]
 
 
 @pytest.mark.parametrize("kind", CORE)

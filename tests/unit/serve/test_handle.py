@@ -409,6 +409,37 @@ def test_feedback_without_an_id_gets_one_that_is_the_same_again() -> None:
     assert kit.feedback({"id": "a", "value": "cold"})[0]["feedback_id"] != first["feedback_id"]
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**400, 10**4000, True, None, "3", [3]])
+def test_a_reward_that_is_no_number_of_64_bits_is_refused_by_itself(number: Any) -> None:
+    kit = Kit()
+    results = kit.feedback(
+        {"id": "a", "kind": "reward", "name": "clicks", "value": number},
+        {"id": "a", "kind": "reward", "name": "clicks", "value": 2**63 - 1},
+    )
+    assert [result["status"] for result in results] == ["refused", "waiting_for_prediction"]
+    assert results[0]["error"].startswith("a reward is a number of 64 bits; seen: ")
+
+
+def test_a_feedback_id_stands_for_one_item() -> None:
+    kit = Kit()
+    one_call = kit.feedback(
+        {"id": "a", "feedback_id": "f", "value": "warm"},
+        {"id": "a", "feedback_id": "f", "value": "warm"},
+        {"id": "a", "feedback_id": "f", "value": "cold"},
+    )
+    [later] = kit.feedback({"id": "b", "feedback_id": "f", "value": "warm"})
+    assert [result["status"] for result in one_call] == ["waiting_for_prediction", "duplicate", "refused"]
+    assert later["error"] == "feedback_id 'f' stands for another item already"
+    assert len(kit.writer.of(Kind.FEEDBACK)) == 1
+
+
+def test_the_same_feedback_twice_in_a_batch_is_acknowledged_only_when_its_own_record_is_on_disk() -> None:
+    kit = Kit()
+    body = b'{"items": [{"id": "a", "feedback_id": "f", "value": "warm"}]}'
+    kit.work(*(kit.handler.validate_feedback("weather", body) for _ in range(2)))
+    assert len(kit.writer.of(Kind.FEEDBACK)) == 2
+
+
 def test_feedback_on_a_full_disk_is_not_acknowledged_and_not_remembered() -> None:
     kit = Kit()
     kit.writer.full = True
@@ -416,3 +447,23 @@ def test_feedback_on_a_full_disk_is_not_acknowledged_and_not_remembered() -> Non
         kit.feedback({"id": "a", "feedback_id": "f", "value": "warm"})
     kit.writer.full = False
     assert kit.feedback({"id": "a", "feedback_id": "f", "value": "warm"})[0]["status"] == "waiting_for_prediction"
+
+
+# what only costs time
+
+
+def test_very_many_undeclared_fields_are_named_up_to_a_limit() -> None:
+    kit = Kit()
+    with pytest.raises(ContractViolation) as caught:
+        kit.call({"inputs": {f"texx{n}": 1 for n in range(20_000)} | {"text": "sun"}})
+    assert len(caught.value.problems) == 50
+    assert {problem.what for problem in caught.value.problems} == {"is no declared field"}
+
+
+def test_undeclared_fields_that_are_null_hide_none_that_is_not() -> None:
+    kit = Kit()
+    nothing = {f"n{n}": None for n in range(200)}
+    assert kit.predict({"inputs": nothing | {"text": "sun"}})[0]["label"] == "warm"
+    with pytest.raises(ContractViolation) as caught:
+        kit.call({"inputs": nothing | {"text": "sun", "extra": 1}})
+    assert [problem.where for problem in caught.value.problems] == ["extra"]

@@ -49,19 +49,86 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
     ("body", "where", "row"),
     [
         (b"[]", "body", None),
-        (b"{}", "body", None),
+        (b"{}", "instances", None),
         (b'{"instances":[]}', "instances", None),
-        (b'{"instances":[{"inputs":{"text":"a"},"extra":1}]}', "body", 0),
+        (b'{"instances":[{"inputs":{"text":"a"},"extra":1}]}', "extra", 0),
+        (b'{"instances":[{"inputs":{"text":"a"},"time":"0001-01-01T00:00:00+14:00"}]}', "time", 0),
+        (b'{"instances":[{"inputs":{"text":"a"},"id":"a\\u0000b"}]}', "id", 0),
         (b'{"instances":[{"inputs":{"text":"a"},"time":"2026-01-05T09:00:00"}]}', "time", 0),
         (b'{"instances":[{"inputs":{"text":"a"}},{"inputs":{"text":"a"},"id":""}]}', "id", 1),
-        (b'{"instances":[{"inputs":{"n":1e400}}]}', "inputs[...]", 0),
-        (b'{"instances":[{"inputs":{"n":' + b"9" * 5000 + b"}}]}", "inputs[...]", 0),
+        (b'{"instances":[{"inputs":{"n":1e400}}]}', "n", 0),
+        (b'{"instances":[{"inputs":{"n":' + b"9" * 5000 + b"}}]}", "n", 0),
+        (b'{"instances":[{"inputs":{"a":1,"n":[1,{"m":-1e999}]}}]}', "n", 0),
     ],
 )
 def test_another_shape_is_refused_with_its_place(body: bytes, where: str, row: int | None) -> None:
     with pytest.raises(ContractViolation) as caught:
         decode(body)
     assert (caught.value.problems[0].where, caught.value.problems[0].row) == (where, row)
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "allowed", "nearest"),
+    [
+        (b'{"instance":[]}', [], ["instances"], "instances"),
+        (b'{"instances":[{"input":{}}]}', {}, ["inputs", "id", "key", "time"], "inputs"),
+        (b'{"instances":[{"inputs":{},"id":7}]}', 7, "a text of 1 to 128 characters without NUL", None),
+        (b'{"instances":[{"inputs":[1]}]}', [1], "an object with the declared fields", None),
+        (b'{"instances":[{}]}', None, "an object with the declared fields", None),
+        (b'{"instances":{}}', {}, "a list of at least one object", None),
+        (b'{"instances":[{"inputs":{"n":1e400}}]}', "1e400", "a number that a 64-bit float can hold", None),
+        (b"7", 7, "one object, as /docs shows it", None),
+    ],
+)
+def test_another_shape_is_told_with_the_value_seen_and_what_is_allowed(
+    body: bytes, value: Any, allowed: Any, nearest: str | None
+) -> None:
+    with pytest.raises(ContractViolation) as caught:
+        decode(body)
+    problem = caught.value.problems[0]
+    assert (problem.value, problem.allowed, problem.nearest) == (value, allowed, nearest)
+
+
+@pytest.mark.parametrize("body", [b"[1 true]", b'{"a":', b'{"instances":[{"input":{}}', b'["\xff"]', b'{"x":NaN}'])
+def test_a_body_that_is_no_json_is_malformed_even_where_its_start_has_another_shape(body: bytes) -> None:
+    with pytest.raises(wire.Malformed):
+        decode(body)
+
+
+@pytest.mark.parametrize("depth", [65, 500, 900, 990, 100_000])
+def test_a_value_that_is_nested_too_deeply_is_malformed_wherever_it_stands(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    bodies = (
+        b'{"instances":[{"inputs":{"text":%b}}]}' % deep,
+        b'{"instances":%b}' % deep,
+        b'{"strange":%b}' % deep,
+        deep,
+    )
+    for body in bodies:
+        with pytest.raises(wire.Malformed):
+            decode(body)
+    with pytest.raises(wire.Malformed, match="too deeply"):
+        wire.decode_feedback(b'{"items":[{"id":"a","value":%b}]}' % deep, max_rows=3)
+
+
+def test_a_key_that_stands_very_often_is_found_in_one_pass() -> None:
+    body = b'{"items":[{"id":"a","value":{%b}}]}' % b",".join([b'"a":1'] * 200_000)
+    with pytest.raises(wire.Malformed) as caught:
+        wire.decode_feedback(body, max_rows=3)
+    assert caught.value.message == "The body names 'a' twice in one object"
+
+
+def test_a_message_stays_short_and_writable_whatever_the_names_are() -> None:
+    long, half = "q" * 100_000, "\\ud800"
+    for body in (f'{{"{long}":1,"{long}":2}}', f'{{"{half}":"{half}"}}', f'{{"instances":[{{"{long}":"{half}"}}]}}'):
+        with pytest.raises(MainstayError) as caught:
+            decode(body.encode())
+        assert len(wire.encode(wire.error_response(caught.value))) < 3000
+
+
+def test_times_are_taken_in_utc() -> None:
+    request = decode(b'{"instances":[{"inputs":{},"time":"2026-01-05T09:00:00+02:00"}]}')
+    assert str(request.instances[0].time) == "2026-01-05 07:00:00+00:00"
 
 
 @pytest.mark.parametrize(
