@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
 from mainstay.journal.read import Journal
 from mainstay.store import blocks, feedback, pairs
 from mainstay.store.engine import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 CONSUMER = "feedback"
 JOINED = "feedback-joined"
@@ -58,23 +62,43 @@ def _put_all(store: Store, journal: Journal, model: str) -> tuple[int, int]:
 
 def _join(store: Store, find: Callable[[str], Event | None], model: str, contract: Contract) -> tuple[int, int]:
     with store.read() as tx:
-        read, looked = blocks.cursor(tx, CONSUMER), blocks.cursor(tx, JOINED)
-        # What was looked for and not found is looked for again only when the journal has more than it had then.
-        waiting = feedback.unmatched(tx, model, JOIN, only_new=read == looked)
-    if not waiting and read == looked:
+        before = _unjoined(tx, model)
+    if not before.due:
         return 0, 0
-    found = [(item, find(item.id)) for item in waiting]
+    found = [(item, find(item.id)) for item in before.waiting]
     graded = [_grade(model, item, event, contract) for item, event in found if event is not None]
     missing = [item.feedback_id for item, event in found if event is None]
     with store.begin() as tx:
+        if _unjoined(tx, model) != before:
+            return 0, 0  # another loop was first, or more came in; the next turn looks again
         for row in graded:
             if feedback.grade(tx, row) and row.name == contract.target:
                 pairs.set_label(tx, model, row.id, row.value)
         if missing:
             feedback.missed(tx, model, missing)
-        if len(waiting) < JOIN:
-            blocks.set_cursor(tx, JOINED, read)
+        if len(before.waiting) < JOIN:
+            blocks.set_cursor(tx, JOINED, before.read)
     return len(graded), len(missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unjoined:
+    """What waits for its prediction, of that what may be found now."""
+
+    read: dict[str, int]
+    looked: dict[str, int]
+    waiting: list[Feedback]
+
+    @property
+    def due(self) -> bool:
+        return bool(self.waiting) or self.read != self.looked
+
+
+def _unjoined(tx: Connection, model: str) -> _Unjoined:
+    read, looked = blocks.cursor(tx, CONSUMER), blocks.cursor(tx, JOINED)
+    # What was looked for and not found is looked for again only when the journal has more than it had then.
+    waiting = feedback.unmatched(tx, model, JOIN, only_new=read == looked)
+    return _Unjoined(read=read, looked=looked, waiting=waiting)
 
 
 def _grade(model: str, item: Feedback, event: Event, contract: Contract) -> feedback.Graded:

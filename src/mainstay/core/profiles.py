@@ -39,6 +39,10 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """CATEGORY: known values, len(counts) - 1."""
     mean: float = 0.0
     sd: float = 0.0
+    low: float | None = None
+    """NUMERIC: smallest value; None in profiles of before it was kept."""
+    high: float | None = None
+    """NUMERIC: largest value."""
     design_effect: float = 1.0
     """Variance of a mean over keys divided by that over independent rows, at least 1."""
 
@@ -51,6 +55,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """test, out_of_fold, recent or a snapshot id: which rows these are."""
     rows: int
     keys: int
+    distinct: int = 0
+    """Distinct rows by what the watch measures of them; 0: it was not counted."""
     signals: list[SignalProfile]
     accuracy: float | None = None
     """Share of right answers on the reference rows (for regression None)."""

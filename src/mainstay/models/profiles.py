@@ -22,7 +22,15 @@ MAX_CATEGORIES = 200
 MIN_SEGMENT_ROWS = 30
 """Segments with fewer reference rows have no signals of their own."""
 LABEL, CONFIDENCE, LOW_TRUST, VALUE = "answer.label", "answer.confidence", "answer.low_trust", "answer.value"
-_ANSWER_HARM = {LABEL: Harm.OUTPUT, VALUE: Harm.OUTPUT, LOW_TRUST: Harm.OUTPUT, CONFIDENCE: Harm.QUALITY}
+ERROR = "labels.error"
+"""Distance of a regression's answer from its label."""
+_ANSWER_HARM = {
+    LABEL: Harm.OUTPUT,
+    VALUE: Harm.OUTPUT,
+    LOW_TRUST: Harm.OUTPUT,
+    CONFIDENCE: Harm.QUALITY,
+    ERROR: Harm.QUALITY,
+}
 
 
 def build_profile(
@@ -52,12 +60,16 @@ def build_profile(
     for segment, index in _by_segment(places, segments_min_rows).items():
         part = [{name: table[i].get(name) for name in main} for i in index]
         found += _profile_all(contract, part, groups[index], segment=segment)
+    if truth is not None and len(truth) and not contract.task.is_classification:
+        distances = [abs(float(a.label) - float(t)) for a, t in zip(answers, truth, strict=True)]
+        found.append(_numeric(ERROR, "", np.array(distances, dtype=np.float64), groups))
     correct = _correct(contract, answers, truth)
     confidences = [a.confidence for a in answers if a.confidence is not None]
     return Profile(
         source=source,
         rows=len(rows),
         keys=len(set(groups.tolist())),
+        distinct=len({tuple(row.get(f.name) for f in contract.features) for row in rows}),
         signals=found,
         accuracy=float(np.mean(correct)) if correct else None,
         mean_confidence=float(np.mean(confidences)) if confidences else None,
@@ -133,6 +145,8 @@ def _numeric(name: str, segment: str, x: NDArray[np.float64], groups: NDArray[np
         counts=counts.tolist(),
         mean=float(x.mean()),
         sd=float(x.std()),
+        low=float(x.min()),
+        high=float(x.max()),
         design_effect=design_effect((x - x.mean())[:, None], groups),
     )
 

@@ -30,6 +30,9 @@ MOST_KEYS = 2_000
 """Keys whose returns are counted."""
 FEW_KEYS = 3
 """Without a declared key, fewer distinct clients than this in a block are taken for a gateway: each request counts."""
+MOSTLY_DISTINCT = 0.99
+"""From this share of distinct rows in the reference on, a request that comes again is a repeat and counts once; where
+equal requests are usual, leaving them out would itself change the mix."""
 KEY_CHARS = 12
 
 
@@ -218,11 +221,12 @@ def update(
         state.history = evidence.History(totals=np.zeros(plan.width), prefix=np.zeros((0, plan.width)))
         state.since, state.told = [], None
     state.by_key = key_declared or len({row.key for row in rows}) >= FEW_KEYS
-    columns = streams.count_block(plan, rows, by_key=state.by_key) + streams.count_gaps(plan, state.gaps)
+    each = profile.distinct < MOSTLY_DISTINCT * profile.rows
+    columns = streams.count_block(plan, rows, by_key=state.by_key, each=each) + streams.count_gaps(plan, state.gaps)
     state.gaps = []
     if state.told is not None:
         state.told = state.told + columns
-    units = _see_keys(state, rows)
+    units = _see_keys(state, rows, each=each)
     days, begins = _advance_time(state, rows)
     kept = state.history.add(columns, days)
     state.since = [moment for moment, keep in zip([*state.since, begins], kept, strict=True) if keep]
@@ -249,10 +253,10 @@ def _advance_time(state: WatchState, rows: Sequence[Observation]) -> tuple[float
     return max(days, LEAST_DAYS), first.occurred_at
 
 
-def _see_keys(state: WatchState, rows: Sequence[Observation]) -> int:
+def _see_keys(state: WatchState, rows: Sequence[Observation], *, each: bool) -> int:
     """Count in how many blocks each key came; return the units of evidence in this block."""
     if not state.by_key:
-        return len({row.unit or row.id for row in rows})
+        return len(rows) if each else len({row.unit or row.id for row in rows})
     keys = {row.key for row in rows}
     for key in keys:
         short = key[:KEY_CHARS]

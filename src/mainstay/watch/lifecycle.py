@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -82,13 +83,23 @@ class Bundle:
 
 
 def is_graded(item: feedback.Graded, contract: Contract) -> bool:
-    """Return whether a label tells if the answer was right, and how sure the answer was."""
-    return item.name == contract.target and item.correct is not None and item.confidence is not None
+    """Return whether a label tells how good the answer was: right or wrong and how sure, or for a number how far."""
+    if item.name != contract.target:
+        return False
+    if not contract.task.is_classification:
+        return _is_number(item.value) and _is_number(item.label)
+    return item.correct is not None and item.confidence is not None
 
 
 def gap(item: feedback.Graded) -> float:
-    """Return confidence minus right (0 or 1)."""
+    """Return confidence minus right (0 or 1); for a regression the distance of the answer from the label."""
+    if item.correct is None:
+        return abs(float(item.label) - float(item.value))
     return float(item.confidence or 0.0) - float(bool(item.correct))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _window(tx: Connection, bundle: Bundle, first: int, since: datetime) -> diagnose.Window:
@@ -111,7 +122,7 @@ def _window(tx: Connection, bundle: Bundle, first: int, since: datetime) -> diag
         words={name: dict(counts) for name, counts in words.items()},
         examples=[id_ for _, id_ in sorted(unsure)[:MOST_EXAMPLES]],
         gaps=[(item.key_hash, gap(item)) for item in graded],
-        correct=[bool(item.correct) for item in graded],
+        correct=[item.correct for item in graded if item.correct is not None],
     )
 
 

@@ -17,7 +17,7 @@ from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES, score_table, score_variances
 from mainstay.watch.window import Observation, Outcome
 
-REFUSED, FAILED, GAP = "requests.refused", "requests.failed", "labels.gap"
+REFUSED, FAILED, GAP, ERROR = "requests.refused", "requests.failed", "labels.gap", "labels.error"
 EXPECTED_BAD = 0.01
 """Share of requests that may be refused or fail without a word: no reference tells."""
 KEY_CORRELATION = 0.3
@@ -127,13 +127,13 @@ def _watched(signal: SignalProfile, weight: float, per_key: float) -> Watched:
     return Watched(**common, stream=numeric, edges=np.asarray(signal.edges, dtype=np.float64), table=table)
 
 
-def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool) -> Floats:
+def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool, each: bool = False) -> Floats:
     """Return the block's columns: each unit of evidence gives a stream one value (mean of scores) or one vote (shares).
 
-    The unit is the key, or with `by_key` False the distinct request.
+    The unit is the key, or with `by_key` False the distinct request, or with `each` every request.
     """
     out = np.zeros(plan.width)
-    units = unit_numbers(rows, by_key=by_key)
+    units = np.arange(len(rows)) if each and not by_key else unit_numbers(rows, by_key=by_key)
     everywhere = np.arange(len(rows))
     members: dict[str, NDArray[np.intp]] = {ALL: everywhere}
     for segment in {w.segment for w in plan.watched} - {ALL}:
@@ -193,9 +193,15 @@ def _count(item: Watched, part: Floats, values: Sequence[float | str], units: ND
 def count_gaps(plan: Plan, gaps: Sequence[tuple[str, float]]) -> Floats:
     """Return the columns of labelled answers, each (key, confidence − right): one mean per key, rounded down.
 
-    Rounding down can only make the evidence smaller.
+    Rounding down can only make the evidence smaller. For a regression each is (key, distance from the label).
     """
     out = np.zeros(plan.width)
+    for i, item in enumerate(plan.watched):
+        if item.name == ERROR and gaps:
+            numbers: dict[str, int] = {}
+            units = np.array([numbers.setdefault(key, len(numbers)) for key, _ in gaps], dtype=np.intp)
+            _count(item, out[plan.offsets[i] : plan.offsets[i + 1]], [gap for _, gap in gaps], units)
+            return out
     where = plan.columns(GAP)
     if where is None or not gaps:
         return out

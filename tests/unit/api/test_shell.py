@@ -23,6 +23,7 @@ from mainstay.serve.route_file import RouteFile, route_path
 from mainstay.serve.worker import Worker
 from serve_kit import CHAMPION, make_route
 
+KIND = [(b"host", b"localhost"), (b"content-type", b"application/json")]
 BODY = {"instances": [{"inputs": {"text": "snow day"}}]}
 
 
@@ -122,6 +123,7 @@ def test_every_hot_error_has_the_one_shape_and_its_status(tmp_path: Path) -> Non
                     415,
                     "unsupported_media_type",
                 ),
+                (await post("/v1/predict", content=b"{}"), 415, "unsupported_media_type"),
                 (
                     await post("/v1/predict", json=BODY, headers={"content-encoding": "gzip"}),
                     415,
@@ -131,6 +133,9 @@ def test_every_hot_error_has_the_one_shape_and_its_status(tmp_path: Path) -> Non
                 (await client.get("/nothing"), 404, "not_found"),
                 (await client.delete("/healthz"), 405, "method_not_allowed"),
                 (await client.get("/v1/models/other"), 404, "not_found"),
+                (await client.get("/healthz/"), 404, "not_found"),
+                (await post("/v1/models/weathe%2572/predict", json=BODY), 404, "not_found"),
+                (await post("/v1/predict", json=BODY, headers={"origin": "http://evil.example"}), 403, "refused"),
                 (await post("/v1/predict", json=BODY, headers={"host": "evil.example"}), 403, "refused"),
                 (await client.get("/healthz", headers={"host": "evil.example:80"}), 403, "refused"),
             ]
@@ -247,7 +252,7 @@ def test_a_body_of_one_piece_and_no_declared_length_is_limited_too(tmp_path: Pat
     async def main() -> None:
         async with server(tmp_path) as client:
             shell = client._transport.app  # type: ignore[attr-defined]
-            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": [(b"host", b"localhost")]}
+            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": KIND}
             await shell(scope, receive, send)
 
     asyncio.run(main())
@@ -267,8 +272,90 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_defect(tmp_path: P
     async def main() -> None:
         async with server(tmp_path) as client:
             shell = client._transport.app  # type: ignore[attr-defined]
-            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": [(b"host", b"localhost")]}
+            scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": KIND}
             await shell(scope, receive, send)
 
     asyncio.run(main())
     assert sent[0]["status"] == 400
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstay.api.shell.BODY_TIMEOUT_S", 0.05)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError("waited for too long")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            shell = client._transport.app  # type: ignore[attr-defined]
+            await shell({"type": "http", "method": "POST", "path": "/v1/predict", "headers": KIND}, receive, send)
+
+    asyncio.run(main())
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
+def test_every_answer_forbids_guessing_its_type_and_a_wrong_method_names_the_right_ones(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            answers = [await client.get(path) for path in ("/", "/docs", "/metrics", "/nothing", "/v1/predict")]
+            answers.append(await client.post("/v1/predict", json=BODY))
+            assert {answer.headers["x-content-type-options"] for answer in answers} == {"nosniff"}
+            assert answers[4].headers["allow"] == "POST"
+            assert (await client.put("/metrics")).headers["allow"] == "GET, HEAD"
+            assert (await client.head("/healthz")).status_code == 200
+            page = await client.get("/docs")
+            assert "script-src" not in page.headers["content-security-policy"]
+            assert "/v1/models/{model}/predict" in page.text
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "a" * 32),
+        ("00-" + "A" * 32 + "-" + "b" * 16 + "-01", None),
+        ("00-" + "<" * 32 + "-" + "b" * 16 + "-01", None),
+        ("00-" + "a" * 60, None),
+    ],
+)
+def test_only_a_real_trace_id_is_written_down(tmp_path: Path, header: str, expected: str | None) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            await client.post("/v1/predict", json=BODY, headers={"traceparent": header})
+
+    asyncio.run(main())
+    [event], _ = Journal(tmp_path / "journal").read({}, 10)
+    assert event.trace_id == expected
+
+
+def test_every_response_of_the_hot_routes_is_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            await client.get("/v1/predict")
+            await client.post("/v1/predict", content=b"{}")
+            await client.post("/v1/feedback", json={"items": [{"id": "a", "value": "warm"}]})
+            text = (await client.get("/metrics")).text
+            for route, status in (("predict", 405), ("predict", 415), ("feedback", 200)):
+                assert f'mainstay_responses_total{{route="{route}",status="{status}",worker="w0"}} 1.0' in text
+
+    asyncio.run(main())
+
+
+def test_a_worker_of_an_earlier_start_is_not_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            told = tmp_path / "worker-0.json"
+            while not told.exists():
+                await asyncio.sleep(0.01)
+            state = json.loads(told.read_bytes())
+            (tmp_path / "worker-7.json").write_text(json.dumps(state | {"worker": "w7"}))
+            assert 'worker="w7"' not in (await client.get("/metrics")).text
+
+    asyncio.run(main())

@@ -128,3 +128,21 @@ def test_a_defect_shows_a_calm_page_and_no_traceback() -> None:
 
 def test_the_interface_description_with_its_foreign_scripts_is_off() -> None:
     assert [client().get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")] == [404, 404, 404]
+
+
+@pytest.mark.parametrize("sign", ["\udcff", "\0", "\x1b", "\u202e", "\u2066"])
+def test_signs_that_would_spoil_the_page_are_replaced(sign: str) -> None:
+    answer = client(lambda: examples.unwell(f"words{sign}turned")).get("/")
+    assert answer.status_code == 200
+    assert sign not in answer.text
+    assert answer.text.count("words\N{REPLACEMENT CHARACTER}turned") >= 10
+
+
+def test_a_head_request_is_answered_and_a_slash_too_much_leads_nowhere() -> None:
+    assert client().request("HEAD", "/").status_code == 200
+    assert client().get("/healthz/").status_code == 404
+
+
+@pytest.mark.parametrize("host", ["[localhost", "localhost:80@evil.example", "[::1]evil.example", "localhost:x"])
+def test_a_malformed_host_is_no_name_of_this_machine(host: str) -> None:
+    assert client().get("/", headers={"host": host}).status_code == 421

@@ -1,0 +1,104 @@
+"""Tells a broken field from one that merely moved: beyond the reference's range, values never held, stuck at one.
+
+A broken field is no drift: without labels its harm cannot be estimated (a model is often surer of a wrong zero than it
+was of the right number), and a retraining would teach the fault.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mainstay.core.profiles import SignalProfile
+from mainstay.stats.intervals import Floats
+from mainstay.stats.scores import DEGREES
+from mainstay.watch.streams import Watched
+
+END_RANK = 0.15
+"""Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
+NEVER_HELD = 0.5
+"""Share of values that the reference never held, from which a category is called broken (0 to 1)."""
+HELD_BEFORE = 0.05
+"""Share of such values that was usual before, at most (0 to 1)."""
+MANY_VALUES = 31
+"""Fields of fewer values (weekday, season, a flag) are the same in all requests for good reasons too."""
+EXACT = 1e-9
+
+
+def fault(item: Watched, since: Floats, *, sure: float) -> str:
+    """Return what is broken about a field as a clause, or an empty text.
+
+    `since` holds the stream's columns counted since each candidate start, shape (candidates, width); the stretch with
+    most units that shows a fault speaks, for a fault may begin within a block. A stuck field needs a likelihood ratio
+    q^(−n) of at least exp(`sure`): n units at a value that the reference had with share q, against all of them.
+    """
+    profile = item.profile
+    if profile is None or item.segment or not _is_field(profile.name):
+        return ""
+    for columns in since[np.argsort(-_units(item, since), kind="stable")]:
+        if _units(item, columns[None, :])[0] <= 0:
+            break
+        told = _category(profile, columns, sure) if item.places is not None else _number(item, profile, columns, sure)
+        if told:
+            return told
+    return ""
+
+
+def _is_field(name: str) -> bool:
+    """Return whether the signal is a field's own value, not an aspect of a text or of the answer."""
+    return not name.startswith("answer.") and name.rpartition(".")[2] not in {
+        "unseen",
+        "length",
+        "words",
+        "non_ascii",
+        "emoji",
+        "missing",
+    }
+
+
+def _units(item: Watched, since: Floats) -> Floats:
+    return np.asarray(since.sum(axis=1) if item.places is not None else since[:, 0], dtype=np.float64)
+
+
+def _category(profile: SignalProfile, columns: Floats, sure: float) -> str:
+    counts, n = np.asarray(profile.counts, dtype=np.float64), float(columns.sum())
+    before, now = counts / counts.sum(), columns / n
+    never = counts == 0
+    never[-1] = True
+    if now[never].sum() >= NEVER_HELD and before[never].sum() <= HELD_BEFORE:
+        return f"{now[never].sum():.0%} of its values are none that the reference rows held"
+    top = int(np.argmax(columns))
+    if n - columns[top] > EXACT * n or top >= len(profile.values) or np.count_nonzero(counts) <= MANY_VALUES:
+        return ""
+    if before[top] > HELD_BEFORE or not _is_stuck(before[top], n, counts.sum(), sure):
+        return ""
+    return f"it is {profile.values[top]!r} in every request, which {before[top]:.1%} of the reference rows had"
+
+
+def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float) -> str:
+    if profile.low is None or profile.high is None or item.table is None or item.edges is None:
+        return ""
+    n = float(columns[0])
+    mean, scores = float(columns[7]) / n, columns[1 : 1 + DEGREES] / n
+    rank = 0.5 * (1.0 + float(scores[0]) / math.sqrt(3.0))
+    if (mean < profile.low and rank <= END_RANK) or (mean > profile.high and rank >= 1.0 - END_RANK):
+        return f"it is {mean:.4g} on average, and the reference rows held {profile.low:.4g} to {profile.high:.4g}"
+    if np.count_nonzero(profile.counts) <= MANY_VALUES:
+        return ""
+    place = int(np.searchsorted(item.edges, mean, side="right"))
+    # The scores lie on a curve of which no point is a mean of others: equal to one bin's means all are in that bin.
+    if np.abs(scores - item.table[place, :DEGREES]).max() > EXACT * n:
+        return ""
+    total = float(sum(profile.counts))
+    share = profile.counts[place] / total
+    if not _is_stuck(share, n, total, sure):
+        return ""
+    spread = math.sqrt(max(float(columns[8]) / n - mean * mean, 0.0))
+    about = "" if spread <= 1e-6 * max(abs(mean), 1e-300) else "about "
+    return f"it is {about}{mean:.4g} in every request, which {share:.1%} of the reference rows had"
+
+
+def _is_stuck(share: float, n: float, rows: float, sure: float) -> bool:
+    return -n * math.log((share * rows + 1.0) / (rows + 1.0)) >= sure
+

@@ -1,0 +1,371 @@
+"""A real server under bodies, texts and requests that break programs: the right status, never a 5xx, nothing altered."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from mainstay.core.events import Kind
+from mainstay.core.routes import BundleRef, Route
+from mainstay.journal.read import Journal
+from mainstay.testing.models import make_bundle, make_contract
+
+HOST = Path(__file__).parent / "serving_host.py"
+SOURCES = Path(__file__).parents[2] / "src"
+DATA = Path(__file__).parents[3] / "shared" / "data"
+FUZZ = DATA / "fuzz" / "json"
+NAUGHTY = DATA / "noise" / "blns.json"
+JSON = {"content-type": "application/json"}
+OWN_NAUGHTY = [
+    "\0",
+    "a\0b",
+    "\r\nX-Injected: 1",
+    "\u202egnirts",
+    "\u2028",
+    "\ufeff",
+    "\U0010ffff",
+    "\ufdd0",
+    "e\u0301" * 60,
+]
+REPEATED = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
+"""Valid JSON that is refused on purpose: which of the two values is meant?"""
+
+
+class Server:
+    """A supervisor with one worker in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = folder / ".mainstay" / "run"
+        contract = make_contract()
+        long = tuple(replace(f, max_chars=5000) if f.name == "text" else f for f in contract.fields)
+        bundle = make_bundle(folder / ".mainstay" / "bundles", contract=replace(contract, fields=long, key=None))
+        route = Route(model="weather", epoch=1, champion=BundleRef(version=1, digest=bundle.digest))
+        (folder / "routes.json").write_bytes(msgspec.json.encode([route]))
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HOST), str(self.folder), "0", "1", "os"], env=os.environ | {"PYTHONPATH": str(SOURCES)}
+        )
+        until = time.monotonic() + 20
+        while not (self.told().get("pid") == self.process.pid and self.told()["ready"]):
+            assert self.process.poll() is None, "the server left at its start"
+            assert time.monotonic() < until, f"the server did not come so far: {self.told()}"
+            time.sleep(0.02)
+        self.port = int(self.told()["port"])
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+    def told(self) -> dict[str, Any]:
+        path = self.run / "serve.json"
+        return json.loads(path.read_bytes()) if path.exists() else {}
+
+    def post(self, verb: str, content: Any) -> httpx.Response:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return self.client.post(f"/v1/{verb}", content=body, headers=JSON)
+
+    def predict(self, **instance: Any) -> httpx.Response:
+        return self.post("predict", {"instances": [instance]})
+
+    def raw(self, request: bytes, *, wait_s: float = 5.0) -> bytes:
+        """Send bytes as they are; return what comes until the server closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait_s) as connection:
+            connection.sendall(request)
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+        return b"".join(parts)
+
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Return the inputs of every journalled prediction, by id."""
+        events, _ = Journal(self.folder / ".mainstay" / "journal").read({}, 1_000_000)
+        return {event.id: event.inputs for event in events if event.kind is Kind.PREDICTION}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("hostile"))
+    yield made
+    counts = re.findall(r'mainstay_responses_total\{.*status="(5\d\d)".*', made.client.get("/metrics").text)
+    made.stop()
+    log = (made.run / "workers.log").read_text(errors="replace")
+    assert counts == []
+    assert "Traceback" not in log
+
+
+@pytest.fixture(scope="module")
+def naughty() -> list[str]:
+    if not NAUGHTY.exists():
+        pytest.skip(f"the naughty strings are not there: {NAUGHTY}")
+    return sorted({*json.loads(NAUGHTY.read_text(encoding="utf-8")), *OWN_NAUGHTY})
+
+
+def code_of(response: httpx.Response) -> str:
+    error = response.json()["error"]
+    assert set(error) == {"code", "message", "remedy", "problems"}
+    return str(error["code"])
+
+
+@pytest.mark.skipif(not FUZZ.exists(), reason=f"the fuzz bodies are not there: {FUZZ}")
+@pytest.mark.parametrize("verb", ["predict", "feedback"])
+@pytest.mark.parametrize("place", ["body", "value"])
+def test_json_is_taken_as_json_and_nothing_else_is(server: Server, verb: str, place: str) -> None:
+    files = sorted(FUZZ.glob("*.json"))
+    assert len(files) == 318
+    around = {
+        "predict": b'{"instances":[{"inputs":{"text":%b}}]}',
+        "feedback": b'{"items":[{"id":"a","kind":"reward","name":"clicks","value":%b}]}',
+    }[verb]
+    wrong = []
+    for file in files:
+        content = file.read_bytes()
+        response = server.post(verb, content if place == "body" else around % content)
+        expected = {"y": {200, 422}, "n": {400}, "i": {200, 400, 422}}[file.name[0]]
+        if place == "value" and file.name in REPEATED:
+            expected = {400}
+        if response.status_code not in expected:
+            wrong.append((file.name, response.status_code, response.text[:200]))
+        elif response.status_code != 200:
+            assert code_of(response) == {400: "malformed", 422: "contract_violation"}[response.status_code]
+    assert wrong == []
+
+
+def test_naughty_texts_and_ids_are_answered_and_journalled_byte_for_byte(server: Server, naughty: list[str]) -> None:
+    sent: dict[str, str] = {}
+    for number, text in enumerate(naughty):
+        takes_id = 0 < len(text) <= 128 and "\0" not in text
+        response = server.predict(id=text, inputs={"text": text})
+        assert (text, response.status_code) == (text, 200 if takes_id else 422)
+        assert "x-injected" not in response.headers
+        if takes_id:
+            assert response.json()["predictions"][0]["id"] == text
+            sent[text] = text
+        else:
+            assert response.json()["error"]["problems"][0]["field"] == "id"
+        key = {"key": text} if 0 < len(text) <= 256 else {}
+        assert server.predict(id=f"n-{number}", inputs={"text": text}, **key).status_code == 200
+        sent[f"n-{number}"] = text
+    kept = server.inputs()
+    assert {id_: kept[id_]["text"].encode() for id_ in sent} == {id_: text.encode() for id_, text in sent.items()}
+
+
+def test_naughty_values_are_refused_by_name(server: Server, naughty: list[str]) -> None:
+    for text in naughty:
+        for inputs in ({"text": "sun", "place": text}, {"text": "sun", "degrees": text}, {"text": "sun", text: 1}):
+            response = server.predict(inputs=inputs)
+            assert (text, response.status_code) == (text, 422)
+            [problem] = response.json()["error"]["problems"]
+            assert problem["instance"] == 0
+            assert problem["field"][:60] == list(inputs)[1][:60]
+            assert problem["allowed"]
+
+
+def test_naughty_feedback_is_judged_item_by_item(server: Server, naughty: list[str]) -> None:
+    fits = [text for text in naughty if 0 < len(text) <= 128 and "\0" not in text]
+    for extra, expected in (
+        (lambda text: {"id": "a", "value": text}, "refused"),
+        (lambda text: {"id": "a", "kind": text, "value": "warm"}, "refused"),
+        (lambda text: {"id": "a", "kind": "reward", "value": text}, "refused"),
+        (lambda text: {"id": f"z{text}"[:128], "value": "warm"}, "waiting_for_prediction"),
+        (lambda text: {"id": "z", "feedback_id": text, "value": "warm", "by": text}, "waiting_for_prediction"),
+        (lambda text: {"id": "z", "kind": "reward", "name": text, "value": 1}, "waiting_for_prediction"),
+    ):
+        results = server.post("feedback", {"items": [extra(text) for text in fits]}).json()["results"]
+        assert Counter(result["status"] for result in results) == {expected: len(fits)}
+    for field in ("id", "feedback_id", "name", "supersedes"):
+        response = server.post("feedback", {"items": [{"id": "z", "value": "warm"} | {field: "a\0"}]})
+        assert response.status_code == 422
+        assert response.json()["error"]["problems"][0]["field"] == field
+
+
+def test_an_id_stays_with_its_body_over_a_restart(server: Server) -> None:
+    first = [server.predict(id=id_, inputs={"text": "snow"}) for id_ in ("kept\r\n", "kept\u202e")]
+    assert [response.status_code for response in first] == [200, 200]
+    server.stop()
+    server.start()
+    for before in first:
+        [answer] = before.json()["predictions"]
+        again = server.predict(id=answer["id"], inputs={"text": "snow"})
+        assert again.json()["predictions"] == [answer | {"duplicate": True}]
+        other = server.predict(id=answer["id"], inputs={"text": "sun"})
+        assert (other.status_code, code_of(other)) == (409, "id_reused")
+
+
+def request(*lines: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join([*lines, b"Connection: close", b"", body])
+
+
+GOOD = b'{"instances":[{"inputs":{"text":"snow"}}]}'
+LENGTH = b"Content-Length: %d" % len(GOOD)
+POST, TYPE, NAME = b"POST /v1/predict HTTP/1.1", b"Content-Type: application/json", b"Host: localhost"
+CHUNKS = b"".join(b"1\r\n%c\r\n" % sign for sign in GOOD) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request(POST, NAME, TYPE, LENGTH, body=GOOD), 200),
+        (request(POST, NAME, TYPE, b"Transfer-Encoding: chunked", body=CHUNKS), 200),
+        (request(POST, NAME, TYPE, b"Transfer-Encoding: chunked", body=b"zz\r\n"), 400),
+        (request(POST, NAME, TYPE, LENGTH, b"Transfer-Encoding: chunked", body=CHUNKS), 400),
+        (request(POST, NAME, TYPE, b"Content-Length: -1"), 400),
+        (request(POST, NAME, TYPE, b"Content-Length: 99999999999"), 413),
+        (request(POST, TYPE, LENGTH, body=GOOD), 400),
+        (request(POST, b"Host: evil.example", NAME, TYPE, LENGTH, body=GOOD), 400),
+        (request(POST, b"Host: evil.example", TYPE, LENGTH, body=GOOD), 403),
+        (request(POST, b"Host: [localhost", TYPE, LENGTH, body=GOOD), 403),
+        (request(POST, NAME, b"Origin: https://evil.example", TYPE, LENGTH, body=GOOD), 403),
+        (request(POST, NAME, b"Origin: null", TYPE, LENGTH, body=GOOD), 403),
+        (request(POST, NAME, LENGTH, body=GOOD), 415),
+        (request(POST, NAME, b"Content-Type: text/plain", LENGTH, body=GOOD), 415),
+        (request(b"PUT /v1/predict HTTP/1.1", NAME, TYPE, LENGTH, body=GOOD), 405),
+        (request(b"POST /v1/models/weathe%2572/predict HTTP/1.1", NAME, TYPE, LENGTH, body=GOOD), 404),
+        (request(b"POST /v1/models/..%2fweather/predict HTTP/1.1", NAME, TYPE, LENGTH, body=GOOD), 404),
+        (request(b"POST /v1/models/x%0d%0aX-Injected:1/predict HTTP/1.1", NAME, TYPE, LENGTH, body=GOOD), 404),
+        (request(b"GET /../../etc/passwd HTTP/1.1", NAME), 404),
+        (request(b"HEAD /healthz HTTP/1.1", NAME), 200),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+    ],
+)
+def test_a_request_that_is_strange_as_http_gets_its_status(server: Server, sent: bytes, status: int) -> None:
+    head = server.raw(sent).partition(b"\r\n\r\n")[0]
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\nX-Injected" not in head
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances":[{"inputs":{%b}}]}' % b",".join(b'"f%d":1' % number for number in range(20_000)),
+        b'{"instances":[{"inputs":{"text":{%b}}}]}' % b",".join([b'"a":1'] * 40_000),
+        b'{"instances":[%b]}' % b",".join([b'{"inputs":{"text":"a","place":"nort"}}'] * 1000),
+        b'{"instances":%b}' % (b"[" * 100_000),
+        b'{"instances":[{"inputs":{"text":%b}}]}' % (b'{"a":' * 900 + b"1" + b"}" * 900),
+        b'{"instances":[{"inputs":{"degrees":%b}}]}' % (b"9" * 200_000),
+    ],
+    ids=["unknown fields", "one key often", "many bad rows", "open lists", "deep objects", "long number"],
+)
+def test_a_costly_body_is_refused_while_others_are_answered(server: Server, body: bytes) -> None:
+    slowest, done = [0.0], threading.Event()
+
+    def look() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20) as client:
+            while not done.is_set():
+                began = time.monotonic()
+                client.get("/healthz")
+                slowest[0] = max(slowest[0], time.monotonic() - began)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    statuses = {server.post("predict", body).status_code for _ in range(3)}
+    done.set()
+    watcher.join()
+    assert statuses <= {400, 422}
+    assert slowest[0] < 1.0
+
+
+def test_two_hundred_connections_at_once_are_all_answered(server: Server) -> None:
+    def ask(number: int) -> list[int]:
+        body = b'{"instances":[{"id":"c-%d","inputs":{"text":"snow"}}]}' % (number // 2)
+        sent = request(POST, NAME, TYPE, b"Content-Length: %d" % len(body), body=body)
+        return [int(server.raw(sent, wait_s=20).split()[1]) for _ in range(3)]
+
+    with ThreadPoolExecutor(200) as pool:
+        statuses = [status for found in pool.map(ask, range(200)) for status in found]
+    assert Counter(statuses) == {200: 600}
+    events, _ = Journal(server.folder / ".mainstay" / "journal").read({}, 1_000_000)
+    written = [event.id for event in events if event.kind is Kind.PREDICTION and event.id.startswith("c-")]
+    assert sorted(written) == sorted({f"c-{number}" for number in range(100)})
+
+
+def fits(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Return whether a value is valid by the part of JSON Schema that the document uses."""
+    if "$ref" in schema:
+        return fits(value, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
+    if "anyOf" in schema:
+        return any(fits(value, one, document) for one in schema["anyOf"])
+    if "enum" in schema:
+        return value in schema["enum"]
+    if isinstance(value, dict) and schema.get("type", "object") == "object":
+        known, other = schema.get("properties", {}), schema.get("additionalProperties", True)
+        of_name = {name: known.get(name, {} if other is True else other) for name in value}
+        return set(schema.get("required", ())) <= set(value) and all(
+            one is not False and fits(value[name], one, document) for name, one in of_name.items()
+        )
+    if isinstance(value, list) and schema.get("type", "array") == "array":
+        return len(value) >= schema.get("minItems", 0) and all(
+            fits(v, schema.get("items", {}), document) for v in value
+        )
+    return fits_plainly(value, schema)
+
+
+def fits_plainly(value: Any, schema: dict[str, Any]) -> bool:
+    kinds = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "null": type(None)}
+    kind = schema.get("type")
+    if kind is None:
+        return True
+    if kind not in kinds or not isinstance(value, kinds[kind]) or (isinstance(value, bool) and kind != "boolean"):
+        return False
+    if isinstance(value, str):
+        short = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
+        return short and re.search(schema.get("pattern", ""), value) is not None
+    if kind in ("number", "integer"):
+        return schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    return True
+
+
+def test_the_openapi_document_is_true_of_real_traffic(server: Server) -> None:
+    document = server.client.get("/openapi.json").json()
+    inputs = ({}, {"text": 1}, {"text": "a" * 5001}, {"text": "a", "place": "x"}, {"text": "a", "place": None})
+    inputs += ({"text": "a", "degrees": "1"}, {"text": "a", "degrees": 99.5}, {"text": "a", "station": ""})
+    inputs += ({"text": "a", "station": 2**63 - 1}, {"text": "a", "station": 2**63}, {"text": "a", "x": None})
+    inputs += ({"text": "a", "x": 1}, {"text": None}, {"text": "snow", "place": "south", "degrees": -3})
+    instances = [{"inputs": one} for one in inputs]
+    instances += [
+        {"inputs": {"text": "a"}} | more for more in ({"id": ""}, {"id": "\0"}, {"key": None}, {"z": 1}, {"id": 3})
+    ]
+    items = [
+        {"id": "a", "value": 1},
+        {"id": "a"},
+        {"value": 1},
+        {"id": "a", "value": None, "by": None},
+        {"id": "a", "at": 3},
+    ]
+    calls = [("predict", {"instances": [one]}) for one in instances] + [("feedback", {"items": [one]}) for one in items]
+    calls += [("predict", {"instances": []}), ("predict", {}), ("predict", []), ("feedback", {"items": [], "x": 1})]
+    for verb, body in calls:
+        operation = document["paths"][f"/v1/{verb}"]["post"]
+        response = server.post(verb, body)
+        valid = fits(body, operation["requestBody"]["content"]["application/json"]["schema"], document)
+        assert (body, response.status_code) == (body, 200 if valid else 422)
+        documented = operation["responses"][str(response.status_code)]["content"]["application/json"]["schema"]
+        assert fits(response.json(), documented, document)
+    for path, item in document["paths"].items():
+        if "get" in item:
+            response = server.client.get(path.replace("{model}", "weather"))
+            content = item["get"]["responses"]["200"]["content"]
+            assert response.headers["content-type"].split(";")[0] in content
+            schema = content.get("application/json", {}).get("schema", {})
+            assert path == "/metrics" or fits(response.json(), schema, document)
