@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any
 
@@ -85,9 +86,8 @@ def make_state(folder: Path) -> None:
         )
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with TemporaryFile(dir=folder):  # without a name: several processes look at the same time
+            pass
     except OSError as error:
         raise errors.EnvironmentFault(
             f"the state folder {folder} cannot be used: {error.strerror}",

@@ -90,6 +90,9 @@ def test_a_version_is_registered_once_and_found_by_alias(registry: Registry, run
     first = registry.register("shop", run_id, version=1, digest=bundle.digest)
     assert registry.register("shop", run_id, version=1, digest=bundle.digest) == first
     assert registry.register("shop", run_id, version=2, digest=bundle.digest) != first
+    assert registry.number_of("shop", version=1, digest=bundle.digest) == first
+    assert registry.number_of("shop", version=1, digest="another") is None
+    assert registry.number_of("nobody", version=1, digest=bundle.digest) is None
     registry.set_alias("shop", "champion", first)
     assert registry.aliases("shop") == {"champion": first}
     registry.set_alias("shop", "challenger", first)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from mainstay.api.errors import BadHost
 from mainstay.core.errors import Refused
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
-_ORIGIN = re.compile(r"https?://(.+)")
+_SCHEMES = (b"http://", b"https://")
+_NAMES = ", ".join(sorted(LOOPBACK))
 _REMEDY = "Call it by 127.0.0.1 or localhost, or set [serve] host."
 
 
@@ -30,24 +32,27 @@ class Guard:
             raise BadHost(f"The request has {len(hosts)} Host headers; 1 is expected")
         if not self._loopback:
             return
-        host = hosts[0].decode("latin-1").lower() if hosts else ""
-        if name_in(host) not in LOOPBACK:
+        host = hosts[0] if hosts else b""
+        if not _is_local(host):
             raise Refused(
-                f"This server is on loopback and was called as {host[:80]!r}; allowed: {', '.join(sorted(LOOPBACK))}",
-                remedy=_REMEDY,
+                f"This server is on loopback and was called as {_shown(host)}; allowed: {_NAMES}", remedy=_REMEDY
             )
         for name, value in headers:
-            if name == b"origin":
-                self._check_origin(value.decode("latin-1").lower())
+            if name == b"origin" and not (value.startswith(_SCHEMES) and _is_local(value.partition(b"//")[2])):
+                raise Refused(
+                    f"This server is on loopback and was called by a page of {_shown(value)}; "
+                    f"allowed: pages of {_NAMES}",
+                    remedy="Call it from a program, or from a page of this machine.",
+                )
 
-    def _check_origin(self, origin: str) -> None:
-        found = _ORIGIN.fullmatch(origin)
-        if found is None or name_in(found.group(1)) not in LOOPBACK:
-            raise Refused(
-                f"This server is on loopback and was called by a page of {origin[:80]!r}; "
-                f"allowed: pages of {', '.join(sorted(LOOPBACK))}",
-                remedy="Call it from a program, or from a page of this machine.",
-            )
+
+@lru_cache(maxsize=64)
+def _is_local(authority: bytes) -> bool:
+    return name_in(authority.decode("latin-1").lower()) in LOOPBACK
+
+
+def _shown(value: bytes) -> str:
+    return repr(value.decode("latin-1")[:80])
 
 
 def name_in(authority: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from mainstay.watch.window import CONFIDENCE, LOW_TRUST
 
 WITHIN = 0.03
 """Half-width for which the needed labels are told."""
+ERROR_WITHIN = 0.1
+"""Half-width of a regression's mean error for which the needed labels are told, as a share of what it was."""
 RECENT_UNITS = 200
 """What "now" means for the estimated accuracy, in units of evidence."""
 SEGMENT_UNITS = 10
@@ -34,7 +37,8 @@ SEVERITIES: Mapping[Harm, Severity] = {
 ADVICE: Mapping[Harm, str] = {
     Harm.QUALITY: "Label a random part of the requests since then; retraining on them is likely to help. Until then "
     "treat answers with low trust as suggestions.",
-    Harm.DATA_FAULT: "Look upstream first: a field arrives empty or broken. Retraining would teach the fault.",
+    Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the model never saw it. Retraining on "
+    "broken values would teach the fault.",
     Harm.OPERATIONS: "Read the workers' log; roll back if it began with a release.",
     Harm.OUTPUT: "Check with a few labels whether the new mix of answers is right; the inputs may simply ask for it.",
     Harm.INPUT: "Nothing needs to be done now; label a few requests if these inputs matter to you.",
@@ -73,16 +77,17 @@ def diagnose(
     *,
     window: Window,
     now: datetime,
+    look: int = 1,
 ) -> Diagnosis:
-    """Tell the findings as one incident.
+    """Tell the findings as one incident; `look` counts the alarms of one incident, from 1.
 
-    Harm, by rule: a data fault or failures whose own stream passes the bar; else quality, when labels show it or the
-    estimated accuracy fell by at least `material.accuracy` with its interval below 0; else a changed mix of answers;
-    else a note about inputs.
+    Harm, by rule: a broken field; a data fault or failures whose own stream passes the bar; else quality, when labels
+    show it or confidence is among the findings and the estimated accuracy fell by at least `material.accuracy`; else a
+    changed mix of answers; else a note about inputs.
     """
     start = comparison.assessment.start
     columns = findings.columns_since(state, start)
-    found = findings.find(state, comparison)
+    found = findings.find(state, comparison, look=look)
     estimated = _estimate(profile, comparison, columns, _spread(state, comparison), segment=streams.ALL)
     harm = harm_of(found, estimated, comparison, settings)
     since = state.since[start] if 0 <= start < len(state.since) else now
@@ -107,6 +112,8 @@ def tell(
     """Return the incident that findings and counted `columns` since its start make."""
     estimated = _estimate(profile, comparison, columns, _spread(state, comparison), segment=streams.ALL)
     facts = _facts(state, comparison, profile, columns, window, estimated)
+    if any(findings.is_broken(finding) for finding in found):
+        facts["not_known"] = facts["not_known"].replace("is estimated, not measured", "is not measured")
     rows = int(columns[-1])
     units = _units(comparison, columns)
     story = _story(harm, found, facts, estimated, since=since, rows=rows)
@@ -126,30 +133,40 @@ def tell(
     )
 
 
-def lost_accuracy(
-    state: WatchState, comparison: Comparison, profile: Profile, columns: Floats, settings: WatchSettings
+def lost_quality(
+    state: WatchState,
+    comparison: Comparison,
+    profile: Profile,
+    columns: Floats,
+    found: Sequence[Finding],
+    settings: WatchSettings,
 ) -> bool:
-    """Return whether the estimated accuracy over `columns` shows a material drop."""
-    found = _estimate(profile, comparison, columns, _spread(state, comparison), segment=streams.ALL)
-    return found is not None and found.drop_shown and found.drop >= settings.material.accuracy
+    """Return whether labels, or the estimated accuracy over `columns`, show a material loss."""
+    estimated = _estimate(profile, comparison, columns, _spread(state, comparison), segment=streams.ALL)
+    return _labels_show(found) or _estimate_shows(found, estimated, settings)
+
+
+def _labels_show(found: Sequence[Finding]) -> bool:
+    return any(f.signal in (streams.GAP, streams.ERROR) and f.harm is Harm.QUALITY for f in found)
+
+
+def _estimate_shows(found: Sequence[Finding], estimated: estimate.Estimate | None, settings: WatchSettings) -> bool:
+    """Return whether confidence fell for sure, and by enough; who looks often enough passes an interval by chance."""
+    if estimated is None or not estimated.drop_shown or estimated.drop < settings.material.accuracy:
+        return False
+    return any(f.signal == CONFIDENCE and not f.segment for f in found)
 
 
 def harm_of(
     found: Sequence[Finding], estimated: estimate.Estimate | None, comparison: Comparison, settings: WatchSettings
 ) -> Harm:
     """Return what is at stake, the cause before the effect."""
-    bar = comparison.log_bar
-    alone = {
-        item.harm
-        for item, log in zip(comparison.plan.watched, comparison.assessment.by_stream, strict=True)
-        if log >= bar
-    }
+    bar = math.exp(min(comparison.log_bar, 690.0))
+    alone = {finding.harm for finding in found if finding.evidence >= bar or findings.is_broken(finding)}
     for harm in (Harm.DATA_FAULT, Harm.OPERATIONS):
         if harm in alone:
             return harm
-    if any(finding.signal == streams.GAP for finding in found):
-        return Harm.QUALITY
-    if estimated is not None and estimated.drop_shown and estimated.drop >= settings.material.accuracy:
+    if _labels_show(found) or _estimate_shows(found, estimated, settings):
         return Harm.QUALITY
     if any(finding.harm is Harm.OUTPUT for finding in found):
         return Harm.OUTPUT
@@ -211,10 +228,14 @@ def _facts(
     if where is not None and window.gaps:
         keys, gaps = [key for key, _ in window.gaps], [gap for _, gap in window.gaps]
         powered = estimate.prediction_powered(columns[where], gaps, keys, reference=profile.accuracy)
+    error = _error(comparison, columns)
     needed = estimate.labels_needed(WITHIN, accuracy=estimated.value if estimated else 0.5)
+    if error is not None:
+        needed = estimate.labels_for_mean(error["reference"], error["sd"], share=ERROR_WITHIN)
     return {
         "estimate": estimated.as_dict() if estimated else None,
         "measured": measured.as_dict() if measured else None,
+        "error": error,
         "prediction_powered": powered.as_dict() if powered else None,
         "low_trust": _low_trust(comparison, columns),
         "segments": _segments(state, comparison, profile, columns),
@@ -228,9 +249,20 @@ def _facts(
         "examples": list(window.examples),
         "unit": "key" if state.by_key else "request",
         "reference": {"source": profile.source, "rows": profile.rows, "keys": profile.keys},
-        "labels_needed": {"within": WITHIN, "labels": needed},
-        "not_known": _not_known(measured, needed),
+        "labels_needed": {"within": WITHIN if error is None else ERROR_WITHIN, "labels": needed},
+        "not_known": _not_known(measured, needed) if error is None else _error_not_known(error, needed),
     }
+
+
+def _error(comparison: Comparison, columns: Floats) -> dict[str, Any] | None:
+    """Return the distance of a regression's answers from their labels, then and now; None for other tasks."""
+    for i, item in enumerate(comparison.plan.watched):
+        if item.name == streams.ERROR and item.profile is not None:
+            part = columns[comparison.plan.offsets[i] : comparison.plan.offsets[i + 1]]
+            move = findings.level(item, part)
+            value = None if move is None else move.now
+            return {"n": round(float(part[0])), "value": value, "reference": item.profile.mean, "sd": item.profile.sd}
+    return None
 
 
 def _low_trust(comparison: Comparison, columns: Floats) -> dict[str, float] | None:
@@ -278,15 +310,26 @@ def _not_known(measured: estimate.Estimate | None, needed: int) -> str:
     return f"{measured.n} labels came since then; {needed} labels of random requests would tell within {points}."
 
 
+def _error_not_known(error: Mapping[str, Any], needed: int) -> str:
+    came = f"{error['n']} labels came since then" if error["n"] else "no labels came since then"
+    return (
+        f"How far answers are from the truth is known from labels alone: {came}; {needed} labels of random requests "
+        f"tell the mean distance within ±{ERROR_WITHIN:.0%} of what it was."
+    )
+
+
 def _title(harm: Harm, found: Sequence[Finding], estimated: estimate.Estimate | None) -> str:
     if harm is Harm.QUALITY and estimated is not None and estimated.drop_shown and estimated.reference is not None:
         return (
             f"Answers are probably worse: estimated accuracy {estimated.value:.0%}, "
             f"on the reference rows it was {estimated.reference:.0%}"
         )
-    first = next((finding for finding in found if finding.harm is harm), None)
+    same = [finding for finding in found if finding.harm is harm]
+    first = next((finding for finding in same if findings.is_broken(finding)), same[0] if same else None)
     text = _capital(first.text) if first else "Traffic left its reference"
-    return f"Inputs changed, no harm is estimated: {text}" if harm is Harm.INPUT else text
+    if harm is not Harm.INPUT:
+        return text
+    return f"Inputs changed, {'no harm is estimated' if estimated else 'their harm is not known'}: {text}"
 
 
 def _story(
@@ -299,10 +342,25 @@ def _story(
     rows: int,
 ) -> tuple[str, ...]:
     lines = [f"It began about {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC; {rows} requests came since then."]
-    if estimated is not None and estimated.reference is not None:
+    if any(findings.is_broken(finding) for finding in found):
+        lines.append(
+            "With a broken field the accuracy cannot be estimated: the model may be sure of what it cannot know."
+        )
+    elif estimated is not None and estimated.reference is not None and estimated.low > estimated.reference:
+        lines.append(
+            f"The model is surer than it was: {estimated.value:.0%} of the answers would be right if that could be "
+            f"believed; on the reference rows: {estimated.reference:.0%}. When inputs moved, that is no sign of it."
+        )
+    elif estimated is not None and estimated.reference is not None:
         lines.append(
             f"Estimated accuracy since then: {estimated.value:.0%} ({estimated.low:.0%} to {estimated.high:.0%}); "
             f"on the reference rows: {estimated.reference:.0%}. On unfamiliar inputs this estimate is usually too high."
+        )
+    error = facts["error"]
+    if error is not None and error["n"]:
+        lines.append(
+            f"Mean distance of the answer from its label, on {error['n']} labels: {error['value']:.4g}; on the "
+            f"reference rows: {error['reference']:.4g}."
         )
     measured = facts["measured"]
     if measured is not None:

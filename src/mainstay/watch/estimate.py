@@ -140,10 +140,22 @@ def prediction_powered(
     )
 
 
+BROKEN = (
+    "not to be believed now: a field looks broken, and the model may be sure of what it cannot know; before, it was "
+    + ASSUMPTION
+)
+
+
 def labels_needed(half_width: float, *, accuracy: float = 0.5, confidence: float = 0.95) -> int:
     """Return how many labelled random requests tell the accuracy within ± `half_width`: z² a(1−a) / h², rounded up."""
     z = normal_quantile(confidence)
     return math.ceil(z * z * accuracy * (1.0 - accuracy) / half_width**2)
+
+
+def labels_for_mean(mean: float, sd: float, *, share: float, confidence: float = 0.95) -> int:
+    """Return how many labels tell a mean within ± `share` of `mean`: (z sd / (share · mean))², rounded up."""
+    z = normal_quantile(confidence)
+    return max(1, math.ceil((z * sd / (share * mean)) ** 2)) if mean > 0 else 1
 
 
 def _unit(value: float) -> float:

@@ -15,6 +15,7 @@ from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES
 from mainstay.watch.streams import Watched
 
+ENOUGH = 20
 END_RANK = 0.15
 """Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
 NEVER_HELD = 0.5
@@ -29,16 +30,18 @@ EXACT = 1e-9
 def fault(item: Watched, since: Floats, *, sure: float) -> str:
     """Return what is broken about a field as a clause, or an empty text.
 
-    `since` holds the stream's columns counted since each candidate start, shape (candidates, width); the stretch with
-    most units that shows a fault speaks, for a fault may begin within a block. A stuck field needs a likelihood ratio
-    q^(−n) of at least exp(`sure`): n units at a value that the reference had with share q, against all of them.
+    `since` holds the stream's columns counted since each candidate start, shape (candidates, width). A fault may begin
+    within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A stuck field needs a
+    likelihood ratio q^(−n) of at least exp(`sure`): n units, all at a value that the reference had with share q.
     """
     profile = item.profile
     if profile is None or item.segment or not _is_field(profile.name):
         return ""
-    for columns in since[np.argsort(-_units(item, since), kind="stable")]:
-        if _units(item, columns[None, :])[0] <= 0:
-            break
+    units = _units(item, since)
+    for i in np.lexsort((units, units < ENOUGH)).tolist():
+        if units[i] <= 0:
+            continue
+        columns = since[i]
         told = _category(profile, columns, sure) if item.places is not None else _number(item, profile, columns, sure)
         if told:
             return told
@@ -81,9 +84,12 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
         return ""
     n = float(columns[0])
     mean, scores = float(columns[7]) / n, columns[1 : 1 + DEGREES] / n
+    spread = math.sqrt(max(float(columns[8]) / n - mean * mean, 0.0))
+    is_one = spread <= 1e-6 * abs(mean) + 1e-12
     rank = 0.5 * (1.0 + float(scores[0]) / math.sqrt(3.0))
     if (mean < profile.low and rank <= END_RANK) or (mean > profile.high and rank >= 1.0 - END_RANK):
-        return f"it is {mean:.4g} on average, and the reference rows held {profile.low:.4g} to {profile.high:.4g}"
+        where = "in every request" if is_one else "on average"
+        return f"it is {mean:.4g} {where}, and the reference rows held {profile.low:.4g} to {profile.high:.4g}"
     if np.count_nonzero(profile.counts) <= MANY_VALUES:
         return ""
     place = int(np.searchsorted(item.edges, mean, side="right"))
@@ -94,11 +100,9 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     share = profile.counts[place] / total
     if not _is_stuck(share, n, total, sure):
         return ""
-    spread = math.sqrt(max(float(columns[8]) / n - mean * mean, 0.0))
-    about = "" if spread <= 1e-6 * max(abs(mean), 1e-300) else "about "
+    about = "" if is_one else "about "
     return f"it is {about}{mean:.4g} in every request, which {share:.1%} of the reference rows had"
 
 
 def _is_stuck(share: float, n: float, rows: float, sure: float) -> bool:
     return -n * math.log((share * rows + 1.0) / (rows + 1.0)) >= sure
-

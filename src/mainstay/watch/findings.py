@@ -13,15 +13,21 @@ from mainstay.core.incidents import Finding, Harm
 from mainstay.core.profiles import SignalProfile
 from mainstay.stats import evidence
 from mainstay.stats.intervals import Floats
-from mainstay.watch import streams
+from mainstay.watch import faults, streams
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.streams import Watched
 
 MOST = 20
 SURE = 20.0
-"""A stream is named beside the strongest when its likelihood ratio is this many times the number of streams."""
+"""A stream is named beside the strongest when its likelihood ratio is this many times the number of streams, and the
+k-th look at one incident asks for k² times that: Σ 1/k² is finite, so however often one looks, little is named falsely.
+"""
+SAME = 0.05
+"""A level that moved by less than so many standard deviations is called the same."""
 MOST_EVIDENCE = 1e300
+CAUSES = (Harm.DATA_FAULT, Harm.OPERATIONS)
 _SHARES = (".unseen", ".non_ascii", ".emoji", ".missing", ".low_trust", ".confidence", ".refused", ".failed")
+_RATES = (".missing", ".low_trust")
 _ASPECTS = {
     "unseen": "the share of words in `{field}` that training never held",
     "length": "the length of `{field}` in characters",
@@ -38,6 +44,7 @@ _ANSWERS = {
     streams.REFUSED: "the share of refused requests",
     streams.FAILED: "the share of failed requests",
     streams.GAP: "the share of right answers among labelled ones",
+    streams.ERROR: "the mean distance of the answer from its label",
 }
 
 
@@ -50,6 +57,8 @@ class Move:
     shift: float
     category: str = ""
     """For a mix: the category that moved most."""
+    same: bool = False
+    """The level is as it was, and values are spread otherwise around it."""
 
 
 def columns_since(state: WatchState, start: int) -> Floats:
@@ -60,8 +69,8 @@ def columns_since(state: WatchState, start: int) -> Floats:
     return np.asarray(history.totals - history.prefix[start], dtype=np.float64)
 
 
-def find(state: WatchState, comparison: Comparison) -> list[Finding]:
-    """Return the streams that moved, ranked by evidence, whole traffic and segments alike.
+def find(state: WatchState, comparison: Comparison, *, look: int = 1) -> list[Finding]:
+    """Return the streams that moved, causes before effects, then by evidence; `look` counts from 1.
 
     The alarm rests on all streams together; named are those that pass the bar alone, and those whose ratio from the
     common start on is at least SURE × streams (an e-value against "this one did not move", Bonferroni over streams).
@@ -69,7 +78,7 @@ def find(state: WatchState, comparison: Comparison) -> list[Finding]:
     assessment, plan = comparison.assessment, comparison.plan
     if assessment.start < 0:
         return []
-    sure = math.log(SURE * len(plan.watched))
+    sure = math.log(SURE * len(plan.watched)) + 2.0 * math.log(look)
     found = []
     for i, item in enumerate(plan.watched):
         alone = float(assessment.by_stream[i])
@@ -79,22 +88,36 @@ def find(state: WatchState, comparison: Comparison) -> list[Finding]:
         own = int(assessment.starts[i])
         move = level(item, columns_since(state, own)[plan.offsets[i] : plan.offsets[i + 1]])
         if move is not None:
-            found.append((max(alone, ratio), _finding(state, item, own, move, alone)))
-    ranked = sorted(found, key=lambda pair: -pair[0])
+            part = slice(plan.offsets[i], plan.offsets[i + 1])
+            fault = faults.fault(item, state.history.totals[None, part] - state.history.prefix[:, part], sure=sure)
+            found.append((max(alone, ratio), _finding(state, item, own, move, alone, fault)))
+    ranked = sorted(found, key=lambda pair: (pair[1].harm not in CAUSES, -pair[0]))
     return [finding for _, finding in ranked[:MOST]]
 
 
-def _finding(state: WatchState, item: Watched, start: int, move: Move, alone: float) -> Finding:
+def is_broken(finding: Finding) -> bool:
+    """Return whether a finding is a field's own values being broken."""
+    name = finding.signal
+    return finding.harm is Harm.DATA_FAULT and name not in _ANSWERS and not name.endswith(".missing")
+
+
+def _harm(item: Watched, move: Move) -> Harm:
+    """Return what is at stake: more values than before, or a smaller error, are no harm."""
+    better = move.now < move.before and (item.name.endswith(".missing") or item.name == streams.ERROR)
+    return Harm.INPUT if better else Harm(item.harm)
+
+
+def _finding(state: WatchState, item: Watched, start: int, move: Move, alone: float, fault: str) -> Finding:
     return Finding(
         signal=item.name,
         segment=item.segment,
-        harm=Harm(item.harm),
+        harm=Harm.DATA_FAULT if fault else _harm(item, move),
         since=state.since[start],
         before=move.before,
         now=move.now,
         shift=move.shift,
         evidence=min(math.exp(min(alone, 690.0)), MOST_EVIDENCE),
-        text=sentence(item, move),
+        text=f"{describe(item.name)} looks broken: {fault}" if fault else sentence(item, move),
     )
 
 
@@ -129,7 +152,7 @@ def over(
             Finding(
                 signal=item.name,
                 segment=item.segment,
-                harm=item.harm,
+                harm=_harm(item, move),
                 since=since,
                 before=move.before,
                 now=move.now,
@@ -142,7 +165,10 @@ def over(
 
 
 def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -> list[Finding]:
-    """Return findings with their level over the counted `columns`; what was not counted stays as it was."""
+    """Return findings with their level over the counted `columns`; what was not counted stays as it was.
+
+    What was said of a broken field stays too.
+    """
     plan = comparison.plan
     places = {(item.name, item.segment): i for i, item in enumerate(plan.watched)}
     out = []
@@ -152,7 +178,7 @@ def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -
         if i is None or move is None:
             out.append(finding)
             continue
-        text = sentence(plan.watched[i], move)
+        text = finding.text if is_broken(finding) else sentence(plan.watched[i], move)
         out.append(replace(finding, before=move.before, now=move.now, shift=move.shift, text=text))
     return out
 
@@ -175,8 +201,9 @@ def level(item: Watched, columns: Floats) -> Move | None:
     if n <= 0:
         return None
     now, sd = float(columns[7]) / n, item.profile.sd
-    step = float(columns[1]) / n
-    return Move(before=item.profile.mean, now=now, shift=(now - item.profile.mean) / sd if sd > 0 else step)
+    shift = (now - item.profile.mean) / sd if sd > 0 else float(columns[1]) / n
+    same = sd > 0 and abs(shift) < SAME and not item.name.endswith(_RATES)
+    return Move(before=item.profile.mean, now=now, shift=shift, same=same)
 
 
 def _mix(profile: SignalProfile, columns: Floats) -> Move | None:
@@ -185,7 +212,7 @@ def _mix(profile: SignalProfile, columns: Floats) -> Move | None:
         return None
     now, before = columns / n, base / base.sum()
     top = int(np.argmax(np.abs(now - before)))
-    name = profile.values[top] if top < len(profile.values) else "any other value"
+    name = repr(profile.values[top]) if top < len(profile.values) else "any other value"
     return Move(before=float(before[top]), now=float(now[top]), shift=float(now[top] - before[top]), category=name)
 
 
@@ -208,15 +235,22 @@ def sentence(item: Watched, move: Move) -> str:
     what = describe(item.name)
     if move.category:
         mix = what if item.name == "answer.label" else f"the mix of {what}"
-        return f"{mix}{where}: {move.category!r} went from {move.before:.0%} to {move.now:.0%}"
+        return f"{mix}{where}: {move.category} went from {move.before:.0%} to {move.now:.0%}"
+    if move.same:
+        return f"{what}{where} is spread otherwise, around {show(item.name, move.now)} as before"
     verb = "rose" if move.now >= move.before else "fell"
     if item.name in (streams.REFUSED, streams.FAILED):
         return f"{what} is {move.now:.0%}; up to {move.before:.0%} is expected"
-    return f"{what}{where} {verb} from {show(item.name, move.before)} to {show(item.name, move.now)}"
+    before, now = show(item.name, move.before), show(item.name, move.now)
+    if before == now:
+        before, now = show(item.name, move.before, more=True), show(item.name, move.now, more=True)
+    return f"{what}{where} {verb} from {before} to {now}"
 
 
-def show(name: str, value: float) -> str:
-    """Return a level with its unit: shares in percent, other numbers with three digits."""
+def show(name: str, value: float, *, more: bool = False) -> str:
+    """Return a level with its unit: shares in percent, other numbers with three digits; `more` gives two more."""
     if name.endswith(_SHARES):
-        return f"{value:.1%}" if abs(value) < 0.1 else f"{value:.0%}"
-    return f"{value:.3g}"
+        digits = 1 if abs(value) < 0.1 else 0
+        return f"{value:.{digits + 2 * more}%}"
+    digits = 5 if more else 3
+    return f"{value:.0f}" if 10.0 ** (digits - 1) <= abs(value) < 1e7 else f"{value:.{digits}g}"

@@ -98,6 +98,11 @@ def gap(item: feedback.Graded) -> float:
     return float(item.confidence or 0.0) - float(bool(item.correct))
 
 
+def unit_of(item: feedback.Graded, state: WatchState) -> str:
+    """Return the unit of evidence that a label belongs to: its key, or itself where requests count."""
+    return item.key_hash if state.by_key else item.id
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -121,7 +126,7 @@ def _window(tx: Connection, bundle: Bundle, first: int, since: datetime) -> diag
     return diagnose.Window(
         words={name: dict(counts) for name, counts in words.items()},
         examples=[id_ for _, id_ in sorted(unsure)[:MOST_EXAMPLES]],
-        gaps=[(item.key_hash, gap(item)) for item in graded],
+        gaps=[(unit_of(item, state), gap(item)) for item in graded],
         correct=[item.correct for item in graded if item.correct is not None],
     )
 
@@ -133,11 +138,13 @@ def on_alarm(
     state, profile = bundle.state, bundle.reference.profile
     start = comparison.assessment.start
     first = state.number - (state.history.blocks - state.history.candidates[start])
-    told = diagnose.diagnose(state, comparison, profile, settings, window=diagnose.Window(), now=now)
     known = _unresolved(tx, state.model, bundle.name)
+    look = 1 if known is None else int(known.facts.get("times_seen", 1)) + 1
+    empty = diagnose.Window()
+    told = diagnose.diagnose(state, comparison, profile, settings, window=empty, now=now, look=look)
     if known is None or _is_louder(told.incident, known):
         window = _window(tx, bundle, first, state.since[start])
-        told = diagnose.diagnose(state, comparison, profile, settings, window=window, now=now)
+        told = diagnose.diagnose(state, comparison, profile, settings, window=window, now=now, look=look)
     if known is None:
         if told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
             return
@@ -153,6 +160,12 @@ def on_alarm(
 def _unresolved(tx: Connection, model: str, bundle: str) -> Incident | None:
     found = incidents.list_(tx, model, states=UNRESOLVED, limit=1_000)
     return next((incident for incident in found if incident.bundle == bundle), None)
+
+
+def has_broken_field(tx: Connection, bundle: Bundle) -> bool:
+    """Return whether an open incident of the bundle tells of a broken field."""
+    known = _unresolved(tx, bundle.state.model, bundle.name)
+    return known is not None and known.state in OPEN and any(findings.is_broken(f) for f in known.findings)
 
 
 def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, now: datetime) -> None:
@@ -203,11 +216,11 @@ def retell(
     if known is None or known.state not in OPEN:
         return
     state.retell_at = 2.0 * state.told[-1]
-    quality = diagnose.lost_accuracy(state, comparison, profile, state.told, settings)
+    seen = findings.over(state, comparison, state.told, since=known.started_at, material=material_of(settings))
+    quality = diagnose.lost_quality(state, comparison, profile, state.told, seen, settings)
     harm = Harm.QUALITY if quality and known.harm in (Harm.INPUT, Harm.OUTPUT) else known.harm
     refreshed = findings.refresh(known.findings, comparison, state.told)
     have = {(f.signal, f.segment) for f in refreshed}
-    seen = findings.over(state, comparison, state.told, since=known.started_at, material=material_of(settings))
     refreshed += [finding for finding in seen if (finding.signal, finding.segment) not in have]
     new = diagnose.tell(
         state,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from mainstay.core.events import Arm, Event
 from mainstay.core.ports import Clock
 from mainstay.core.profiles import Profile
 from mainstay.store import blocks, feedback, states
-from mainstay.watch import compare, diagnose
+from mainstay.watch import compare, diagnose, estimate
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.lifecycle import (
     LABELS,
@@ -21,10 +22,12 @@ from mainstay.watch.lifecycle import (
     TurnResult,
     close_old,
     gap,
+    has_broken_field,
     is_graded,
     on_alarm,
     on_quiet,
     retell,
+    unit_of,
 )
 from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe
 
@@ -156,7 +159,7 @@ def _take_labels(tx: Connection, bundle: Bundle, *, count: int) -> None:
     for item in feedback.labels(tx, state.model, limit=LABELS):
         if item.bundle != bundle.name or item.id in known or not is_graded(item, bundle.reference.contract):
             continue
-        state.gaps.append((item.key_hash, gap(item)))
+        state.gaps.append((unit_of(item, state), gap(item)))
         state.graded.append(item.id)
     state.graded = state.graded[-MOST_GRADED:]
 
@@ -172,6 +175,7 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
     )
     if not done and len(state.gaps) >= settings.block_min_rows and state.started_at is not None:
         done = [[]]
+    broken = bool(done) and has_broken_field(tx, bundle)
     for rows in done:
         comparison = compare.update(
             state,
@@ -182,7 +186,7 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
         )
         if rows:
             result.blocks += 1
-            blocks.put_block(tx, _block(bundle, rows, comparison))
+            blocks.put_block(tx, _block(bundle, rows, comparison, broken=broken))
         if comparison.alarm:
             on_alarm(tx, bundle, comparison, settings, result, now)
         else:
@@ -190,7 +194,7 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
         retell(tx, bundle, comparison, settings, result, now)
 
 
-def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison) -> blocks.Block:
+def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison, *, broken: bool) -> blocks.Block:
     state = bundle.state
     return blocks.Block(
         model=state.model,
@@ -200,12 +204,12 @@ def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison) 
         last_at=max(row.occurred_at for row in rows),
         rows=len(rows),
         keys=len({row.key for row in rows}),
-        summary=_summary(state, rows, comparison, bundle.reference.profile),
+        summary=_summary(state, rows, comparison, bundle.reference.profile, broken=broken),
     )
 
 
 def _summary(
-    state: WatchState, rows: Sequence[Observation], comparison: Comparison, profile: Profile
+    state: WatchState, rows: Sequence[Observation], comparison: Comparison, profile: Profile, *, broken: bool
 ) -> dict[str, Any]:
     """Return what pages and the diagnosis need of a block later."""
     numbers: dict[str, list[float]] = {}
@@ -223,7 +227,7 @@ def _summary(
     now = diagnose.estimate_now(state, comparison, profile)
     log = comparison.assessment.log_evidence
     return {
-        "estimate": now.as_dict() if now else None,
+        "estimate": (replace(now, assumption=estimate.BROKEN) if broken else now).as_dict() if now else None,
         "log_evidence": log if log > float("-inf") else None,
         "log_bar": comparison.log_bar,
         "units": comparison.units,

@@ -381,3 +381,22 @@ def test_a_rollback_that_the_store_has_already_ends_no_later_rollout(shop: Shop)
     again = Override(route=held, out=route.challenger, by="anna", reason="")
     assert wiring.bring_override(server.parts, again) == route_of(shop)
     assert shop.stages() == {1: "certified", 2: "rolled_back", 3: "gated"}
+
+
+def test_many_processes_may_open_a_project_at_the_same_time(shop: Shop) -> None:
+    failed: list[BaseException] = []
+
+    def opening() -> None:
+        try:
+            for _ in range(200):
+                wiring.make_state(shop.state)
+        except BaseException as error:  # noqa: BLE001 - told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=opening) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert not list(shop.state.glob("tmp*"))
