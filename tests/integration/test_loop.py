@@ -129,9 +129,9 @@ def test_killed_again_and_again_it_ends_where_an_undisturbed_loop_ends(
     shop: Shop, start: Callable[[], Loop], tmp_path: Path
 ) -> None:
     shop.label(["p900", "nobody"])
-    asked = shop.customers(1300)
+    asked = shop.customers(700)
     shop.compare(asked, version=2)
-    shop.label([event.id for event in asked[:400]])
+    shop.label([event.id for event in asked[:300]])
     calm = shop.copy(tmp_path / "calm", clock=FakeClock(shop.clock.now()))
     calm.turns(3)
     wanted = calm.dump(without=OF_THE_TRY)

@@ -38,7 +38,7 @@ ADVICE: Mapping[Harm, str] = {
     Harm.QUALITY: "Label a random part of the requests since then; retraining on them is likely to help. Until then "
     "treat answers with low trust as suggestions.",
     Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the model never saw it. Retraining on "
-    "broken values would teach the fault.",
+    "broken values would teach the fault; if the values are right, label some of these requests and retrain.",
     Harm.OPERATIONS: "Read the workers' log; roll back if it began with a release.",
     Harm.OUTPUT: "Check with a few labels whether the new mix of answers is right; the inputs may simply ask for it.",
     Harm.INPUT: "Nothing needs to be done now; label a few requests if these inputs matter to you.",
@@ -117,7 +117,7 @@ def tell(
     rows = int(columns[-1])
     units = _units(comparison, columns)
     story = _story(harm, found, facts, estimated, since=since, rows=rows)
-    facts |= {"recommendation": ADVICE[harm], "rows": rows, "units": units}
+    facts |= {"recommendation": _advice(harm, estimated), "rows": rows, "units": units}
     return Incident(
         model=state.model,
         bundle=state.bundle,
@@ -342,7 +342,8 @@ def _story(
     rows: int,
 ) -> tuple[str, ...]:
     lines = [f"It began about {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC; {rows} requests came since then."]
-    if any(findings.is_broken(finding) for finding in found):
+    broken = any(findings.is_broken(finding) for finding in found)
+    if broken and (estimated is None or not estimated.drop_shown):
         lines.append(
             "With a broken field the accuracy cannot be estimated: the model may be sure of what it cannot know."
         )
@@ -380,8 +381,14 @@ def _story(
     for name, told in facts["words"].items():
         if told:
             lines.append(f"Words in `{name}` that came up: " + ", ".join(item["word"] for item in told[:10]) + ".")
-    lines += [facts["not_known"], ADVICE[harm]]
+    lines += [facts["not_known"], _advice(harm, estimated)]
     return tuple(lines)
+
+
+def _advice(harm: Harm, estimated: estimate.Estimate | None) -> str:
+    if harm is Harm.INPUT and estimated is None:
+        return "Label a few requests: without an estimate, only that tells whether these inputs do harm."
+    return ADVICE[harm]
 
 
 def _capital(text: str) -> str:

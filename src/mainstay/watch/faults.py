@@ -16,6 +16,8 @@ from mainstay.stats.scores import DEGREES
 from mainstay.watch.streams import Watched
 
 ENOUGH = 20
+"""Fewer units of evidence (keys or requests) than this speak only where there are no more."""
+NEW, STUCK = "looks broken, or is new to the model", "looks stuck"
 END_RANK = 0.15
 """Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
 NEVER_HELD = 0.5
@@ -28,7 +30,7 @@ EXACT = 1e-9
 
 
 def fault(item: Watched, since: Floats, *, sure: float) -> str:
-    """Return what is broken about a field as a clause, or an empty text.
+    """Return what is broken about a field as the end of a sentence, or an empty text.
 
     `since` holds the stream's columns counted since each candidate start, shape (candidates, width). A fault may begin
     within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A stuck field needs a
@@ -70,13 +72,13 @@ def _category(profile: SignalProfile, columns: Floats, sure: float) -> str:
     never = counts == 0
     never[-1] = True
     if now[never].sum() >= NEVER_HELD and before[never].sum() <= HELD_BEFORE:
-        return f"{now[never].sum():.0%} of its values are none that the reference rows held"
+        return f"{NEW}: {now[never].sum():.0%} of its values are none that the reference rows held"
     top = int(np.argmax(columns))
     if n - columns[top] > EXACT * n or top >= len(profile.values) or np.count_nonzero(counts) <= MANY_VALUES:
         return ""
     if before[top] > HELD_BEFORE or not _is_stuck(before[top], n, counts.sum(), sure):
         return ""
-    return f"it is {profile.values[top]!r} in every request, which {before[top]:.1%} of the reference rows had"
+    return f"{STUCK}: it is {profile.values[top]!r} in every request, which {before[top]:.1%} of the reference rows had"
 
 
 def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float) -> str:
@@ -89,7 +91,8 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     rank = 0.5 * (1.0 + float(scores[0]) / math.sqrt(3.0))
     if (mean < profile.low and rank <= END_RANK) or (mean > profile.high and rank >= 1.0 - END_RANK):
         where = "in every request" if is_one else "on average"
-        return f"it is {mean:.4g} {where}, and the reference rows held {profile.low:.4g} to {profile.high:.4g}"
+        held = "only " if profile.low == profile.high else f"{profile.low:.4g} to "
+        return f"{NEW}: it is {mean:.4g} {where}, and the reference rows held {held}{profile.high:.4g}"
     if np.count_nonzero(profile.counts) <= MANY_VALUES:
         return ""
     place = int(np.searchsorted(item.edges, mean, side="right"))
@@ -101,7 +104,7 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     if not _is_stuck(share, n, total, sure):
         return ""
     about = "" if is_one else "about "
-    return f"it is {about}{mean:.4g} in every request, which {share:.1%} of the reference rows had"
+    return f"{STUCK}: it is {about}{mean:.4g} in every request, which {share:.1%} of the reference rows had"
 
 
 def _is_stuck(share: float, n: float, rows: float, sure: float) -> bool:

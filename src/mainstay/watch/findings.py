@@ -117,7 +117,7 @@ def _finding(state: WatchState, item: Watched, start: int, move: Move, alone: fl
         now=move.now,
         shift=move.shift,
         evidence=min(math.exp(min(alone, 690.0)), MOST_EVIDENCE),
-        text=f"{describe(item.name)} looks broken: {fault}" if fault else sentence(item, move),
+        text=f"{describe(item.name)} {fault}" if fault else sentence(item, move),
     )
 
 

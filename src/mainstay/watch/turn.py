@@ -208,6 +208,13 @@ def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison, 
     )
 
 
+def _believed(now: estimate.Estimate | None, *, broken: bool) -> dict[str, Any] | None:
+    """Return the estimate with what it rests on; beside a broken field only bad news is to be believed."""
+    if now is None:
+        return None
+    return (replace(now, assumption=estimate.BROKEN) if broken and not now.drop_shown else now).as_dict()
+
+
 def _summary(
     state: WatchState, rows: Sequence[Observation], comparison: Comparison, profile: Profile, *, broken: bool
 ) -> dict[str, Any]:
@@ -227,7 +234,7 @@ def _summary(
     now = diagnose.estimate_now(state, comparison, profile)
     log = comparison.assessment.log_evidence
     return {
-        "estimate": (replace(now, assumption=estimate.BROKEN) if broken else now).as_dict() if now else None,
+        "estimate": _believed(now, broken=broken),
         "log_evidence": log if log > float("-inf") else None,
         "log_bar": comparison.log_bar,
         "units": comparison.units,
