@@ -21,9 +21,11 @@ NEW, STUCK = "looks broken, or is new to the model", "looks stuck"
 END_RANK = 0.15
 """Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
 NEVER_HELD = 0.5
-"""Share of values that the reference never held, from which a category is called broken (0 to 1)."""
-HELD_BEFORE = 0.05
-"""Share of such values that was usual before, at most (0 to 1)."""
+"""Share of values that the reference hardly held, from which a category is called broken (0 to 1)."""
+RARE = 0.05
+"""Share of reference rows up to which a category is rare (0 to 1)."""
+RARE_TOGETHER = 0.2
+"""Share of reference rows up to which all values without a count of their own are rare (0 to 1)."""
 MANY_VALUES = 31
 """Fields of fewer values (weekday, season, a flag) are the same in all requests for good reasons too."""
 EXACT = 1e-9
@@ -69,14 +71,15 @@ def _units(item: Watched, since: Floats) -> Floats:
 def _category(profile: SignalProfile, columns: Floats, sure: float) -> str:
     counts, n = np.asarray(profile.counts, dtype=np.float64), float(columns.sum())
     before, now = counts / counts.sum(), columns / n
-    never = counts == 0
-    never[-1] = True
-    if now[never].sum() >= NEVER_HELD and before[never].sum() <= HELD_BEFORE:
-        return f"{NEW}: {now[never].sum():.0%} of its values are none that the reference rows held"
+    rare = counts == 0
+    rare[-1] = True
+    was, came = float(before[rare].sum()), float(now[rare].sum())
+    if came >= NEVER_HELD and was <= RARE_TOGETHER:
+        return f"{NEW}: {came:.0%} of its values are none that were usual in the reference rows ({was:.0%} then)"
     top = int(np.argmax(columns))
     if n - columns[top] > EXACT * n or top >= len(profile.values) or np.count_nonzero(counts) <= MANY_VALUES:
         return ""
-    if before[top] > HELD_BEFORE or not _is_stuck(before[top], n, counts.sum(), sure):
+    if before[top] > RARE or not _is_stuck(before[top], n, counts.sum(), sure):
         return ""
     return f"{STUCK}: it is {profile.values[top]!r} in every request, which {before[top]:.1%} of the reference rows had"
 

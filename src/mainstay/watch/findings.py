@@ -212,7 +212,7 @@ def _mix(profile: SignalProfile, columns: Floats) -> Move | None:
         return None
     now, before = columns / n, base / base.sum()
     top = int(np.argmax(np.abs(now - before)))
-    name = repr(profile.values[top]) if top < len(profile.values) else "any other value"
+    name = repr(profile.values[top]) if top < len(profile.values) else "any value that was not usual"
     return Move(before=float(before[top]), now=float(now[top]), shift=float(now[top] - before[top]), category=name)
 
 

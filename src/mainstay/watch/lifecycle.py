@@ -172,11 +172,12 @@ def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, 
     """Let an incident take further findings; it becomes louder when they are, and opens again when it was over."""
     louder = _is_louder(new, known)
     seen = {"last_seen_at": now.isoformat(), "times_seen": int(known.facts.get("times_seen", 1)) + 1}
-    have = {(f.signal, f.segment) for f in known.findings}
-    extra = tuple(f for f in new.findings if (f.signal, f.segment) not in have)
+    first, then = (new.findings, known.findings) if louder else (known.findings, new.findings)
+    have = {(f.signal, f.segment) for f in first}
+    extra = tuple(f for f in then if (f.signal, f.segment) not in have)
     merged = replace(
         _louder(known, new) if louder else known,
-        findings=(*known.findings, *extra)[:MOST_FINDINGS],
+        findings=(*first, *extra)[:MOST_FINDINGS],
         facts={**(new.facts if louder else known.facts), **seen},
     )
     stored = incidents.replace(tx, merged)
