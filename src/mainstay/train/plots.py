@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 INK, ACCENT, PALE = "#1f2933", "#2563a8", "#c7ccd1"
+LARGEST_IN = 16.0
+"""Side of the largest picture (inches): one that grew with 150 classes took 4 GB to draw."""
 
 
 def save_plots(evaluation: Mapping[str, Any], classes: Sequence[str], folder: Path) -> list[Path]:
@@ -32,12 +35,15 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], path: Path) -> Path:
-    size = max(4.0, 0.55 * len(classes) + 1.8)
+    size = min(max(4.0, 0.55 * len(classes) + 1.8), LARGEST_IN)
+    letters = min(10.0, 0.6 * 72.0 * size / max(len(classes), 1))
     figure, axes = _figure(size + 0.6, size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+    # Matplotlib takes what stands between two dollar signs for a formula, and fails on one that is none.
+    names = [name.replace("$", r"\$") for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=40, ha="right", fontsize=letters)
+    axes.set_yticks(range(len(classes)), names, fontsize=letters)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
     axes.set_title("Rows per true and answered class")
@@ -46,7 +52,10 @@ def _confusion(counts: np.ndarray[Any, Any], classes: Sequence[str], path: Path)
             if count:
                 colour = "white" if shares[row, column] > 0.5 else INK
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        # A class name in a script that the font lacks is drawn as boxes; the picture is good for the rest.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(path)
     return path
 
 

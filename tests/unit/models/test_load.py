@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -11,10 +11,11 @@ from sklearn.dummy import DummyClassifier
 
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import EnvironmentFault, ModelOutputInvalid, ProjectFileError
+from mainstay.core.profiles import Profile
 from mainstay.models import environment, pickles
 from mainstay.models.bundle import BundleParts, write_bundle
 from mainstay.models.inputs import Inputs, InputSpec
-from mainstay.models.load import load
+from mainstay.models.load import LoadedModel, load
 
 ROW = {"text": "apple", "shop": "north", "weight": 1.5, "fresh": True, "buyer": "b"}
 FEATURES = "import polars as pl\ndef features(frame):\n    return frame.with_columns(text=pl.lit({word!r}))\n"
@@ -145,3 +146,40 @@ def test_another_version_or_an_absent_package_is_told() -> None:
     assert len(told) == 2
     assert "0.1 in training" in told[0]
     assert "not installed" in told[1]
+
+
+class Crowd(DummyClassifier):
+    """Says with how many threads and jobs it is asked."""
+
+    n_jobs = -1
+    seen: ClassVar[list[int]] = []
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"n_jobs": self.n_jobs}
+
+    def set_params(self, **params: Any) -> Crowd:
+        self.n_jobs = params["n_jobs"]
+        return self
+
+    def predict_proba(self, X: Any) -> Any:  # noqa: N803 - scikit-learn's name
+        from threadpoolctl import threadpool_info
+
+        Crowd.seen += [pool["num_threads"] for pool in threadpool_info()]
+        return np.tile([0.5, 0.5], (len(X), 1))
+
+
+def test_answers_are_computed_on_one_thread_whatever_the_estimator_asks_for(contract: Contract) -> None:
+    estimator = Crowd()
+    estimator.classes_ = np.array(["tool", "fruit"])
+    Crowd.seen.clear()
+    empty = Profile(source="none", rows=0, keys=0, signals=[])
+    model = LoadedModel(
+        estimator=estimator,
+        contract=contract,
+        classes=("tool", "fruit"),
+        spec=InputSpec(input="text"),
+        profile=empty,
+    )
+    model.predict([ROW])
+    assert estimator.n_jobs == 1
+    assert set(Crowd.seen) == {1}

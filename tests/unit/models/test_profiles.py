@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mainstay.core.contracts import Contract, Pii
+from mainstay.core.contracts import Contract, Field, FieldType, Pii, Task
 from mainstay.core.events import Trust
 from mainstay.core.profiles import BINS, Profile, SignalKind, SignalProfile
 from mainstay.models.answers import Answer
@@ -130,3 +130,33 @@ def test_rows_without_a_key_are_keys_of_their_own(contract: Contract) -> None:
     keys = ["same"] * 100 + [None] * (N - 100)
     profile = build_profile(contract, rows, answers, truth, keys, source="test", vocabulary={})
     assert profile.keys == 1 + N - 100
+
+
+def test_rare_values_are_counted_together_so_that_unseen_ones_have_a_place(contract: Contract) -> None:
+    many = replace(contract, fields=(Field(name="shop", type=FieldType.CATEGORY),), key=None)
+    shops = ["main"] * 50 + ["side"] * 5 + [f"corner {i}" for i in range(45)]
+    answers = [Answer(label="fruit", confidence=0.8)] * 100
+    profile = build_profile(many, [{"shop": s} for s in shops], answers, None, None, source="test", vocabulary={})
+    found = signal(profile, "shop")
+    assert (found.values, found.counts) == (["main", "side"], [50, 5, 45])
+
+
+def test_declared_values_stand_for_themselves_when_there_are_rows_enough(contract: Contract) -> None:
+    names = tuple(f"v{i:02d}" for i in range(20))
+    declared = replace(contract, fields=(Field(name="shop", type=FieldType.CATEGORY, values=names),), key=None)
+    for rows, expected in ((100, 20), (99, 1)):
+        given = [{"shop": "v03"}] * rows
+        answers = [Answer(label="fruit", confidence=0.8)] * rows
+        profile = build_profile(declared, given, answers, None, None, source="test", vocabulary={})
+        assert len(signal(profile, "shop").values) == expected
+
+
+def test_a_regression_keeps_how_far_its_answers_were_from_the_truth(contract: Contract) -> None:
+    price = Contract(task=Task.REGRESSION, target="price", fields=(Field(name="weight", type=FieldType.NUMBER),))
+    rows = [{"weight": float(i % 7)} for i in range(40)]
+    answers = [Answer(label=row["weight"] + (1.0 if i % 2 else -3.0)) for i, row in enumerate(rows)]
+    truth = [row["weight"] for row in rows]
+    profile = build_profile(price, rows, answers, truth, None, source="test", vocabulary={})
+    found = signal(profile, "labels.error")
+    assert (found.harm, found.low, found.high, found.mean) == ("quality", 1.0, 3.0, 2.0)
+    assert profile.distinct == 7
