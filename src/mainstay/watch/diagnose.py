@@ -327,7 +327,7 @@ def _title(harm: Harm, found: Sequence[Finding], estimated: estimate.Estimate | 
     same = [finding for finding in found if finding.harm is harm]
     first = next((finding for finding in same if findings.is_broken(finding)), same[0] if same else None)
     text = _capital(first.text) if first else "Traffic left its reference"
-    if harm is not Harm.INPUT:
+    if harm is not Harm.INPUT or (first is not None and first.signal == streams.ERROR):
         return text
     return f"Inputs changed, {'no harm is estimated' if estimated else 'their harm is not known'}: {text}"
 
