@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Project", "__version__"]
+__all__ = ["Project", "Watch", "__version__", "adopt", "compare", "log"]
 
 if TYPE_CHECKING:
+    from mainstay.adoption.adopt import adopt
+    from mainstay.attach.middleware import Watch
+    from mainstay.attach.record import log
+    from mainstay.comparison.compare import compare
     from mainstay.project import Project
+
+_HOMES = {
+    "Project": "mainstay.project",
+    "Watch": "mainstay.attach.middleware",
+    "adopt": "mainstay.adoption.adopt",
+    "compare": "mainstay.comparison.compare",
+    "log": "mainstay.attach.record",
+}
+"""Loaded when first asked for, so that `import mainstay` costs nothing."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Project":
-        from mainstay.project import Project
-
-        return Project
-    raise AttributeError(f"module 'mainstay' has no attribute {name!r}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mainstay' has no attribute {name!r}")
+    return getattr(import_module(home), name)
