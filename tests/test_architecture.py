@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("train", "serve", "watch", "retrain", "release", "score", "comparison", "attach"),
     ("parts",),
-    ("candidate", "ingest", "labels", "status", "container"),
+    ("candidate", "ingest", "labels", "status", "container", "starter", "running"),
     ("loop",),
     ("wiring",),
     ("project",),

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mainstay.cli import starter
 from mainstay.cli.main import app
+from mainstay.starter import example
 
 SRC = str(Path(__file__).parents[2] / "src")
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY")} | {"PYTHONPATH": SRC}
@@ -57,7 +57,7 @@ def trained(trained_once: Path, tmp_path: Path) -> Path:
 
 def made(folder: Path) -> Path:
     """Write the template project with one quick pipeline."""
-    starter.write(folder)
+    example.write(folder)
     put(folder, "mainstay.toml", 'forest = { build = "model:build_forest", features = "features:features" }\n', "")
     put(folder, "mainstay.toml", 'pipeline = "forest"', 'pipeline = "linear"')
     put(folder, "mainstay.toml", 'pipelines = ["forest", "linear"]', 'pipelines = ["linear"]')

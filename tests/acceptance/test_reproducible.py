@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mainstay.cli import starter
+from mainstay.starter import example
 
 SRC = str(Path(__file__).parents[2] / "src")
 
@@ -43,7 +43,7 @@ def bundles(project: Path) -> dict[str, bytes]:
 @pytest.mark.timeout(400)
 def test_training_again_in_another_process_or_folder_gives_the_same_bundle_and_version(tmp_path: Path) -> None:
     here, elsewhere = tmp_path / "pumps", tmp_path / "a" / "copy"
-    starter.write(here)
+    example.write(here)
     shutil.copytree(here, elsewhere)
     first = train(here, hash_seed="1")
     made = bundles(here)

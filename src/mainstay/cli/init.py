@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mainstay.cli import edge, starter
+from mainstay.cli import edge
+from mainstay.starter import example
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def init(
       cd pumps
       mainstay up
     """
-    files = starter.write(folder)
+    files = example.write(folder)
     call.out.document({"folder": folder, "files": files})
     call.out.say(
         f"A project was written to {folder}:",

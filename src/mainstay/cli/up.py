@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from mainstay.cli import children, edge, reports
+from mainstay.cli import edge, reports
 from mainstay.cli import status as statuses
 from mainstay.core import errors
+from mainstay.running import family as families
 
 if TYPE_CHECKING:
     from mainstay.cli.output import Output
@@ -54,7 +55,7 @@ def up(
     project = Project.open(call.project, flags=flags)
     refuse_what_is_taken(project)
     first_version(project, call.out)
-    with Stop() as stop, children.Family(project.run_folder) as family:
+    with Stop() as stop, families.Family(project.run_folder) as family:
         start(project, family)
         wait_until_ready(project, family, stop, call.out)
         if not stop.asked:
@@ -127,7 +128,7 @@ def first_version(project: Project, out: Output) -> None:
         raise errors.GateFailed(f"the gate did not pass {result.name}, so there is nothing to serve")
 
 
-def start(project: Project, family: children.Family) -> None:
+def start(project: Project, family: families.Family) -> None:
     """Start the three processes."""
     where = ["--project", str(project.file)]
     settings = project.settings
@@ -136,7 +137,7 @@ def start(project: Project, family: children.Family) -> None:
     family.start("web", ["-m", "mainstay.web.server", *where, "--port", str(settings.web.port)])
 
 
-def wait_until_ready(project: Project, family: children.Family, stop: Stop, out: Output) -> None:
+def wait_until_ready(project: Project, family: families.Family, stop: Stop, out: Output) -> None:
     """Wait until serving has a model loaded; say what it waits for."""
     waited = 0.0
     with out.progress() as progress:
@@ -208,7 +209,7 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def watch(project: Project, family: children.Family, stop: Stop, out: Output) -> None:
+def watch(project: Project, family: families.Family, stop: Stop, out: Output) -> None:
     """Tend the processes and print one line for each thing that happens, until asked to stop."""
     told: set[str] | None = None
     while not stop.wait(LOOK_EVERY_S):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from mainstay.cli import starter
 from mainstay.cli.main import app
+from mainstay.starter import example
 
 
 def run(*arguments: str) -> Result:
@@ -18,7 +18,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def project(tmp_path: Path) -> str:
-    starter.write(tmp_path / "pumps")
+    example.write(tmp_path / "pumps")
     return str(tmp_path / "pumps")
 
 

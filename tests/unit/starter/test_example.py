@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.cli import starter
 from mainstay.config import load
 from mainstay.core import errors
+from mainstay.starter import example
 
 
 def test_the_project_it_writes_is_read_without_a_problem(tmp_path: Path) -> None:
-    starter.write(tmp_path / "new")
+    example.write(tmp_path / "new")
     loaded = load.load(tmp_path / "new", environ={})
     assert loaded.settings.project.name == "pump-check"
     assert sorted(loaded.settings.train.pipelines) == ["forest", "linear"]
@@ -20,25 +20,25 @@ def test_the_project_it_writes_is_read_without_a_problem(tmp_path: Path) -> None
 
 def test_the_same_project_is_written_each_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        starter.write(tmp_path / name)
+        example.write(tmp_path / name)
     names = [path.relative_to(tmp_path / "a") for path in sorted((tmp_path / "a").rglob("*")) if path.is_file()]
     assert len(names) == 7
     assert [(tmp_path / "a" / n).read_bytes() for n in names] == [(tmp_path / "b" / n).read_bytes() for n in names]
 
 
 def test_the_rows_have_the_declared_columns_and_no_pump_stands_on_both_sides(tmp_path: Path) -> None:
-    starter.write(tmp_path)
+    example.write(tmp_path)
     sides = []
     for name in ("train.csv", "test.csv"):
         with (tmp_path / "data" / name).open(newline="") as file:
             sides.append(list(csv.DictReader(file)))
-    assert [len(side) for side in sides] == [starter.TRAIN_ROWS, starter.TEST_ROWS]
-    assert tuple(sides[0][0]) == starter.COLUMNS
+    assert [len(side) for side in sides] == [example.TRAIN_ROWS, example.TEST_ROWS]
+    assert tuple(sides[0][0]) == example.COLUMNS
     assert not {row["pump_id"] for row in sides[0]} & {row["pump_id"] for row in sides[1]}
 
 
 def test_the_code_it_writes_is_python(tmp_path: Path) -> None:
-    starter.write(tmp_path)
+    example.write(tmp_path)
     for name in ("model.py", "features.py"):
         ast.parse((tmp_path / name).read_text())
 
@@ -46,17 +46,17 @@ def test_the_code_it_writes_is_python(tmp_path: Path) -> None:
 def test_a_project_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("mine")
     with pytest.raises(errors.UsageError, match=r"model\.py is there already; nothing was written"):
-        starter.write(tmp_path)
+        example.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.py"]
 
 
 def test_a_gitignore_that_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("mine")
-    starter.write(tmp_path)
+    example.write(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "mine"
 
 
 def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.EnvironmentFault, match="cannot be written"):
-        starter.write(tmp_path / "file" / "new")
+        example.write(tmp_path / "file" / "new")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.cli import children
 from mainstay.core import errors
+from mainstay.running import family as families
 
 SLEEPS = ["-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -30,7 +30,7 @@ def test_all_are_stopped_at_the_end_whatever_happened(tmp_path: Path) -> None:
     pids = []
 
     def work() -> None:
-        with children.Family(tmp_path) as family:
+        with families.Family(tmp_path) as family:
             family.start("one", SLEEPS)
             family.start("two", SLEEPS)
             pids.extend(child.process.pid for child in family.children)
@@ -45,8 +45,8 @@ def test_all_are_stopped_at_the_end_whatever_happened(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "PATIENCE_S", 0.2)
-    with children.Family(tmp_path) as family:
+    monkeypatch.setattr(families, "PATIENCE_S", 0.2)
+    with families.Family(tmp_path) as family:
         family.start("deaf", STUBBORN)
         until(lambda: family.tail("deaf") == "deaf")
         process = family.children[0].process
@@ -54,7 +54,7 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_one_that_dies_is_started_again_and_that_is_told(tmp_path: Path) -> None:
-    with children.Family(tmp_path) as family:
+    with families.Family(tmp_path) as family:
         family.start("loop", ["-c", "print('no disk'); raise SystemExit(6)"])
         family.children[0].process.wait(20)
         first = family.children[0].process.pid
@@ -63,7 +63,7 @@ def test_one_that_dies_is_started_again_and_that_is_told(tmp_path: Path) -> None
 
 
 def test_one_that_dies_again_and_again_is_given_more_time_each_time(tmp_path: Path) -> None:
-    with children.Family(tmp_path) as family:
+    with families.Family(tmp_path) as family:
         family.start("loop", ["-c", "raise SystemExit(1)"])
         turns = []
         for _ in range(3):
@@ -77,7 +77,7 @@ def test_one_that_dies_again_and_again_is_given_more_time_each_time(tmp_path: Pa
 
 
 def test_a_vital_one_that_cannot_start_ends_all_with_what_it_said(tmp_path: Path) -> None:
-    with children.Family(tmp_path) as family:
+    with families.Family(tmp_path) as family:
         family.start("serve", ["-c", "print('Error: Port 80 is taken'); raise SystemExit(6)"], vital=True)
         family.children[0].process.wait(20)
         with pytest.raises(errors.EnvironmentFault, match="Port 80 is taken"):
@@ -85,7 +85,7 @@ def test_a_vital_one_that_cannot_start_ends_all_with_what_it_said(tmp_path: Path
 
 
 def test_a_vital_one_that_dies_later_is_started_again(tmp_path: Path) -> None:
-    with children.Family(tmp_path) as family:
+    with families.Family(tmp_path) as family:
         family.settled = True
         family.start("serve", ["-c", "raise SystemExit(1)"], vital=True)
         family.children[0].process.wait(20)
@@ -93,7 +93,7 @@ def test_a_vital_one_that_dies_later_is_started_again(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_log_is_bounded_and_never_fails(tmp_path: Path) -> None:
-    with children.Family(tmp_path) as family:
+    with families.Family(tmp_path) as family:
         (tmp_path / "x.log").write_bytes(b"\xff line\n" * 10_000)
         assert len(family.tail("x").splitlines()) == children.TAIL_LINES
         assert family.tail("none") == ""

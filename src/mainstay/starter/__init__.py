@@ -1,0 +1,1 @@
+"""The project that `mainstay init` writes. Imports `core`."""
