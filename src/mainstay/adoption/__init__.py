@@ -1,1 +1,4 @@
-"""A fitted model from a notebook or from MLflow becomes a project that can be served, watched and retrained. Imports everything below."""
+"""A fitted model from a notebook or from MLflow becomes a project that is served, watched and retrained.
+
+Imports everything below.
+"""

@@ -1,1 +1,4 @@
-"""A service that answers by itself, put under watch: middleware and one call. Never slows or fails it. Imports `core`, `config`, `journal`, `data`, `models`."""
+"""A service that answers by itself, put under watch by a middleware or one call, which never slow or fail it.
+
+Imports `core`, `config`, `journal`, `data`, `models`.
+"""

@@ -1,1 +1,4 @@
-"""The processes of one project on this machine: started together, kept alive, stopped together. Imports `core`, `config`."""
+"""The processes of one project on this machine: started together, kept alive, stopped together.
+
+Imports `core`, `config`.
+"""

@@ -1,1 +1,4 @@
-"""Batches: a file in, a file out, one row for each row, watched like live traffic. Imports `core`, `config`, `journal`, `data`, `models`."""
+"""Batches: a file in, a file out, one row for each row, watched like live traffic.
+
+Imports `core`, `config`, `journal`, `data`, `models`.
+"""

@@ -95,6 +95,6 @@ def test_a_vital_one_that_dies_later_is_started_again(tmp_path: Path) -> None:
 def test_the_end_of_a_log_is_bounded_and_never_fails(tmp_path: Path) -> None:
     with families.Family(tmp_path) as family:
         (tmp_path / "x.log").write_bytes(b"\xff line\n" * 10_000)
-        assert len(family.tail("x").splitlines()) == children.TAIL_LINES
+        assert len(family.tail("x").splitlines()) == families.TAIL_LINES
         assert family.tail("none") == ""
         assert family.last_line("none") == ""
