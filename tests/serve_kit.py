@@ -14,6 +14,7 @@ from mainstay.core.errors import JournalFull, MainstayError
 from mainstay.core.events import Event, Kind
 from mainstay.core.routes import BundleRef, Route
 from mainstay.data.request_check import compile_request_check
+from mainstay.journal.personal import Hasher, compile_journal_copy
 from mainstay.serve.dedupe import Claims, Ids
 from mainstay.serve.feedback import Book
 from mainstay.serve.handle import Handler
@@ -21,7 +22,6 @@ from mainstay.serve.live import ModelSlot, Side
 from mainstay.serve.log import Log
 from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Job, Pending, Turn
-from mainstay.serve.personal import Hasher, compile_journal_copy
 from mainstay.serve.rows import MakeEvent
 from mainstay.serve.shadow import Shadow
 from mainstay.testing.clock import FakeClock

@@ -13,11 +13,11 @@ from typing import Any
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
 from mainstay.data.rules import LARGEST_INTEGER, SMALLEST_INTEGER, shown
+from mainstay.journal.personal import canonical
 from mainstay.serve import wire
 from mainstay.serve.dedupe import Finds
 from mainstay.serve.log import Entry, Log
 from mainstay.serve.pending import Job
-from mainstay.serve.personal import canonical
 
 REMEMBERED = 100_000
 MESSAGE_CHARS = 500

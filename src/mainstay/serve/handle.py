@@ -26,13 +26,13 @@ from mainstay.core.errors import (
 )
 from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
+from mainstay.journal.personal import Hasher
 from mainstay.serve import feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, Arms
 from mainstay.serve.dedupe import Claims, Ids, check_same
 from mainstay.serve.live import Live, ModelSlot
 from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Abandoned, Done, Job, Turn
-from mainstay.serve.personal import Hasher
 from mainstay.serve.rows import Call, Note, Row
 
 RETRY_CLAIM_S = 0.003

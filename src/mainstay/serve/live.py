@@ -12,10 +12,10 @@ from typing import Any
 from mainstay.core.errors import MainstayError
 from mainstay.core.routes import BundleRef, Route
 from mainstay.data.request_check import RequestCheck, compile_request_check
+from mainstay.journal.personal import Hasher, compile_journal_copy
 from mainstay.models.answers import answer
 from mainstay.models.bundle import open_bundle
 from mainstay.models.load import LoadedModel, load
-from mainstay.serve.personal import Hasher, compile_journal_copy
 from mainstay.serve.route_file import RouteFile
 
 

@@ -22,10 +22,10 @@ from mainstay.core.contracts import Pii
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, ProjectFileError, UsageError
 from mainstay.core.ports import Clock
 from mainstay.core.routes import Route
+from mainstay.journal.personal import read_or_make_salt
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
 from mainstay.serve.control import Control
-from mainstay.serve.personal import read_or_make_salt
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
 

@@ -12,6 +12,7 @@ from typing import Any
 from mainstay.core.errors import MainstayError, Overloaded
 from mainstay.core.ports import Clock
 from mainstay.core.routes import BundleRef
+from mainstay.journal.personal import Hasher, read_or_make_salt
 from mainstay.journal.read import Journal
 from mainstay.journal.writer import SegmentWriter
 from mainstay.serve import plan as plans
@@ -22,7 +23,6 @@ from mainstay.serve.live import LoadSide, ModelSlot, side_loader
 from mainstay.serve.log import Log
 from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Job, Pending
-from mainstay.serve.personal import Hasher, read_or_make_salt
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_file import RouteFile, route_path
 from mainstay.serve.rows import MakeEvent, Note

@@ -10,7 +10,7 @@ import pytest
 
 from mainstay.core.contracts import Pii
 from mainstay.core.errors import Damaged, ProjectFileError
-from mainstay.serve.personal import Hasher, compile_journal_copy, read_or_make_salt
+from mainstay.journal.personal import Hasher, compile_journal_copy, read_or_make_salt
 from mainstay.testing.models import make_contract
 
 
