@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mainstay.config.settings import Settings
     from mainstay.loop import TurnReport
     from mainstay.parts import Parts
+    from mainstay.running.together import Together
     from mainstay.status.check import CheckReport
     from mainstay.status.records import Status
 
@@ -122,6 +123,14 @@ class Project:
         environ = os.environ if environ is None else environ
         return cls(config.load(Path(path), environ=environ, flags=flags or {}), environ=environ, flags=flags or {})
 
+    @classmethod
+    def init(cls, folder: str | Path, *, environ: Mapping[str, str] | None = None) -> Project:
+        """Write a small project that runs as it is into `folder`, and open it; nothing there is overwritten."""
+        from mainstay.starter import example
+
+        example.write(Path(folder))
+        return cls.open(folder, environ=environ)
+
     @property
     def settings(self) -> Settings:
         """Return the settings."""
@@ -141,6 +150,11 @@ class Project:
     def run_folder(self) -> Path:
         """Return the folder of what runs: logs, ports, the control socket."""
         return self.loaded.state / "run"
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """Return the environment that settings are read from."""
+        return self._environ
 
     @cached_property
     def clock(self) -> Clock:
@@ -334,6 +348,21 @@ class Project:
         if on_bound is not None:
             on_bound(_address(self.settings.serve.host, supervisor.port))
         supervisor.run()
+
+    def up(self, *, progress: Progress = silent) -> Together:
+        """Run serve, loop and web, training a first version if there is none; use it in `with`, which stops them.
+
+        >>> with Project.open("pumps").up() as running:  # doctest: +SKIP
+        ...     print(running.predict_url, running.pages_url)
+
+        Inside, a model answers: entering waits for it. Raises GateFailed when a first version does not pass.
+        """
+        from mainstay.running import together
+
+        together.refuse_what_is_taken(self)
+        if not self.has_version() and not self.train(progress=progress).passed:
+            raise errors.GateFailed("the gate did not pass the first version, so there is nothing to serve")
+        return together.Together(self, wait=True, progress=progress)
 
     def turn(self) -> TurnReport:
         """Do one turn of the loop."""

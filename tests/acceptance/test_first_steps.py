@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from mainstay import Project
+from mainstay.core import errors
+
 SRC = str(Path(__file__).parents[2] / "src")
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY")} | {"PYTHONPATH": SRC}
 
@@ -127,3 +130,25 @@ def test_a_gate_that_says_no_leaves_with_four_and_nothing_answers(tmp_path: Path
     forced = mainstay("promote", "1", "--reason", "please", "--force", cwd=project)
     assert forced.returncode == 4
     assert "cannot go live" in forced.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_python_does_the_same_as_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port, web = free_ports(2)
+    monkeypatch.setenv("PYTHONPATH", SRC)
+    environ = {**os.environ, "MAINSTAY_SERVE__PORT": str(port), "MAINSTAY_WEB__PORT": str(web)}
+    project = Project.init(tmp_path / "pumps", environ=environ)
+    with pytest.raises(errors.UsageError, match="is there already; nothing was written"):
+        Project.init(tmp_path / "pumps", environ=environ)
+
+    with project.up() as running:
+        body = json.dumps(project.example_request()).encode()
+        (answer,) = json.loads(get(running.predict_url, body))["predictions"]
+        assert answer["bundle"] == "pump-check@1"
+        assert "pump-check@1" in get(running.pages_url)
+        assert running.tend() == []
+        with pytest.raises(errors.EnvironmentFault, match="is served already"):
+            project.up()
+    with pytest.raises(OSError):
+        get(running.predict_url, body)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -39,8 +40,9 @@ class Child:
 class Family:
     """Starts processes in `with`; stops all of them at its end, whatever happened."""
 
-    def __init__(self, run_folder: Path) -> None:
+    def __init__(self, run_folder: Path, *, environ: Mapping[str, str] | None = None) -> None:
         self.run_folder = run_folder
+        self._environ = os.environ if environ is None else environ
         self.children: list[Child] = []
         self.settled = False
         """Set once all answered: from then on a vital process is started again too."""
@@ -111,8 +113,7 @@ class Family:
         lines = self.tail(name).splitlines()
         return lines[-1] if lines else ""
 
-    @staticmethod
-    def _spawn(arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _spawn(self, arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         # A session of its own: the terminal's Ctrl-C reaches this process alone, which then stops them in order.
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -120,7 +121,7 @@ class Family:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**self._environ, "PYTHONUNBUFFERED": "1"},
         )
 
 
