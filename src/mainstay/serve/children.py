@@ -51,8 +51,9 @@ class Children:
     """All workers of one supervisor. For one thread."""
 
     def __init__(
-        self, plans_: Sequence[WorkerPlan], listening: socket.socket, *, module: str, log: Path, clock: Clock
+        self, plans_: Sequence[WorkerPlan], listening: socket.socket, *, module: str, log: Path | None, clock: Clock
     ) -> None:
+        """`log`: the file that workers write to; None: this process's stderr."""
         self._plans = {plan.worker: plan for plan in plans_}
         self._listening = listening
         self._module = module
@@ -100,7 +101,7 @@ class Children:
         plan = msgspec.structs.replace(plan, socket_fd=self._listening.fileno(), parent_fd=self._parent_end)
         path = plans.plan_path(run, child.worker)
         plans.write_json(path, plan)
-        with self._log.open("ab") as log:
+        with self._log.open("ab") if self._log else contextlib.nullcontext(sys.stderr.fileno()) as log:
             child.process = subprocess.Popen(
                 [sys.executable, "-m", self._module, str(path)],
                 stdin=subprocess.DEVNULL,

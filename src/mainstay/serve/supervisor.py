@@ -57,12 +57,15 @@ class Supervisor:
         on_override: OnOverride,
         clock: Clock,
         state: Path | None = None,
+        bundles: Path | None = None,
+        logs_to_stderr: bool = False,
         on_ready: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         """Take the port, the lock of the run folder and the control socket; nothing answers before `run`.
 
         `route_source` and `on_override` are all that is known of the store (see route_keeper.py); both may raise at any
-        time and are called again. `on_ready` gets the state as soon as every worker has a model. Raises
+        time and are called again. `bundles`: where they lie, unless in the state folder. `logs_to_stderr`: workers
+        log there and not to `run/workers.log`. `on_ready` gets the state once every worker has a model. Raises
         EnvironmentFault when the port is taken or another supervisor serves this project, ProjectFileError for what is
         not built.
         """
@@ -82,10 +85,10 @@ class Supervisor:
         self._listening = _bind(settings.serve.host, settings.serve.port)
         self.port: int = self._listening.getsockname()[1]
         self._children = Children(
-            self._plans(state_folder),
+            self._plans(state_folder, bundles or state_folder / "bundles"),
             self._listening,
             module=WORKER_MODULE,
-            log=self.run_folder / "workers.log",
+            log=None if logs_to_stderr else self.run_folder / "workers.log",
             clock=clock,
         )
         self._control = Control(self.run_folder, self._answer)
@@ -187,7 +190,7 @@ class Supervisor:
         for path in self.run_folder.glob("tryout-*.json"):
             path.unlink(missing_ok=True)
 
-    def _plans(self, state: Path) -> list[WorkerPlan]:
+    def _plans(self, state: Path, bundles: Path) -> list[WorkerPlan]:
         serve = self._settings.serve
         return [
             WorkerPlan(
@@ -195,7 +198,7 @@ class Supervisor:
                 workers=serve.workers,
                 models=self._models,
                 run=str(self.run_folder),
-                bundles=str(state / "bundles"),
+                bundles=str(bundles),
                 journal=str(self._journal),
                 salt=str(state / "salt"),
                 socket_fd=-1,

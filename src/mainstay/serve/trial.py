@@ -101,7 +101,7 @@ def _try(
                 problem = _wait(worker, run, clock)
                 if problem:
                     return _check(Verdict.FAIL, f"{problem} {_tail(folder / 'worker.log')}".strip())
-                return _compare(_ask(port, model, rows), expected)
+                return compare(ask(port, model, rows), expected)
             finally:
                 _end(worker)
 
@@ -129,7 +129,8 @@ def _pause(worker: subprocess.Popen[bytes], seconds: float) -> None:
         return
 
 
-def _ask(port: int, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | str:
+def ask(port: int, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | str:
+    """Return the predictions of a server on this machine's `port` for `rows`, or what went wrong, as a text."""
     inputs = [{name: value for name, value in row.items() if value is not None} for row in rows]
     body = json.dumps({"instances": [{"inputs": one, "key": "trial"} for one in inputs]}, default=str).encode()
     ask = url_request.Request(
@@ -145,7 +146,8 @@ def _ask(port: int, model: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[
         return f"the server did not answer: {type(error).__name__}: {error}"
 
 
-def _compare(said: list[dict[str, Any]] | str, expected: Sequence[Answer]) -> Check:
+def compare(said: list[dict[str, Any]] | str, expected: Sequence[Answer]) -> Check:
+    """Return PASS when every label is equal and every probability within `TOLERANCE`."""
     if isinstance(said, str):
         return _check(Verdict.FAIL, said)
     worst = 0.0
