@@ -11,6 +11,7 @@ from typing import Any
 from mainstay.config.settings import (
     CLASSIFICATION_METRICS,
     REGRESSION_METRICS,
+    Answers,
     Durability,
     FieldSettings,
     Plan,
@@ -27,7 +28,7 @@ TEXTS = (FieldType.TEXT, FieldType.CATEGORY, FieldType.IDENTIFIER)
 
 def check_all(settings: Settings) -> list[Found]:
     """Return everything that is wrong, each with the path of its key."""
-    checks = (_fields, _names, _target, _pipelines, _metrics, _rollout, _limits, _not_built)
+    checks = (_fields, _names, _target, _pipelines, _metrics, _rollout, _guards, _limits, _elsewhere, _not_built)
     return [found for check in checks for found in check(settings)]
 
 
@@ -48,7 +49,7 @@ def _unknown(path: Sequence[str], what: str, value: str, known: Iterable[str]) -
 
 
 def _fields(settings: Settings) -> Iterator[Found]:
-    if not settings.fields:
+    if not settings.fields and not _is_elsewhere(settings):  # a service's contract is learned from its requests
         yield _problem(
             ("fields",), "no field is declared", allowed="one table [fields.NAME] for each field of a request"
         )
@@ -128,7 +129,7 @@ def _target(settings: Settings) -> Iterator[Found]:
             allowed="declare it under [target] alone",
         )
     yield from _no_repeats(("target", "classes"), target.classes)
-    if task.is_classification and len(target.classes) < 2:
+    if task.is_classification and len(target.classes) < 2 and not _is_elsewhere(settings):
         yield _problem(
             ("target", "classes"), "fewer than two classes", list(target.classes), allowed="all classes of the target"
         )
@@ -199,6 +200,17 @@ def _rollout(settings: Settings) -> Iterator[Found]:
         )
 
 
+def _guards(settings: Settings) -> Iterator[Found]:
+    guards = settings.rollout.guards
+    if guards.accuracy_margin is not None and not settings.project.task.is_classification:
+        yield _problem(
+            ("rollout", "guards", "accuracy_margin"),
+            f"a {settings.project.task} has no accuracy",
+            guards.accuracy_margin,
+            allowed="left out; answers far from the champion's are stopped without it",
+        )
+
+
 def _limits(settings: Settings) -> Iterator[Found]:
     watch = settings.watch
     if watch.block_min_rows > watch.block_max_rows:
@@ -211,6 +223,21 @@ def _limits(settings: Settings) -> Iterator[Found]:
     ports = settings.serve.port, settings.web.port
     if ports[0] == ports[1] != 0 and settings.serve.host == settings.web.host:
         yield _problem(("web", "port"), "is the port of [serve] too", ports[1], allowed="another port")
+
+
+def _is_elsewhere(settings: Settings) -> bool:
+    return settings.project.answers is Answers.ELSEWHERE
+
+
+def _elsewhere(settings: Settings) -> Iterator[Found]:
+    attach = settings.attach
+    if _is_elsewhere(settings) and settings.retrain.on:
+        yield _problem(("retrain", "on"), "nothing is trained for a model that answers elsewhere", allowed=[])
+    if attach.confidence is not None and attach.prediction is None:
+        yield _problem(("attach", "confidence"), "is given without the answer it speaks of", allowed="prediction too")
+    for name, pii in attach.pii.items():
+        if pii not in (Pii.HASH, Pii.DROP):
+            yield _problem(("attach", "pii", name), "says nothing", str(pii), allowed=["hash", "drop"])
 
 
 def _not_built(settings: Settings) -> Iterator[Found]:

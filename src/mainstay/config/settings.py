@@ -38,6 +38,15 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+class Answers(StrEnum):
+    """Who answers."""
+
+    HERE = "here"
+    """`mainstay serve`, with a version that was trained here."""
+    ELSEWHERE = "elsewhere"
+    """A service of its own, which is watched (`mainstay.Watch`, `mainstay.log`)."""
+
+
 class SplitBy(StrEnum):
     """How test rows are chosen."""
 
@@ -82,6 +91,8 @@ class ProjectSettings(Section):
     """What kind of answer the model gives."""
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of every random choice: the same data and seed give the same model."""
+    answers: Answers = Answers.HERE
+    """Who answers: `mainstay serve`, or a service of its own that Mainstay watches and nothing more."""
 
 
 class TestSplit(Section):
@@ -312,6 +323,19 @@ class WatchSettings(Section):
     """... or when the oldest row has waited so long (minutes)."""
 
 
+class AttachSettings(Section):
+    """A service that answers elsewhere and is watched."""
+
+    learn_requests: int = Field(500, ge=20, le=100_000)
+    """So many of its first requests become the reference, where [data] names no reference rows (rows)."""
+    prediction: str | None = None
+    """Column of the reference rows with the service's answer; without it, only inputs are compared."""
+    confidence: str | None = None
+    """Column of the reference rows with the service's confidence in its answer (0 to 1)."""
+    pii: dict[str, Pii] = {}
+    """Fields that are hashed or dropped while the contract is still being learned; `hash` or `drop`, by name."""
+
+
 class RetrainSettings(Section):
     """When and how a new version is trained by itself."""
 
@@ -425,6 +449,7 @@ class Settings(Section):
     serve: ServeSettings = ServeSettings()
     web: WebSettings = WebSettings()
     watch: WatchSettings = WatchSettings()
+    attach: AttachSettings = AttachSettings()
     retrain: RetrainSettings = RetrainSettings()
     rollout: RolloutSettings = RolloutSettings()
     alerts: tuple[AlertSettings, ...] = ()

@@ -87,7 +87,11 @@ def write_bundle(folder: Path, parts: BundleParts) -> Bundle:
     A bundle that is there already is verified and kept; a damaged one of that digest is replaced. Raises
     EnvironmentFault when the disk does not take it.
     """
-    contents = _contents(parts)
+    return write_contents(folder, _contents(parts))
+
+
+def write_contents(folder: Path, contents: Mapping[str, bytes]) -> Bundle:
+    """Write files, by name in order, as a bundle; see `write_bundle`."""
     manifest = _json(
         {"v": BUNDLE_VERSION, "files": {name: sha256(data).hexdigest() for name, data in contents.items()}}
     )

@@ -84,9 +84,14 @@ def build_profile(
 
 
 def answer_signals(answer: Answer) -> Signals:
-    """Return the signals of one answer: label, calibrated confidence, and 1.0 where trust is low or it abstained."""
+    """Return the signals of one answer: label, calibrated confidence, and 1.0 where trust is low or it abstained.
+
+    A label without confidence, from a service that tells none, is a label all the same; no label gives no signals.
+    """
+    if answer.label is None:
+        return {}
     low = 0.0 if answer.trust is Trust.OK else 1.0
-    if answer.confidence is None:
+    if answer.confidence is None and not isinstance(answer.label, str):
         return {VALUE: float(answer.label), LOW_TRUST: low}
     return {LABEL: str(answer.label), CONFIDENCE: answer.confidence, LOW_TRUST: low}
 
