@@ -25,6 +25,7 @@ _ADDRESS = "MLFLOW_TRACKING_URI"
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 _BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 """MLflow would ask a server that is away for many minutes, and the loop with it."""
+_REMEDY = "Check [registry] url and its database or server; training and serving go on without it."
 DATABASE_TRIES = 3
 """For the same reason: MLflow's own 10 take 100 seconds."""
 
@@ -55,7 +56,7 @@ class Registry:
 
     def record(self, experiment: str, facts: RunFacts) -> str:
         """Record a training as a run with the bundle as its model; return the run's id."""
-        with _edge("record the run", self.url):
+        with edge("record the run", self.url):
             import mlflow
 
             client = self._open()
@@ -75,7 +76,7 @@ class Registry:
 
         The same digest registered again returns the version that it has.
         """
-        with _edge("register the version", self.url):
+        with edge("register the version", self.url):
             from mlflow.exceptions import MlflowException
 
             client = self._open()
@@ -94,22 +95,22 @@ class Registry:
 
     def number_of(self, model: str, *, version: int, digest: str) -> str | None:
         """Return MLflow's number of a version that was registered with that digest, or None."""
-        with _edge("look up the version", self.url):
+        with edge("look up the version", self.url):
             return _number(self._open(), model, version=version, digest=digest)
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (champion, challenger) at a version of MLflow's."""
-        with _edge(f"set the alias {alias!r}", self.url):
+        with edge(f"set the alias {alias!r}", self.url):
             self._open().set_registered_model_alias(model, alias, version)
 
     def drop_alias(self, model: str, alias: str) -> None:
         """Remove an alias; one that is not there is no error."""
-        with _edge(f"remove the alias {alias!r}", self.url):
+        with edge(f"remove the alias {alias!r}", self.url):
             self._open().delete_registered_model_alias(model, alias)
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return alias to MLflow version; none for a model that is not registered."""
-        with _edge("read the aliases", self.url):
+        with edge("read the aliases", self.url):
             from mlflow.exceptions import MlflowException
 
             try:
@@ -181,7 +182,7 @@ def _is_finite(value: Any) -> bool:
 
 
 @contextmanager
-def _edge(what: str, url: str) -> Iterator[None]:
+def edge(what: str, url: str, *, remedy: str = _REMEDY) -> Iterator[None]:
     """Keep MLflow quiet, without telemetry and at `url`, and turn whatever it raises into an EnvironmentFault."""
     os.environ.update({name: value for name, value in (_QUIET | _BRIEF).items() if name not in os.environ})
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
@@ -197,7 +198,7 @@ def _edge(what: str, url: str) -> Iterator[None]:
     except Exception as error:  # edge: MLflow raises its own, SQL, HTTP and file errors
         raise EnvironmentFault(
             f"MLflow could not {what}: {type(error).__name__}: {str(error).partition(chr(10))[0][:300]}",
-            remedy="Check [registry] url and its database or server; training and serving go on without it.",
+            remedy=remedy,
         ) from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -1,0 +1,109 @@
+"""A whole MLflow model folder as bytes inside a pickle: any flavor, its artifacts and its code, without a store.
+
+Loading it needs MLflow's library and the flavor's own, and no server, registry or address.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstay.core.errors import BadData, Damaged, EnvironmentFault
+from mainstay.models.wrapped import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The same folder gives the same bytes, whenever it was fetched."""
+_LEFT_OUT = ("input_example.json", "serving_input_example.json", "registered_model_meta")
+"""What answers never depend on: examples, and where the folder came from."""
+MOST_MB = 4000
+
+
+class PackedModel:
+    """A model of MLflow's pyfunc interface that travels with its folder; unpacked and loaded where it is unpickled."""
+
+    __slots__ = ("_folder", "_model", "archive", "layout")
+
+    def __init__(self, archive: bytes, layout: Layout) -> None:
+        self.archive = archive
+        self.layout = layout
+        self._unpack()
+
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        """Return what MLflow's own `predict` does."""
+        with quiet_mlflow():
+            return self._model.predict(self.layout.given(frame))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is stored: the archive and the layout."""
+        return {"archive": self.archive, "layout": self.layout}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpack and load, so that what is missing here is told when the bundle loads and not at the first request."""
+        self.archive, self.layout = state["archive"], state["layout"]
+        self._unpack()
+
+    def _unpack(self) -> None:
+        # The folder stays as long as the model: MLflow's models may read their artifacts when they are asked.
+        self._folder = tempfile.TemporaryDirectory(prefix="mainstay-model-")
+        unpack(self.archive, Path(self._folder.name))
+        import mlflow.pyfunc
+
+        with quiet_mlflow():
+            self._model = mlflow.pyfunc.load_model(self._folder.name, suppress_warnings=True)
+
+
+def pack(folder: Path) -> bytes:
+    """Return a model folder as one archive; raises BadData beyond 4 GB."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    kept = [path for path in files if path.name not in _LEFT_OUT and "__pycache__" not in path.parts]
+    size = sum(path.stat().st_size for path in kept)
+    if size > MOST_MB * 1_000_000:
+        raise BadData(f"the model's folder holds {size / 1e6:.0f} MB; at most {MOST_MB} MB can travel in a bundle")
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for path in kept:
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16
+            archive.writestr(entry, path.read_bytes())
+    return memory.getvalue()
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Write an archive's files below `folder`; raises Damaged for a path that leads out of it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            for name in opened.namelist():
+                if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                    raise Damaged(f"the packed model holds the path {name!r}, which leads out of its folder")
+            opened.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise Damaged(f"the packed model cannot be read: {error}") from error
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the packed model cannot be unpacked to {folder}: {error.strerror or error}",
+            remedy="Make room there, or name another folder with the environment variable TMPDIR.",
+        ) from error
+
+
+@contextmanager
+def quiet_mlflow() -> Iterator[None]:
+    """Keep MLflow's remarks (versions compared, telemetry) off the screen of whoever only wants an answer."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
