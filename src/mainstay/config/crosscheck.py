@@ -165,7 +165,13 @@ def _pipelines(settings: Settings) -> Iterator[Found]:
     yield from _no_repeats(("retrain", "pipelines"), settings.retrain.pipelines)
     yield from _no_repeats(("retrain", "on"), settings.retrain.on)
     seen = [n for n, f in settings.fields.items() if {Role.FEATURE, Role.SEGMENT} & set(f.role)]
+    if pipelines and not settings.train.enabled:
+        yield _problem(("train", "enabled"), "is false, and pipelines are declared", allowed="true, or no pipelines")
     for name, pipeline in pipelines.items():
+        for taken in (*pipeline.takes, *pipeline.columns):
+            if taken not in settings.fields:
+                key = "takes" if taken in pipeline.takes else "columns"
+                yield _unknown(("train", "pipelines", name, key), "is no declared field", taken, settings.fields)
         # Feature code may make columns of its own: then `input` may name one of those.
         if pipeline.input is not None and pipeline.features is None and pipeline.input not in seen:
             yield _unknown(

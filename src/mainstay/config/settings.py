@@ -176,6 +176,19 @@ class TargetSettings(Section):
     """Its classes, in the order of the answers; none for regression."""
 
 
+class ColumnSettings(Section):
+    """The type of one column that the estimator gets, where it is another than its field's usual one."""
+
+    dtype: str = Field(min_length=1)
+    """As pandas (or Polars) names it: `float32`, `category`, `Int64`, `datetime64[ns]`."""
+    categories: tuple[str | int | float | bool, ...] = ()
+    """Of a category, in order."""
+    ordered: bool = False
+    """Whether the order of the categories means something."""
+    nan: bool = False
+    """Whether a missing value in a column of objects is NaN instead of None."""
+
+
 class PipelineSettings(Section):
     """One way to build the model."""
 
@@ -187,11 +200,25 @@ class PipelineSettings(Section):
     """The one field that the estimator gets as a one-dimensional array; without it, a pandas frame of all."""
     params: dict[str, Any] = {}
     """Passed to `build`."""
+    form: Literal["pandas", "polars", "array"] = "pandas"
+    """What the estimator gets: a frame, or a two-dimensional array without names."""
+    features_form: Literal["polars", "pandas"] = "polars"
+    """What the feature function takes."""
+    takes: tuple[str, ...] = ()
+    """Fields that are handed over, in order; none given: all that the model sees."""
+    dtype: str | None = None
+    """NumPy type of the array (`form = "array"`); without it float64."""
+    columns: dict[str, ColumnSettings] = {}
+    """Columns of another type than their field's usual one."""
+    labels: Literal["text", "integer", "boolean", "number"] = "text"
+    """What the estimator is fitted to: the classes as text, or as what they were (XGBoost wants 0, 1, ...)."""
 
 
 class TrainSettings(Section):
     """How a version is trained."""
 
+    enabled: bool = True
+    """Whether this project trains; false for a model that was adopted as it is and cannot be fitted again."""
     pipeline: str | None = None
     """The pipeline of `mainstay train`; without it the first one."""
     calibrate: Literal["out_of_fold", "none"] = "out_of_fold"

@@ -276,7 +276,10 @@ def _framed(columns: Sequence[tuple[str, Any]]) -> pl.DataFrame:
     series: list[pl.Series] = []
     for name, values in columns:
         found = _column(name, values)
-        (problems if isinstance(found, Problem) else series).append(found)  # type: ignore[attr-defined]
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            series.append(found)
     if problems:
         count = f"{len(problems)} column{'s hold' if len(problems) > 1 else ' holds'}"
         raise BadData(

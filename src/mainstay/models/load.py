@@ -91,12 +91,21 @@ class LoadedModel:
         """Return where each of the estimator's columns belongs; None when they are in declared order already."""
         if not self.contract.task.is_classification:
             return None
-        fitted = [str(name) for name in self.estimator.classes_]
+        fitted = [class_name(name) for name in self.estimator.classes_]
         strangers = [name for name in fitted if name not in self.classes]
         if strangers:
             raise ModelOutputInvalid(f"The estimator knows classes {strangers}; allowed are {list(self.classes)}")
         order = [self.classes.index(name) for name in fitted]
         return None if order == list(range(len(self.classes))) else order
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class: text as it is, booleans `true` and `false`, whole numbers without a point."""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def load(bundle: Bundle) -> LoadedModel:

@@ -14,8 +14,8 @@ import numpy as np
 from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, ProjectFileError, UsageError
 from mainstay.core.profiles import Profile
-from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
-from mainstay.models.load import LoadedModel, load_features
+from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
+from mainstay.models.load import LoadedModel, class_name, load_features
 from mainstay.train.code import ProjectCode, guarded
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Pipeline:
     features: FeatureCode | None = None
     features_source: str | None = None
     seed: int = 0
+    labels: str = "text"
+    """What the estimator is fitted to: class names as `text`, or read as `integer`, `boolean` or `number`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +73,28 @@ def load_pipeline(code: ProjectCode, name: str, settings: PipelineSettings, *, s
     where = f"train.pipelines.{name}"
     features, source = _features(code, settings.features, f"{where}.features")
     _, build = code.function(settings.build, setting=f"{where}.build")
-    feature_name = settings.features.partition(":")[2] if settings.features else None
     return Pipeline(
         name=name,
         build=build,
         params=dict(settings.params or {}),
-        spec=InputSpec(input=settings.input, features=feature_name),
+        spec=input_spec(settings),
         features=features,
         features_source=source,
         seed=seed,
+        labels=settings.labels,
+    )
+
+
+def input_spec(settings: PipelineSettings) -> InputSpec:
+    """Return how rows reach the estimator of a pipeline."""
+    return InputSpec(
+        input=settings.input,
+        features=settings.features.partition(":")[2] if settings.features else None,
+        form=Form(settings.form),
+        takes=settings.takes,
+        dtype=settings.dtype or "",
+        columns={name: ColumnSpec(**dict(column)) for name, column in settings.columns.items()},
+        features_form=Form(settings.features_form),
     )
 
 
@@ -145,7 +160,7 @@ def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[s
             deterministic(pipeline.seed),
             guarded(f"Pipeline {pipeline.name!r} cannot be fitted on {len(rows)} rows"),
         ):
-            estimator.fit(inputs.build(rows.values), rows.truth)
+            estimator.fit(inputs.build(rows.values), _labels(pipeline, contract, rows.truth))
     except MemoryError as error:
         raise EnvironmentFault(
             f"Fitting pipeline {pipeline.name!r} on {len(rows)} rows ran out of memory",
@@ -259,14 +274,23 @@ def _set_seeds(estimator: Any, seed: int) -> None:
 
 def _truth(contract: Contract, values: list[Any]) -> np.ndarray[Any, Any]:
     if contract.task.is_classification:
-        return np.array([_class_name(value) for value in values], dtype=np.str_)
+        return np.array([class_name(value) for value in values], dtype=np.str_)
     try:
         return np.array([float(value) for value in values], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise BadData(f"The target {contract.target!r} is not a number in every row: {error}") from error
 
 
-def _class_name(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+def _labels(pipeline: Pipeline, contract: Contract, truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the truth as the estimator wants it: class names, or the values that they stand for."""
+    if not contract.task.is_classification or pipeline.labels == "text":
+        return truth
+    if pipeline.labels == "boolean":
+        return np.array([name == "true" for name in truth.tolist()], dtype=bool)
+    try:
+        return truth.astype(np.int64 if pipeline.labels == "integer" else np.float64)
+    except ValueError as error:
+        raise ProjectFileError(
+            f"Pipeline {pipeline.name!r} wants labels of kind {pipeline.labels}, and a class is none: {error}",
+            remedy='Give the pipeline labels = "text", or the target classes that are numbers.',
+        ) from error
