@@ -12,6 +12,8 @@ EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before a logit is taken."""
 MIN_ROWS = 50
 """Fewer out-of-fold rows than this leave the confidence as it is."""
+MIN_WRONG = 10
+"""Fewer wrong ones among them too: where nearly all is right, all confidences fit, and a fit would make them equal."""
 
 
 class Method(StrEnum):
@@ -44,11 +46,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fit_calibration(confidences: ArrayLike, correct: ArrayLike, *, source: str = "all") -> Calibration:
-    """Fit the logistic map on out-of-fold rows, or the identity (with its reason) when they are too few.
+    """Fit the logistic map on out-of-fold rows, or leave confidence as it is (with the reason) when they are too few.
 
-    Platt (1999): maximum likelihood of σ(a·logit(p)+b) with the smoothed targets (N₊+1)/(N₊+2) and 1/(N₋+2), which
-    keeps it finite when every row is right. A negative slope is set to 0: confidence then carries no information and
-    every row gets the overall share of right answers. Newton's method, deterministic.
+    Platt (1999): maximum likelihood of σ(a·logit(p)+b) with the smoothed targets (N₊+1)/(N₊+2) and 1/(N₋+2). A negative
+    slope is set to 0: confidence then carries no information and every row gets the overall share of right answers.
+    With fewer than MIN_WRONG wrong rows the slope cannot be told from 0, which would hide every later doubt of the
+    model, so a = 1 and b = 0. Newton's method, deterministic.
     """
     p = np.asarray(confidences, dtype=np.float64)
     hit = np.asarray(correct, dtype=bool)
@@ -57,6 +60,10 @@ def fit_calibration(confidences: ArrayLike, correct: ArrayLike, *, source: str =
         return Calibration(rows=len(p), source=source, why=why)
     positives = int(hit.sum())
     negatives = len(hit) - positives
+    if negatives < MIN_WRONG:
+        why = f"{negatives} of {len(p)} out-of-fold rows are wrong, {MIN_WRONG} are needed to learn from: the model's own "
+        why += "probabilities are shown, kept a little below 1"
+        return Calibration(method=Method.LOGISTIC, rows=len(p), source=source, why=why)
     target = np.where(hit, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     slope, intercept = _newton(_logit(p), target)
     if slope < 0:

@@ -147,9 +147,13 @@ BROKEN = (
 
 
 def labels_needed(half_width: float, *, accuracy: float = 0.5, confidence: float = 0.95) -> int:
-    """Return how many labelled random requests tell the accuracy within ± `half_width`: z² a(1−a) / h², rounded up."""
+    """Return how many labelled random requests tell the accuracy within ± `half_width`: z² a(1−a) / h², rounded up.
+
+    An accuracy nearer to 0 or 1 than h counts as h away: also who is said to be never wrong must be asked.
+    """
     z = normal_quantile(confidence)
-    return math.ceil(z * z * accuracy * (1.0 - accuracy) / half_width**2)
+    spread = max(accuracy * (1.0 - accuracy), half_width * (1.0 - half_width))
+    return math.ceil(z * z * spread / half_width**2)
 
 
 def labels_for_mean(mean: float, sd: float, *, share: float, confidence: float = 0.95) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from mainstay.models.calibration import MIN_ROWS, Calibration, Method, fit_calibration
+from mainstay.models.calibration import MIN_ROWS, MIN_WRONG, Calibration, Method, fit_calibration
 
 
 def sample(slope: float, intercept: float, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -53,6 +53,15 @@ def test_when_every_row_is_right_the_map_stays_finite() -> None:
     said = found.apply([0.5, 1.0])
     assert np.isfinite(said).all()
     assert said.max() < 1.0
+
+
+@pytest.mark.parametrize("wrong", [0, MIN_WRONG - 1])
+def test_a_nearly_perfect_score_does_not_make_all_confidences_equal(wrong: int) -> None:
+    right = np.arange(300) >= wrong
+    found = fit_calibration(np.full(300, 0.97), right)
+    sure, unsure = found.apply([0.97, 0.3])
+    assert (sure, unsure) == (pytest.approx(0.97), pytest.approx(0.3))
+    assert f"{wrong} of 300" in found.why
 
 
 def test_confidence_that_misleads_becomes_the_overall_share() -> None:

@@ -83,3 +83,7 @@ def test_one_labelled_key_corrects_nothing() -> None:
 def test_the_labels_needed_follow_the_binomial_formula() -> None:
     assert estimate.labels_needed(0.03) == math.ceil(1.959964**2 * 0.25 / 0.0009)
     assert estimate.labels_needed(0.03, accuracy=0.9) == 385
+
+
+def test_a_model_that_is_said_to_be_never_wrong_is_asked_too() -> None:
+    assert estimate.labels_needed(0.03, accuracy=1.0) == estimate.labels_needed(0.03, accuracy=0.97) > 100
