@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mainstay.loop import TurnReport
     from mainstay.parts import Parts
     from mainstay.running.together import Together
+    from mainstay.score.records import Pace, Report
     from mainstay.status.check import CheckReport
     from mainstay.status.records import Status
 
@@ -307,6 +308,34 @@ class Project:
         name = live.name if live is not None else "nobody"
         text = f"{name} answers; rolled back: {', '.join(left)}" if left else f"{name} answers already; nothing changed"
         return Changed(answering=name, text=text, through="store")
+
+    def score(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        version: int | None = None,
+        id_column: str | None = None,
+        bad: str | Path | None = None,
+        ignore: Sequence[str] = (),
+        watch: bool | None = None,
+        fresh: bool = False,
+        force: bool = False,
+        tell: Callable[[Pace], None] = lambda _: None,
+    ) -> Report:
+        """Answer every row of a file into another one; a call that was killed is gone on with by the same call.
+
+        `watch`: whether the rows are written into the journal; None: when the version is the one that answers now.
+        """
+        from mainstay.score import entry
+
+        options = entry.options_of(source, target, bad=bad, id_column=id_column, ignore=ignore, fresh=fresh)
+        parts = self.parts
+        answerer = entry.answerer_of(parts.store, parts.open_model, self.name, parts.state, version, force=force)
+        segment_mb = self.settings.log.segment_mb
+        return entry.score(
+            options, answerer, state=parts.state, segment_mb=segment_mb, clock=self.clock, watch=watch, tell=tell
+        )
 
     def feedback(self, items: Sequence[Mapping[str, Any]], *, by: str = "", progress: Progress = silent) -> Told:
         """Keep labels: each item has `id` and `label`, and may have `at`, `feedback_id`, `by` and `name`.

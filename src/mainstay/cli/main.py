@@ -19,6 +19,7 @@ from mainstay.cli import (
     init,
     processes,
     release,
+    score,
     status,
     train,
     up,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (init, check, train, gate, up, processes, status, release, feedback, config):
+for module in (init, check, train, gate, up, processes, status, release, score, feedback, config):
     module.register(app)
 
 
