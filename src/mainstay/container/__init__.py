@@ -1,1 +1,4 @@
-"""A version as a container's build context, and the project's CI. Imports everything below."""
+"""A version as a container's build context, and what runs inside. Imports everything below.
+
+`context.py` writes the folder, `needs.py` finds what must be installed, `run.py` is what the container starts.
+"""
