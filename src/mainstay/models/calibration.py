@@ -61,8 +61,8 @@ def fit_calibration(confidences: ArrayLike, correct: ArrayLike, *, source: str =
     positives = int(hit.sum())
     negatives = len(hit) - positives
     if negatives < MIN_WRONG:
-        why = f"{negatives} of {len(p)} out-of-fold rows are wrong, {MIN_WRONG} are needed to learn from: the model's own "
-        why += "probabilities are shown, kept a little below 1"
+        why = f"{negatives} of {len(p)} out-of-fold rows are wrong, {MIN_WRONG} are needed to learn from: "
+        why += "the model's own probabilities are shown, kept a little below 1"
         return Calibration(method=Method.LOGISTIC, rows=len(p), source=source, why=why)
     target = np.where(hit, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     slope, intercept = _newton(_logit(p), target)
