@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 STEPS = ("data", "choose", "train", "register", "gate", "real server")
 TRIAL_ROWS = 20
 BY = "train"
+_HANDED = choose.Choice(best=run.ADOPTED, metric="", decided_on="", rows=0, scores=())
+"""For a model that was handed over, nothing is chosen."""
 _WAITS = "another version is on its way; {} waits: train again when that is over"
 
 
@@ -69,17 +71,19 @@ def deliver_candidate(
     pipelines: Sequence[str] = (),
     trigger: str = "manual",
     release: bool = True,
+    handed: run.Handed | None = None,
     progress: Progress = silent,
 ) -> Delivered:
     """Train a version and have it judged; with `release`, one that passes goes on its way.
 
-    `pipeline` is trained as it is; of several `pipelines` the best by cross-validation is. Raises what the data, the
+    `pipeline` is trained as it is; of several `pipelines` the best by cross-validation is; a model that was `handed`
+    over fitted is taken as it is. Raises what the data, the
     code or the machine is wrong with; a refused version is no error here, it is reported.
     """
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts)
     progress(STEPS[1], 1, len(STEPS))
-    chosen = _choose(parts, data, pipeline, pipelines)
+    chosen = _choose(parts, data, pipeline, pipelines) if handed is None else _HANDED
     choice = chosen.text if chosen.scores else ""
     progress(STEPS[2], 2, len(STEPS))
     trained = run.train_candidate(
@@ -91,6 +95,7 @@ def deliver_candidate(
         folder_bundles=parts.bundles,
         commit=parts.commit(),
         held_out=chosen.held_out,
+        handed=handed,
     )
     progress(STEPS[3], 3, len(STEPS))
     version, noticed = _register(parts, trained, trigger)
@@ -166,6 +171,11 @@ def _prepare(parts: Parts) -> _Data:
 
 def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> choose.Choice:
     train = parts.settings.train
+    if not train.enabled:
+        raise errors.ProjectFileError(
+            "this project does not train: [train] enabled is false",
+            remedy="Adopt the next version as this one was, or declare a pipeline and set enabled = true.",
+        )
     names = [pipeline] if pipeline else list(pipelines) or [train.pipeline or next(iter(train.pipelines), "")]
     if not names[0]:
         raise errors.ProjectFileError(
@@ -193,7 +203,7 @@ def _register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[release
                 snapshot=str(lineage["train"]),
                 commit=str(lineage["commit"]),
                 salt=trained.bundle.digest[:16],
-                reason="trained",
+                reason="adopted" if lineage.get("adopted") else "trained",
                 trigger=trigger,
                 facts={"metrics": trained.metrics},
             ),

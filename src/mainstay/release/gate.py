@@ -80,11 +80,15 @@ def run_gate(
     checks = [
         *behaves,
         quality.floors(mine, gate.floors),
-        quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed),
+        quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed)
+        if not _saw(champion)
+        else quality.champion_saw("not_worse"),
         _recent(candidate, champion, recent, settings),
         quality.segments(
             mine, theirs, test, contract, gate.segment_not_worse_by, settings.evaluate.slices_min_rows, seed
-        ),
+        )
+        if not _saw(champion)
+        else quality.champion_saw("segments"),
         _timed(probe, gate.max_p99_ms),
         behaviour.size(bundle_path, gate.max_bundle_mb),
     ]
@@ -148,6 +152,11 @@ def _scored(model: LoadedModel, data: Labelled) -> Scored | str:
         return score(answers.answer(model, data.rows), data.truth)
     except Exception as error:  # noqa: BLE001 - edge: the model is the user's code, and raising is an answer
         return f"{type(error).__name__}: {error}"
+
+
+def _saw(champion: LoadedModel | None) -> bool:
+    """Return whether the champion was fitted on the test rows too, so that nothing can be measured on them."""
+    return champion is not None and bool(champion.lineage.get("saw_test"))
 
 
 def _scored_empty() -> Scored:

@@ -161,5 +161,11 @@ def _part(data: Labelled, positions: list[int]) -> Labelled:
     )
 
 
+def champion_saw(name: str) -> Check:
+    """Return the check of a candidate whose champion was fitted on the test rows too: they would flatter it."""
+    why = "the champion was adopted without a holdout and saw these rows; live traffic compares the two"
+    return _silent(name, "Is the candidate hardly worse than the champion on the frozen test rows?", why)
+
+
 def _silent(name: str, question: str, why: str) -> Check:
     return Check(name=name, question=question, verdict=Verdict.NOT_ENOUGH, reason=why, applies=False)

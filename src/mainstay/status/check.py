@@ -73,6 +73,9 @@ def check(loaded: Loaded) -> CheckReport:
 
 def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Found) -> None:
     pipelines = loaded.settings.train.pipelines
+    if not loaded.settings.train.enabled:
+        found.facts["code"] = "none: this project does not train"
+        return
     if not pipelines:
         found.code.append(
             Problem(where="train.pipelines", what="declares no pipeline", allowed='NAME = { build = "model:build" }')

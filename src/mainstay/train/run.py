@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +17,8 @@ from mainstay.core.errors import NotEnoughEvidence, ProjectFileError
 from mainstay.core.ports import Progress, silent
 from mainstay.models import answers, environment, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
-from mainstay.models.calibration import Calibration
+from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
+from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields, word_set
 from mainstay.models.thresholds import Thresholds
@@ -25,7 +27,7 @@ from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.evaluate import CLASSIFICATION, REGRESSION, evaluate
 from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, predicted, quiet, read_rows
-from mainstay.train.folds import OutOfFold, out_of_fold
+from mainstay.train.folds import OutOfFold, left_out_signals, out_of_fold
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
 
@@ -34,8 +36,24 @@ if TYPE_CHECKING:
     from mainstay.config.settings import Settings
     from mainstay.data.snapshot import Snapshot
 
+ADOPTED = "adopted"
+"""Name of the pipeline of a model that was handed over."""
 STEPS = ("read", "fit", "cross-validate", "calibrate", "profile", "bundle", "evaluate")
 PARITY_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """A fitted model that was handed over; it is not fitted again."""
+
+    estimator: Any
+    """Nobody else's: it is changed to use one job."""
+    pickle: bytes
+    """The same, as it goes into the bundle."""
+    saw_test: bool = False
+    """It was fitted on the test rows too: what they say of it is left out, clones fitted without a row speak for it."""
+    spec: InputSpec | None = None
+    """How rows reach it, where the project declares no pipeline to fit it again; None: as that pipeline says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,48 +87,65 @@ def train_candidate(
     folder_bundles: Path,
     commit: str = "",
     held_out: OutOfFold | None = None,
+    handed: Handed | None = None,
     progress: Progress = silent,
 ) -> Trained:
-    """Fit, calibrate, profile, write and evaluate one candidate.
+    """Fit, calibrate, profile, write and evaluate one candidate; one that was `handed` over is fitted already.
 
     The same snapshots, code, settings, seed and packages give the same bundle digest. `recent` is labelled traffic that
     is not part of `train`; `held_out` is this pipeline's out-of-fold output on `train` where it is known already.
     """
     started = perf_counter()
-    declared(loaded, pipeline)
+    if handed is None:
+        declared(loaded, pipeline)
     settings, contract = loaded.settings, loaded.contract
     progress("read", 0, len(STEPS))
     rows, test_rows = read_rows(contract, train.frame()), read_rows(contract, test.frame())
     classes = classes_of(contract, rows.truth)
     with project_code(loaded.root) as code:
-        plan = load_pipeline(code, pipeline, settings.train.pipelines[pipeline], seed=settings.project.seed)
+        plan = _plan(code, loaded, pipeline, handed)
         progress("fit", 1, len(STEPS))
-        estimator, warned = fit(plan, contract, rows)
+        estimator, warned = (handed.estimator, []) if handed is not None else fit(plan, contract, rows)
         progress("cross-validate", 2, len(STEPS))
-        held_out = held_out or _held_out(plan, contract, rows, classes)
+        if held_out is None and (handed is None or _needs_clones(handed, test_rows)):
+            held_out = _held_out(plan, contract, rows, classes)
         progress("calibrate", 3, len(STEPS))
         model = as_model(
             plan,
             contract,
             estimator,
             classes,
-            calibration=_calibration(settings, contract, rows, held_out, classes),
             thresholds=thresholds_of(settings),
             vocabulary=_vocabulary(contract, rows),
         )
         said = predicted(model, test_rows.values, plan)
+        is_unseen = handed is not None and held_out is None
+        model.calibration = (
+            _unseen_calibration(settings, contract, test_rows, said, classes)
+            if is_unseen
+            else _calibration(settings, contract, rows, held_out, classes)
+        )
         progress("profile", 4, len(STEPS))
         found = References(
             train=rows, held_out=held_out, test=test_rows, rows_of=lambda id_: _snapshot_rows(loaded, id_)
         )
+        saw_test = handed is not None and handed.saw_test
         with quiet():
-            model.profile = reference_profile(model, found, wish=settings.watch.reference)
+            model.profile = reference_profile(
+                model, found, wish="out_of_fold" if saw_test else settings.watch.reference
+            )
         lineage = _lineage(code, plan, settings, train=train, test=test, recent=recent, commit=commit)
+        if handed is not None:
+            lineage |= {"adopted": True, "saw_test": saw_test}
         progress("bundle", 5, len(STEPS))
-        bundle = _write(code, plan, model, lineage, folder_bundles)
+        pickled = pickles.dump(model.estimator, own_modules=code.hide_paths()) if handed is None else handed.pickle
+        bundle = _write(pickled, plan, model, lineage, folder_bundles)
     progress("evaluate", 6, len(STEPS))
     served = _reloaded(bundle, said, test_rows)
-    evaluation = _evaluate(served, test_rows, settings)
+    if saw_test and held_out is not None:
+        evaluation = _evaluate_held_out(served, rows, held_out, settings)
+    else:
+        evaluation = _evaluate(served, test_rows, settings)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))
@@ -125,6 +160,34 @@ def train_candidate(
         seconds=perf_counter() - started,
         held_out=held_out,
     )
+
+
+def _plan(code: ProjectCode, loaded: Loaded, pipeline: str, handed: Handed | None) -> Pipeline:
+    """Return the declared pipeline, or one that cannot be built for a model that cannot be fitted again."""
+    seed = loaded.settings.project.seed
+    if handed is None or handed.spec is None:
+        return load_pipeline(code, pipeline, loaded.settings.train.pipelines[pipeline], seed=seed)
+    return Pipeline(name=pipeline, build=_cannot_build, params={}, spec=handed.spec, seed=seed)
+
+
+def _cannot_build(_params: Mapping[str, Any]) -> Any:
+    raise ProjectFileError("this model cannot be fitted again", remedy="Declare a pipeline under [train.pipelines].")
+
+
+def _needs_clones(handed: Handed, test: Rows) -> bool:
+    """Return whether clones must speak for a model: it saw the test rows, or they are too few to calibrate on."""
+    return handed.spec is None and (handed.saw_test or len(test) < MIN_ROWS)
+
+
+def _unseen_calibration(
+    settings: Settings, contract: Contract, test: Rows, said: NDArray[np.float64], classes: tuple[str, ...]
+) -> Calibration:
+    """Calibrate on test rows, which the model never saw: it cannot be fitted anew, or need not be."""
+    if settings.train.calibrate == "none" or not contract.task.is_classification:
+        return _calibration(settings, contract, test, None, classes)
+    right = np.asarray(classes)[said.argmax(axis=1)] == test.truth
+    found = fit_calibration(said.max(axis=1), right, source="holdout")
+    return msgspec.structs.replace(found, why=found.why.replace("out-of-fold", "held-out"))
 
 
 def thresholds_of(settings: Settings) -> Thresholds:
@@ -177,7 +240,7 @@ def _lineage(
     return {
         "model": settings.project.name,
         "pipeline": plan.name,
-        "build": settings.train.pipelines[plan.name].build,
+        "build": settings.train.pipelines[plan.name].build if plan.name in settings.train.pipelines else "",
         "params": dict(plan.params),
         "seed": plan.seed,
         "code": code.digest(),
@@ -189,8 +252,7 @@ def _lineage(
     }
 
 
-def _write(code: ProjectCode, plan: Pipeline, model: LoadedModel, lineage: Mapping[str, Any], folder: Path) -> Bundle:
-    pickled = pickles.dump(model.estimator, own_modules=code.hide_paths())
+def _write(pickled: bytes, plan: Pipeline, model: LoadedModel, lineage: Mapping[str, Any], folder: Path) -> Bundle:
     parts = BundleParts(
         pickle=pickled,
         contract=model.contract,
@@ -223,9 +285,19 @@ def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows) -> Loaded
 
 
 def _evaluate(model: LoadedModel, rows: Rows, settings: Settings) -> dict[str, Any]:
-    allowed = CLASSIFICATION if model.contract.task.is_classification else REGRESSION
     with quiet():
         said = answers.answer(model, rows.values)
+    return _evaluate_answers(model, rows, said, settings)
+
+
+def _evaluate_held_out(model: LoadedModel, rows: Rows, held_out: OutOfFold, settings: Settings) -> dict[str, Any]:
+    """Evaluate what clones said about training rows that each of them was fitted without."""
+    said = answers.from_output(model, held_out.output, left_out_signals(model.contract, rows))
+    return _evaluate_answers(model, rows, said, settings)
+
+
+def _evaluate_answers(model: LoadedModel, rows: Rows, said: list[answers.Answer], settings: Settings) -> dict[str, Any]:
+    allowed = CLASSIFICATION if model.contract.task.is_classification else REGRESSION
     return evaluate(
         model.contract,
         said,
