@@ -367,7 +367,8 @@ class RetrainSettings(Section):
     """When and how a new version is trained by itself."""
 
     on: tuple[Annotated[str, Field(pattern=TRIGGER_PATTERN)], ...] = ()
-    """What starts it: `incident:quality` (or another harm), `rows:5000` new labels. None: only by hand."""
+    """What starts it: `incident:quality` (or another harm), `rows:5000` new labels. None: only by hand. While a field
+    is broken nothing is trained, and its rows are left out for ever, unless `incident:data_fault` is named here."""
     pipelines: tuple[str, ...] = ()
     """Pipelines that are compared; the best is offered. None given: the pipeline of [train]."""
     min_labels: int = Field(150, ge=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,8 +15,9 @@ from mainstay.config.load import contract_of
 from mainstay.config.settings import Settings
 from mainstay.core.contracts import Contract, FieldType, Pii
 from mainstay.core.errors import ContractViolation, NotEnoughEvidence, Problem
+from mainstay.core.incidents import Harm, Incident, State
 from mainstay.core.routes import position
-from mainstay.store import feedback
+from mainstay.store import feedback, incidents
 from mainstay.store.feedback import Graded
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ KEY, UNIT, ID, AT = "_key", "_unit", "_id", "_at"
 SPLIT_SALT = "recent"
 """Fixed, so that a key's rows stay on the side they were first put on, from training to training."""
 MOST_LABELS = 200_000
+FAULTS_ASK = "incident:data_fault"
+"""Declared under [retrain] on, it says that values which look broken are right and are to be learned."""
+BEFORE_FAULT = timedelta(hours=1)
+"""The start of a fault is an estimate: requests of the hour before it are not learned from either."""
 
 _DTYPES: Mapping[FieldType, pl.DataType] = {
     FieldType.TEXT: pl.String(),
@@ -66,14 +71,18 @@ def labelled(tx: Connection, model: str, settings: Settings) -> list[LabelledRow
     """Return the usable labels, oldest first.
 
     Of one request (same key, same inputs) the newest label counts; of one key the newest
-    `retrain.max_labels_per_key` requests. Labels outside the declared classes do not count.
+    `retrain.max_labels_per_key` requests. Labels outside the declared classes do not count, and requests of a time in
+    which a field was broken neither.
     """
     contract = contract_of(settings)
+    broken = broken_times(tx, model, settings)
     seen: set[str] = set()
     of_key: Counter[str] = Counter()
     kept = []
     for graded in reversed(feedback.labels(tx, model, limit=MOST_LABELS)):
         if graded.name != contract.target or not _usable(graded.value, contract):
+            continue
+        if any(start <= graded.occurred_at < end for start, end in broken):
             continue
         unit, key = graded.unit or graded.id, graded.key_hash or graded.id
         if unit in seen or of_key[key] >= settings.retrain.max_labels_per_key:
@@ -82,6 +91,32 @@ def labelled(tx: Connection, model: str, settings: Settings) -> list[LabelledRow
         of_key[key] += 1
         kept.append(_row(graded, contract, key=key, unit=unit))
     return kept[::-1]
+
+
+def faults(tx: Connection, model: str, settings: Settings) -> list[Incident]:
+    """Return the incidents that tell of a broken field, newest first; none where such values are to be learned."""
+    if FAULTS_ASK in settings.retrain.on:
+        return []
+    found = incidents.list_(tx, model, limit=1_000)
+    return [incident for incident in found if incident.harm is Harm.DATA_FAULT and _is_of_a_field(incident)]
+
+
+def broken_times(tx: Connection, model: str, settings: Settings) -> list[tuple[datetime, datetime]]:
+    """Return the times in which a field was broken: training on such rows would teach the fault."""
+    times = []
+    for incident in faults(tx, model, settings):
+        end = datetime.max.replace(tzinfo=UTC)
+        if incident.state in (State.MITIGATED, State.RESOLVED):
+            end = max(
+                e.at for e in incidents.events(tx, incident.id) if e.from_state in (State.OPEN, State.ACKNOWLEDGED)
+            )
+        times.append((incident.started_at - BEFORE_FAULT, end))
+    return times
+
+
+def _is_of_a_field(incident: Incident) -> bool:
+    """Return whether a field arrives broken; where requests are refused, those that were answered are as ever."""
+    return any(f.harm is Harm.DATA_FAULT and not f.signal.startswith("requests.") for f in incident.findings)
 
 
 def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFrame:

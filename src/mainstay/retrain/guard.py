@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import Settings
+from mainstay.core.incidents import State
 from mainstay.core.releases import IN_ROLLOUT, Stage
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.retrain import dataset
@@ -38,6 +39,8 @@ class Facts:
     """Name and stage of a version on its way or on probation, or the job that trains, or empty."""
     conflicting: int = 0
     """Labelled requests whose inputs were labelled in two ways."""
+    broken: str = ""
+    """The open incident that tells of a broken field, or empty."""
 
     @property
     def conflict_share(self) -> float:
@@ -52,6 +55,7 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime) -> Fac
     starts = [release.created_at for release in own] + [job.created_at for job in trainings]
     last = max(starts, default=None)
     chosen = dataset.labelled(tx, model, settings)
+    faults = [i for i in dataset.faults(tx, model, settings) if i.state in (State.OPEN, State.ACKNOWLEDGED)]
     recent = max(
         sum(now - release.created_at < DAY for release in own), sum(now - job.created_at < DAY for job in trainings)
     )
@@ -62,6 +66,7 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime) -> Fac
         trainings_in_24_h=recent,
         under_way=_under_way(tx, model, trainings),
         conflicting=_conflicting(chosen),
+        broken=f"incident {faults[0].id}: {faults[0].title}" if faults else "",
     )
 
 
@@ -93,6 +98,12 @@ def allow(facts: Facts, settings: Settings, now: datetime) -> list[Check]:
             "Is no other version on its way?",
             good=not facts.under_way,
             reason=facts.under_way or "none is on its way",
+        ),
+        _check(
+            "fields_whole",
+            "Does every field arrive as the model knows it?",
+            good=not facts.broken,
+            reason=facts.broken or "no field is broken",
         ),
         _check(
             "labels_agree",
