@@ -106,11 +106,29 @@ class SegmentWriter:
         os.close(self._lock)
         self._lock = -1
 
+    def is_found(self) -> bool:
+        """Return whether others still find the record: its folder was not removed or put anew under this writer."""
+        try:
+            lock = (files.active(self.folder) / f".{self.worker}.lock").stat()
+            return lock.st_ino == os.fstat(self._lock).st_ino and (self._file < 0 or self._has_name())
+        except OSError:
+            return False
+
+    def forsake(self) -> None:
+        """Let go in a forked child: the parent goes on writing, and nothing of its record is touched."""
+        for descriptor in (self._file, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._lock = -1
+
     def __enter__(self) -> SegmentWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _has_name(self) -> bool:
+        return self._path is not None and self._path.stat().st_ino == os.fstat(self._file).st_ino
 
     def _frames(self, events: Sequence[Event]) -> bytes:
         parts: list[bytes] = []
@@ -260,10 +278,9 @@ def _allocate(file: int, size: int) -> None:
 def _last_seq(folder: Path, worker: str) -> int:
     """Return the highest seq of a worker that any file holds or once held, 0 if none."""
     last = max((name.last for name in files.sealed_names(folder) if name.worker == worker), default=0)
-    for segment in files.segments(folder):
-        if segment.worker == worker:
-            scan = frames.Scan()
-            data = segment.path.read_bytes()
-            count = sum(1 for _ in frames.payloads(data, scan))
-            last = max(last, segment.first + count - 1)
+    mine = [segment for segment in files.segments(folder) if segment.worker == worker]
+    if mine:
+        # The others lie before it: without a loop that seals them they may be many.
+        data = mine[-1].path.read_bytes()
+        last = max(last, mine[-1].first + sum(1 for _ in frames.payloads(data, frames.Scan())) - 1)
     return last
