@@ -16,6 +16,7 @@ from mainstay.core.errors import ModelOutputInvalid, Problem
 from mainstay.core.events import Trust
 from mainstay.data.request_check import compile_request_check
 from mainstay.models.answers import Answer, from_output
+from mainstay.models.signals import RowSignals, text_fields
 from mainstay.score.records import Answerer, Row, Status
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Answering:
     def __init__(self, answerer: Answerer, *, run: str) -> None:
         self._loaded = answerer.loaded
         self._check = compile_request_check(answerer.contract).check
+        # Warnings come from texts alone; the watch measures the other fields when it reads the journal.
+        texts = text_fields(answerer.contract)
+        self._signals = RowSignals(replace(answerer.contract, fields=texts), answerer.loaded.vocabulary)
         self._run = run
 
     def answer(self, rows: Sequence[Row]) -> None:
@@ -81,7 +85,7 @@ class Answering:
         self._take(rows, output)
 
     def _take(self, rows: Sequence[Row], output: Any) -> None:
-        measure = self._loaded.signals.measure
+        measure = self._signals.measure
         given = from_output(self._loaded, output, [measure(row.values) for row in rows])
         for row, one in zip(rows, given, strict=True):
             row.answer = one

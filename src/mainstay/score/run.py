@@ -6,8 +6,10 @@ the process dies at, the same command goes on and ends with the same file.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -48,7 +50,8 @@ def score(
             watched = watched_by(asked.run) if watched_by is not None else None
             try:
                 batch = _Batch(options, answerer, source, work, watched, clock=clock, tell=tell, run=asked.run)
-                report = batch.run(why_not)
+                with _quiet_collector() as collect:
+                    report = batch.run(why_not, collect)
             finally:
                 if watched is not None:
                     watched.close()
@@ -86,7 +89,7 @@ class _Batch:
         self._form = formats.format_of(kind_of(options.target), answerer)
         self._began = clock.monotonic()
 
-    def run(self, why_not: str) -> Report:
+    def run(self, why_not: str, collect: Callable[[], object]) -> Report:
         notes = self._work.notes()
         resumed_at = sum(note.rows for note in notes)
         answering = Answering(self._answerer, run=self._run)
@@ -101,6 +104,7 @@ class _Batch:
             notes.append(self._keep(len(notes), piece.rows))
             rows += len(piece.rows)
             self._tell(self._pace(rows, rows - resumed_at, piece.share))
+            collect()
         if not rows:
             raise UsageError(f"{self._options.source} holds no rows", remedy="Write rows into it.")
         self._tell(Pace(rows=rows, share=1.0, rows_per_s=0.0, eta_s=0.0, step="writing the file"))
@@ -144,6 +148,20 @@ class _Batch:
             run=self._run,
             ignored=self._source.ignored,
         )
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[Callable[[], object]]:
+    """Let Python look for unreachable cycles only between pieces: among many live rows it costs a third of the time."""
+    was_on = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield gc.collect
+    finally:
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
 
 
 def _watched_sentence(rows: int, resumed_at: int, written: int) -> str:
