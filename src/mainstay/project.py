@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mainstay.config.settings import Settings
+    from mainstay.container.context import Context
     from mainstay.loop import TurnReport
     from mainstay.parts import Parts
     from mainstay.running.together import Together
@@ -260,8 +261,52 @@ class Project:
             )
         return judged(release, report)
 
+    def newest(self) -> int:
+        """Return the number of the newest version; raises NotReady when there is none."""
+        from mainstay.container import choice
+        from mainstay.store import releases as rows
+
+        with self.parts.store.read() as tx:
+            return choice.newest(rows.all_of(tx, self.name), self.name).version
+
+    def package(
+        self,
+        version: int | None = None,
+        *,
+        out: str | Path | None = None,
+        wheel: str | Path | None = None,
+        force: bool = False,
+        progress: Progress = silent,
+    ) -> Context:
+        """Write the build context of a container that serves a version; by default the one that answers.
+
+        `out` is by default build/container in the project. `wheel` is Mainstay's own, else one is made of what is
+        installed. `force`: also a version whose gate did not pass. The packaged server is tried before.
+        """
+        from mainstay import candidate
+        from mainstay.container import choice, context
+        from mainstay.store import releases as rows
+
+        with self.parts.store.read() as tx:
+            known = rows.all_of(tx, self.name)
+            found = choice.answering(known, self.name) if version is None else rows.get(tx, self.name, version)
+        found = choice.packable(found, force=force)
+        try:
+            sample = candidate.sample_of(self.parts, found)
+        except errors.MainstayError:  # the snapshot may be elsewhere: then a made-up row is asked
+            sample = []
+        return context.write_context(
+            self.parts,
+            found,
+            out=Path(out) if out is not None else self.loaded.root / "build" / "container",
+            rows=sample,
+            own_wheel=Path(wheel) if wheel is not None else None,
+            progress=progress,
+        )
+
     def promote(self, version: int, *, reason: str, by: str, force: bool = False) -> Changed:
-        """Let a version answer everybody now."""
+        """Let a version answer everybody now; `reason` is a sentence for the release's history."""
+        _must_say_why(reason)
         from mainstay.release import manual
         from mainstay.store import releases as rows
 

@@ -17,6 +17,7 @@ from mainstay.cli import (
     feedback,
     gate,
     init,
+    package,
     processes,
     release,
     score,
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (init, check, train, gate, up, processes, status, release, score, feedback, config):
+for module in (init, check, train, gate, up, processes, status, release, package, score, feedback, config):
     module.register(app)
 
 

@@ -41,7 +41,8 @@ RUN python3 -m venv /pip \\
       --no-cache-dir --no-compile --no-deps --progress-bar off "$@"; }} \\
 {installs} \\
  && install --no-index /context/wheels/*.whl \\
- && find /opt/mainstay -depth -type d \\( -name tests -o -name include -o -name __pycache__ \\) -exec rm -rf {{}} +
+ && find /opt/mainstay -depth -type d \\( -name tests -o -name include -o -name __pycache__ \\) -exec rm -rf {{}} + \\
+ && rm -f /opt/mainstay/lib/python*/site-packages/pyarrow/*_flight*
 COPY packaged /packaged
 # Loads the version and answers a row: an image that cannot is not built. Python leaves the bytecode of what it loads.
 RUN /opt/mainstay/bin/python -m mainstay.container.run --check /packaged

@@ -133,13 +133,10 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
 def _watch_start(supervisor: Supervisor, ready: threading.Event, failed: list[str]) -> None:
     """End the server if no worker can serve the one version that there is: a restart or a person must help."""
     while not ready.wait(LOOK_S):
-        workers = supervisor.status()["workers"]
-        failed += [text for worker in workers for text in worker["failed"].values()]
-        failed += [
-            f"worker {worker['worker']} ended {worker['restarts']} times with exit code {worker['last_exit']}; see above"
-            for worker in workers
-            if worker["restarts"] >= MOST_STARTS
-        ]
+        for worker in supervisor.status()["workers"]:
+            failed += worker["failed"].values()
+            if worker["restarts"] >= MOST_STARTS:
+                failed.append(f"{worker['worker']} ended {worker['restarts']} times, last with {worker['last_exit']}")
         if failed:
             supervisor.stop()
             return
@@ -173,7 +170,7 @@ def _take_salt(path: Path, given: str) -> None:
     if len(wanted) != 32 or given != wanted.hex():
         raise UsageError(
             f"{SALT_VARIABLE} has {len(given)} characters; 64 hexadecimal digits in small letters are expected",
-            remedy="Make one with `openssl rand -hex 32`, and keep it: under another one the same key has another hash.",
+            remedy="Make one with `openssl rand -hex 32` and keep it: under another, the same key has another hash.",
         )
     if read_or_make_salt(path, lambda count: wanted[:count]) != given:
         raise EnvironmentFault(
