@@ -14,6 +14,7 @@ import mainstay
 from mainstay.cli import (
     check,
     config,
+    drill,
     feedback,
     gate,
     init,
@@ -46,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (init, check, train, gate, up, processes, status, release, package, score, feedback, config):
+for module in (init, check, train, gate, up, processes, status, release, package, score, feedback, config, drill):
     module.register(app)
 
 

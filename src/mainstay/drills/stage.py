@@ -1,0 +1,346 @@
+"""Where a drill plays: a fresh project, its real processes on a simulated clock, and users who come over HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from mainstay.config.clocks import CLOCK_VARIABLE, SharedClock
+from mainstay.core import errors
+from mainstay.core.ports import Clock
+from mainstay.drills.records import Asked, Drill, Phase, Tally, View
+from mainstay.project import Project
+from mainstay.store import heartbeats, incidents, jobs, releases
+
+NEEDED_MB = 100
+"""Free space for a drill's project, its journal and MLflow's tables (MB); the three drills use 10 to 20."""
+READY_S = 120.0
+"""Longest real time until training is done or a process answers."""
+TURN_S = 60.0
+"""Longest real time until the loop has taken a step's requests."""
+STOP_S = 15.0
+LOOK_S = 0.02
+CLOCK_SEEN_S = 0.06
+"""Real time after which every process has seen that the clock was moved."""
+AT_ONCE = 8
+"""Users who ask at the same time."""
+LABELS_AT_ONCE = 500
+PROCESSES = ("serve", "loop")
+NUDGE = timedelta(seconds=1)
+Say = Callable[[str], None]
+
+
+class Stage:
+    """A running project and its users. Make it with `opened`."""
+
+    def __init__(
+        self, drill: Drill, root: Path, *, real: Clock, say: Say, settings: Mapping[str, str], processes: Sequence[str]
+    ) -> None:
+        self.drill, self.root, self.say, self.real = drill, root, say, real
+        self.clock = SharedClock.create(root / "clock.json", base=drill.begins, rate=0.0)
+        self.environ = environ_of(root, settings)
+        self.project = Project.open(root, environ=self.environ)
+        self.phases: dict[str, Tally] = {}
+        self.notes: dict[str, Any] = {}
+        self._wanted = tuple(processes)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="user")
+        self._client = httpx.Client(timeout=30.0, trust_env=False)
+        self._asked = 0
+
+    # processes
+
+    def start(self) -> None:
+        """Train the first version, start the processes, wait until they answer."""
+        self.say("the first version is trained and judged")
+        self.train("the first version")
+        for name in self._wanted:
+            self._children[name] = self._spawn(name)
+        self._wait(self._serves, READY_S, "the server to answer")
+        self.say(f"{' and '.join(self._wanted)} run; the server answers at {self.address}")
+
+    def stop(self) -> None:
+        """End every process of the drill, by its id, and what it started; a second Ctrl-C makes short work of it."""
+        try:
+            for child in self._children.values():
+                if child.poll() is None:
+                    child.send_signal(signal.SIGTERM)
+            for child in self._children.values():
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(STOP_S)
+        finally:
+            for child in self._children.values():
+                if child.poll() is None:
+                    os.killpg(child.pid, signal.SIGKILL)
+                    child.wait()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._client.close()
+            self.project.parts.close()
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes by name."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def train(self, what: str, *, pipeline: str | None = None) -> dict[str, Any]:
+        """Run `mainstay train`; return its document with `exit_code`. A refusal by the gate is an answer, no error."""
+        argv = ["train", "--project", str(self.root), "--json", *(["--pipeline", pipeline] if pipeline else [])]
+        log = self.root / "train.log"
+        with log.open("ab") as stderr:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "mainstay", *argv],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+            )
+            try:
+                output, _ = child.communicate(timeout=READY_S)
+            except subprocess.TimeoutExpired as error:
+                raise errors.DrillMissed(f"training {what} took longer than {READY_S:.0f} s") from error
+            finally:
+                if child.poll() is None:
+                    os.killpg(child.pid, signal.SIGKILL)
+                    child.wait()
+        if child.returncode not in (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED):
+            raise _ended(f"training {what}", child.returncode, log)
+        document: dict[str, Any] = msgspec.json.decode(output)
+        return document | {"exit_code": child.returncode}
+
+    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
+        with self._log(name).open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "mainstay", name, "--project", str(self.root)],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _log(self, name: str) -> Path:
+        return self.root / f"{name}.log"
+
+    def look_after(self) -> None:
+        """Raise when a process of the drill has ended by itself."""
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                raise _ended(f"`mainstay {name}`", child.returncode, self._log(name))
+
+    def _wait(self, done: Callable[[], bool], seconds: float, what: str) -> None:
+        until = self.real.monotonic() + seconds
+        while not done():
+            self.look_after()
+            if self.real.monotonic() >= until:
+                raise errors.DrillMissed(
+                    f"waited {seconds:.0f} s for {what}", remedy=f"Run it with --keep DIR and read DIR's logs. {LOGS}"
+                )
+            self.real.sleep(LOOK_S)
+
+    # users
+
+    @property
+    def address(self) -> str:
+        """Return where the server listens."""
+        return self.project.addresses()[0]
+
+    def _serves(self) -> bool:
+        if not self.project.ready():
+            return False
+        try:
+            return self._client.get(f"{self.address}/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def ask(self, phase: Phase, users: Sequence[tuple[datetime, Asked]]) -> list[str]:
+        """Let users ask, each by a request of its own; count the answers; return the ids, in order."""
+        tally, url = self.phases[phase.name], f"{self.address}/v1/predict"
+        first, self._asked = self._asked, self._asked + len(users)
+        ids = [f"{phase.name.replace(' ', '-')}-{first + number}" for number in range(len(users))]
+        bodies = [
+            {"id": id_, "key": user.key, "time": at.isoformat(), "inputs": dict(user.inputs)}
+            for id_, (at, user) in zip(ids, users, strict=True)
+        ]
+        for (_, user), (status, answer) in zip(users, self._pool.map(lambda b: self._one(url, b), bodies), strict=True):
+            count(tally, user, status, answer)
+        return ids
+
+    def _one(self, url: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        try:
+            response = self._client.post(url, json={"instances": [body]})
+            return response.status_code, response.json()["predictions"][0] if response.status_code == 200 else {}
+        except httpx.HTTPError:
+            return 0, {}
+
+    def tell_truth(self, labels: Sequence[tuple[str, Any]]) -> int:
+        """Post labels as feedback; return how many were taken."""
+        taken = 0
+        for start in range(0, len(labels), LABELS_AT_ONCE):
+            part = labels[start : start + LABELS_AT_ONCE]
+            items = [
+                {"id": id_, "feedback_id": f"f-{id_}", "kind": "label", "name": self.project.settings.target.field}
+                | {"value": truth, "at": self.clock.now().isoformat(), "by": "drill"}
+                for id_, truth in part
+            ]
+            response = self._client.post(f"{self.address}/v1/feedback", json={"items": items})
+            response.raise_for_status()
+            taken += sum(result["status"] != "refused" for result in response.json()["results"])
+        return taken
+
+    # time
+
+    def advance(self, step: timedelta) -> None:
+        """Move the clock on and wait until every process has seen it."""
+        self.clock.advance(seconds=step.total_seconds())
+        self.real.sleep(CLOCK_SEEN_S)
+
+    def settle(self) -> None:
+        """Wait until the loop has taken all that was asked so far.
+
+        Twice the clock goes on by a second and a sign of life of that second is waited for: the turn of the second one
+        began after the first one ended, and so after the last request. A training under way is waited for: simulated
+        days must not outrun it.
+        """
+        if "loop" not in self._wanted:
+            return
+        for _ in range(2):
+            self._turn()
+        if self._busy():
+            self.say("  a version is trained by the loop")
+            self._wait(lambda: not self._busy(), READY_S, "the training to end")
+            self._turn()
+
+    def _turn(self) -> None:
+        self.clock.advance(seconds=NUDGE.total_seconds())
+        now = self.clock.now()
+        self._wait(lambda: self._beat() >= now, TURN_S, "the loop to take its turn")
+
+    def _busy(self) -> bool:
+        with self.project.parts.store.read() as tx:
+            return bool(jobs.list_(tx, self.project.name, states=(jobs.JobState.RUNNING,), limit=1))
+
+    def _beat(self) -> datetime:
+        with self.project.parts.store.read() as tx:
+            signs = {sign.name: sign for sign in heartbeats.all_(tx)}
+        loop = signs.get("loop")
+        if loop is None:
+            return self.drill.begins - NUDGE
+        failed = loop.detail.get("failed")
+        if failed:
+            told = "; ".join(f"{step}: {why}" for step, why in failed.items())
+            raise errors.DrillMissed(f"a step of the loop failed: {told}", remedy=LOGS)
+        return loop.at
+
+    def view(self) -> View:
+        """Return what is to be seen now."""
+        self.look_after()
+        name = self.project.name
+        with self.project.parts.store.read() as tx:
+            return View(
+                at=self.clock.now(),
+                incidents=incidents.list_(tx, name, limit=1_000)[::-1],
+                releases=sorted(releases.all_of(tx, name), key=lambda release: release.version),
+                jobs=jobs.list_(tx, name, limit=1_000),
+                phases=dict(self.phases),
+                notes=dict(self.notes),
+                learned=lambda release: self.project.parts.snapshots.open(release.snapshot).frame(),
+            )
+
+
+LOGS = "serve.log, loop.log and train.log lie in the folder of --keep."
+
+
+def count(tally: Tally, user: Asked, status: int, answer: Mapping[str, Any]) -> None:
+    """Add one answer to a phase's tally."""
+    tally.requests += 1
+    tally.statuses[status] = tally.statuses.get(status, 0) + 1
+    if not answer:
+        return
+    tally.trust[answer["trust"]] = tally.trust.get(answer["trust"], 0) + 1
+    tally.keys.setdefault(answer["bundle"], set()).add(user.key)
+    if user.truth is not None:
+        tally.judged += 1
+        tally.right += answer["label"] == user.truth
+
+
+def environ_of(root: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the processes' environment: none of the caller's own settings reaches a drill, only `settings`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY_")}
+    own = {f"MAINSTAY_{key.replace('.', '__').upper()}": value for key, value in settings.items()}
+    return {**kept, **own, CLOCK_VARIABLE: str(root / "clock.json"), "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def opened(
+    drill: Drill,
+    *,
+    real: Clock,
+    say: Say,
+    keep: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    processes: Sequence[str] = PROCESSES,
+) -> Iterator[Stage]:
+    """Write the drill's project, start its processes, and stop and remove all at the end, whatever happens.
+
+    Raises EnvironmentFault when there is no room, UsageError when `keep` holds something already.
+    """
+    root = _folder(keep)
+    try:
+        _make(drill, root)
+        stage = Stage(drill, root, real=real, say=say, settings=settings or {}, processes=processes)
+        try:
+            stage.start()
+            yield stage
+        finally:
+            stage.stop()
+    except OSError as error:
+        raise errors.EnvironmentFault(f"the drill cannot go on in {root}: {error}", remedy=ROOM) from error
+    finally:
+        if keep is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+ROOM = "Make room, or name another folder: TMPDIR=DIR, or --keep DIR."
+
+
+def _folder(keep: Path | None) -> Path:
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise errors.UsageError(f"{keep} is there already and not an empty folder", remedy="Name another folder.")
+    root = None
+    try:
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+        root = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="mainstay-drill-"))
+        free_mb = shutil.disk_usage(root).free / 1e6
+    except OSError as error:
+        raise errors.EnvironmentFault(f"no folder for the drill's project can be made: {error}", remedy=ROOM) from error
+    if free_mb < NEEDED_MB:
+        if keep is None:
+            root.rmdir()
+        raise errors.EnvironmentFault(
+            f"{free_mb:.0f} MB are free in {root.parent}; a drill needs {NEEDED_MB} MB", remedy=ROOM
+        )
+    return root
+
+
+def _make(drill: Drill, root: Path) -> None:
+    (root / "data").mkdir()
+    drill.make(root)
+
+
+def _ended(what: str, code: int, log: Path) -> errors.DrillMissed:
+    tail = log.read_bytes()[-1500:].decode("utf-8", "replace").strip()
+    return errors.DrillMissed(f"{what} ended by itself with exit code {code}: {tail or 'it said nothing'}", remedy=LOGS)
