@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from mainstay.core.errors import BadData, EnvironmentFault, MainstayError, NotFound, UsageError
 from mainstay.models.wrapped import Layout
 from mainstay.registry.mlflow_registry import edge
-from mainstay.registry.packed import quiet_mlflow
+from mainstay.registry.packed import QUIET, quiet_mlflow
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -434,7 +434,7 @@ def _missing(stored: Stored, module: str, package: str) -> EnvironmentFault:
 @contextmanager
 def _opening(stored: Stored) -> Iterator[None]:
     """Turn whatever another library raises while it reads its model into an EnvironmentFault."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     try:
         with quiet_mlflow(), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import sys
 import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mainstay.core.errors import BadData, Damaged, EnvironmentFault
 from mainstay.models.wrapped import Layout
@@ -26,12 +32,15 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = ("input_example.json", "serving_input_example.json", "registered_model_meta")
 """What answers never depend on: examples, and where the folder came from."""
 MOST_MB = 4000
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
+_SWAP = RLock()
+"""Held while one model's own modules stand in the table of imported ones."""
 
 
 class PackedModel:
     """A model of MLflow's pyfunc interface that travels with its folder; unpacked and loaded where it is unpickled."""
 
-    __slots__ = ("_folder", "_model", "archive", "layout")
+    __slots__ = ("_folder", "_model", "_modules", "archive", "layout")
 
     def __init__(self, archive: bytes, layout: Layout) -> None:
         self.archive = archive
@@ -40,7 +49,7 @@ class PackedModel:
 
     def __call__(self, frame: pd.DataFrame) -> Any:
         """Return what MLflow's own `predict` does."""
-        with quiet_mlflow():
+        with quiet_mlflow(), self._own_code():
             return self._model.predict(self.layout.given(frame))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -54,12 +63,36 @@ class PackedModel:
 
     def _unpack(self) -> None:
         # The folder stays as long as the model: MLflow's models may read their artifacts when they are asked.
+        self._modules: dict[str, ModuleType] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="mainstay-model-")
         unpack(self.archive, Path(self._folder.name))
+        os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+        with quiet_mlflow(), self._own_code():
+            self._model = self._open(self._folder.name)
+
+    def _open(self, folder: str) -> Any:
         import mlflow.pyfunc
 
-        with quiet_mlflow():
-            self._model = mlflow.pyfunc.load_model(self._folder.name, suppress_warnings=True)
+        return mlflow.pyfunc.load_model(folder, suppress_warnings=True)
+
+    @contextmanager
+    def _own_code(self) -> Iterator[None]:
+        """Give the model the modules of its own folder: another version's may have the same names."""
+        code = Path(self._folder.name) / "code"
+        if not code.is_dir():
+            yield
+            return
+        names = {path.name.removesuffix(".py") for path in code.iterdir()}
+        with _SWAP:
+            path, others = list(sys.path), _taken(names)
+            sys.modules.update(self._modules)
+            sys.path.insert(0, str(code))
+            try:
+                yield
+            finally:
+                self._modules = _taken(names)
+                sys.modules.update(others)
+                sys.path[:] = path
 
 
 def pack(folder: Path) -> bytes:
@@ -95,15 +128,38 @@ def unpack(archive: bytes, folder: Path) -> None:
         ) from error
 
 
+def _taken(names: set[str]) -> dict[str, ModuleType]:
+    """Take the modules of these names, and those below them, out of the table of imported ones."""
+    found = [name for name in sys.modules if name.partition(".")[0] in names]
+    return {name: sys.modules.pop(name) for name in found}
+
+
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
     """Keep MLflow's remarks (versions compared, telemetry) off the screen of whoever only wants an answer."""
-    logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("mlflow", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+class PackedKeras(PackedModel):
+    """A Keras model that travels with its folder; asked directly, as its own `predict` costs tens of milliseconds."""
+
+    __slots__ = ()
+
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        """Return what the network does for an array of the rows, in evaluation mode."""
+        return np.asarray(self._model(self.layout.given(frame), training=False))
+
+    def _open(self, folder: str) -> Any:
+        import mlflow.tensorflow
+
+        return mlflow.tensorflow.load_model(folder)
