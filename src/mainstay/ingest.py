@@ -38,10 +38,13 @@ class Taken:
     waiting: int = 0
 
 
-def take_feedback(store: Store, journal: Journal, *, model: str, contract: Contract) -> Taken:
-    """Take what is new in the journal, then join what waits."""
+def take_feedback(store: Store, journal: Journal, *, model: str, contract: Contract, unnamed: str = "") -> Taken:
+    """Take what is new in the journal, then join what waits.
+
+    `unnamed` is the version that answers of a service are counted for, which name none.
+    """
     stored, refused = _put_all(store, journal, model)
-    graded, waiting = _join(store, journal.find, model, contract)
+    graded, waiting = _join(store, journal.find, model, contract, unnamed)
     return Taken(stored=stored, refused=refused, graded=graded, waiting=waiting)
 
 
@@ -60,13 +63,15 @@ def _put_all(store: Store, journal: Journal, model: str) -> tuple[int, int]:
             blocks.set_cursor(tx, CONSUMER, after)
 
 
-def _join(store: Store, find: Callable[[str], Event | None], model: str, contract: Contract) -> tuple[int, int]:
+def _join(
+    store: Store, find: Callable[[str], Event | None], model: str, contract: Contract, unnamed: str
+) -> tuple[int, int]:
     with store.read() as tx:
         before = _unjoined(tx, model)
     if not before.due:
         return 0, 0
     found = [(item, find(item.id)) for item in before.waiting]
-    graded = [_grade(model, item, event, contract) for item, event in found if event is not None]
+    graded = [_grade(model, item, event, contract, unnamed) for item, event in found if event is not None]
     missing = [item.feedback_id for item, event in found if event is None]
     with store.begin() as tx:
         if _unjoined(tx, model) != before:
@@ -101,7 +106,7 @@ def _unjoined(tx: Connection, model: str) -> _Unjoined:
     return _Unjoined(read=read, looked=looked, waiting=waiting)
 
 
-def _grade(model: str, item: Feedback, event: Event, contract: Contract) -> feedback.Graded:
+def _grade(model: str, item: Feedback, event: Event, contract: Contract, unnamed: str) -> feedback.Graded:
     about_the_target = item.kind == "label" and item.name == contract.target
     return feedback.Graded(
         model=model,
@@ -110,7 +115,7 @@ def _grade(model: str, item: Feedback, event: Event, contract: Contract) -> feed
         value=item.value,
         at=item.at,
         feedback_id=item.feedback_id,
-        bundle=event.bundle,
+        bundle=event.bundle or unnamed,
         served_arm=event.served_arm.value if event.served_arm else "",
         key_hash=event.key_hash,
         unit=event.unit,

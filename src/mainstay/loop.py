@@ -20,13 +20,20 @@ from datetime import datetime, timedelta
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from mainstay import candidate, ingest
+from mainstay.attach import learn
+from mainstay.config import load as config
 from mainstay.core import errors, releases
-from mainstay.core.events import Event
+from mainstay.core.events import Event, Kind
 from mainstay.core.incidents import Incident
+from mainstay.core.verdicts import Check, Verdict
+from mainstay.journal import seal
 from mainstay.notify import deliver
 from mainstay.release import rollout
 from mainstay.retrain import guard, trigger
+from mainstay.serve import trial
 from mainstay.store import alerts, blocks, heartbeats, jobs, leases, routes, states
 from mainstay.store import releases as rows
 from mainstay.train import sandbox
@@ -91,6 +98,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
     runner = runner or NoRunner()
     steps: Sequence[tuple[str, Callable[[Parts, Runner], list[str]]]] = (
         ("feedback", _feedback),
+        ("learn", _learn),
         ("watch", _watch),
         ("rollout", _rollout),
         ("retrain", _retrain),
@@ -140,8 +148,51 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
         log.error("the lease runs out by itself: %s", fault.message)
 
 
+def _learn(parts: Parts, _runner: Runner) -> list[str]:
+    """Make of a service's first requests what its traffic is compared with; seal its segments, as no server does."""
+    if not learn.answers_elsewhere(parts.loaded):
+        return []
+    seal.seal_closed(parts.journal.folder)
+    place = learn.Place(
+        loaded=parts.loaded,
+        store=parts.store,
+        journal=parts.journal,
+        snapshots=parts.snapshots,
+        bundles=parts.bundles,
+    )
+    step = learn.turn(place, parts.clock.now(), watch=watching.consumer(parts.model))
+    if step.file_changed:
+        parts.loaded = config.load(parts.loaded.file, environ=parts.environ)
+    return list(step.told)
+
+
+def _reference_name(parts: Parts) -> str:
+    """Return the name of what requests that a service answered are compared with, or an empty text."""
+    with parts.store.read() as tx:
+        live = rows.live(tx, parts.model)
+    return live.name if live is not None else ""
+
+
+def _named(parts: Parts, events: Sequence[Event], name: str) -> list[Event]:
+    """Say of requests that a service answered what they are compared with: the service knows no versions of ours."""
+    theirs = learn.THEIRS if learn.answers_elsewhere(parts.loaded) else (Kind.EXTERNAL,)
+    contract = parts.loaded.contract
+    return [
+        msgspec.structs.replace(event, bundle=name, label=learn.label_in(contract, event.label))
+        if not event.bundle and event.kind in theirs
+        else event
+        for event in events
+    ]
+
+
 def _feedback(parts: Parts, _runner: Runner) -> list[str]:
-    taken = ingest.take_feedback(parts.store, parts.journal, model=parts.model, contract=parts.loaded.contract)
+    taken = ingest.take_feedback(
+        parts.store,
+        parts.journal,
+        model=parts.model,
+        contract=parts.loaded.contract,
+        unnamed=_reference_name(parts),
+    )
     return (
         [f"{taken.stored} new labels, {taken.graded} joined, {taken.waiting} wait"]
         if taken.stored or taken.graded
@@ -151,13 +202,16 @@ def _feedback(parts: Parts, _runner: Runner) -> list[str]:
 
 def _watch(parts: Parts, _runner: Runner) -> list[str]:
     told: list[str] = []
+    name = _reference_name(parts)
+    if not name and learn.answers_elsewhere(parts.loaded):
+        return []  # what came before there is a reference is watched afterwards
     for _ in range(MOST_CHUNKS):
         events, after, more = _unread(parts, watching.consumer(parts.model))
         with parts.store.begin() as tx:
             found = watching.watch_turn(
                 tx,
                 model=parts.model,
-                journal_events=events,
+                journal_events=_named(parts, events, name),
                 loaded_model_provider=parts.open_version,
                 settings=parts.settings,
                 clock=parts.clock,
@@ -245,9 +299,21 @@ def _close(parts: Parts, job: jobs.Job, result: str, error: str, *, now: datetim
                 jobs.fail(tx, job, error=error, now=now, retry_at=now + RETRY_AFTER)
             else:
                 jobs.fail(tx, job, error=error, now=now)
+                _give_up_trial(tx, parts, job, error)
     except errors.StaleTransition as stale:
         return f"job {job.id} ({job.kind}) was taken over meanwhile: {stale.message}"
     return f"job {job.id} ({job.kind}): {error or result}"
+
+
+def _give_up_trial(tx: Connection, parts: Parts, job: jobs.Job, error: str) -> None:
+    """A version that could not be asked in a server does not wait for ever in the way of others: the check failed."""
+    if job.kind != TRIAL:
+        return
+    version = rows.get(tx, parts.model, int(job.payload["version"]))
+    if version.stage is releases.Stage.GATED:
+        reason = f"it could not be asked in a real server, {job.attempts} times: {error}"
+        failed = Check(name="real_server", question=trial.QUESTION, verdict=Verdict.FAIL, reason=reason)
+        candidate.keep_trial(tx, version, failed)
 
 
 def _hand_back(parts: Parts, runner: Runner) -> None:

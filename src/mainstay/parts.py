@@ -16,7 +16,9 @@ from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
 from mainstay.models import bundle as bundles
 from mainstay.models import load as models
+from mainstay.models import reference
 from mainstay.models.load import LoadedModel
+from mainstay.models.reference import ReferenceOnly
 from mainstay.registry.mlflow_registry import Registry
 from mainstay.store import releases
 from mainstay.store.engine import Store
@@ -37,6 +39,7 @@ class Parts:
     """By address; one that cannot be used is not among them."""
     _store: Store | None = None
     _models: dict[str, LoadedModel] = field(default_factory=dict)
+    _references: dict[str, ReferenceOnly] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -78,8 +81,8 @@ class Parts:
                 self._models[digest] = models.load(bundles.open_bundle(self.bundles / digest, digest))
             return self._models[digest]
 
-    def open_version(self, name: str) -> LoadedModel | None:
-        """Return the model `name@version`, or None when it is unknown or its bundle cannot be opened."""
+    def open_version(self, name: str) -> LoadedModel | ReferenceOnly | None:
+        """Return `name@version` for the watch, or None when it is unknown or its bundle cannot be opened."""
         model, _, number = name.rpartition("@")
         if model != self.model or not number.isdigit():
             return None
@@ -88,9 +91,21 @@ class Parts:
         if release is None:
             return None
         try:
-            return self.open_model(release.digest)
+            return self._reference(release.digest) or self.open_model(release.digest)
         except errors.EnvironmentFault:
             return None
+
+    def _reference(self, digest: str) -> ReferenceOnly | None:
+        """Return what a bundle without a model holds, read once; None for one with a model."""
+        with self._lock:
+            if digest in self._models:
+                return None
+            if digest not in self._references:
+                bundle = bundles.open_bundle(self.bundles / digest, digest)
+                if not reference.is_reference_only(bundle):
+                    return None
+                self._references[digest] = reference.open_(bundle)
+            return self._references[digest]
 
     def commit(self) -> str:
         """Return the project's git commit, with `+` when files differ from it; empty without git."""

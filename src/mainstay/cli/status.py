@@ -12,7 +12,7 @@ from mainstay.cli import edge, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mainstay.status.records import Estimate, Status
+    from mainstay.status.records import Estimate, ServiceProcess, Status
 
 
 def register(app: typer.Typer) -> None:
@@ -77,10 +77,21 @@ def lines(found: Status) -> list[RenderableType]:
         ]
         metric = next((r.metric for r in found.releases if r.metric), "metric")
         parts.append(output.table("Versions", ("version", "stage", "since", metric, "trigger", "why"), rows))
+    parts += [_process(one) for one in found.service]
     for beat in found.beats:
         seen = f", seen {moment(beat.at)}" if beat.at else ""
         parts.append(f"{beat.name:<10} {'alive' if beat.alive else 'not running'}{seen}")
     return parts
+
+
+def _process(one: ServiceProcess) -> str:
+    counts = dict(one.counts)
+    told = [f"{counts.get('written', 0):,} recorded"]
+    for kind in ("dropped", "skipped"):
+        reasons = [f"{name.partition(': ')[2]} {n}" for name, n in counts.items() if name.startswith(f"{kind}: ")]
+        told += [f"{counts[kind]:,} {kind} ({', '.join(reasons)})"] if counts.get(kind) else []
+    state = "alive" if one.alive else f"not running, seen {moment(one.at)}"
+    return output.safe(f"service    {one.worker} (process {one.pid}) {state}: {', '.join(told)}")
 
 
 def headline(found: Status) -> str:

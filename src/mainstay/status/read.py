@@ -7,16 +7,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mainstay.attach import learn
+from mainstay.config.settings import Answers
 from mainstay.core import incidents as incident_words
 from mainstay.core import routes as route_words
 from mainstay.core import verdicts
 from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.release import rollout
 from mainstay.serve import control
-from mainstay.status import quality
+from mainstay.status import quality, service
 from mainstay.status.records import Answering, Beat, BlockLine, ReleaseLine, Rollout, Status, Traffic
 from mainstay.status.verdict import summarise
-from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes
+from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes, states
 
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
@@ -54,12 +56,21 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         ended = [incidents.events(tx, i.id)[-1].at for i in over]
         signs = heartbeats.all_(tx)
         labels = feedback.labels(tx, model, limit=LABELS)
-    answering = None if route is None else _answering(route, live, changes, now)
+        kept = states.get(tx, learn.progress_name(model))
+    elsewhere = settings.project.answers is Answers.ELSEWHERE
+    learning = service.learning(kept) if elsewhere and live is None else None
+    processes = service.processes(run, now, alive_within) if elsewhere else ()
+    if elsewhere:
+        answering = service.answering(model, live, learning)
+    else:
+        answering = None if route is None else _answering(route, live, changes, now)
     way = None
     if on_its_way is not None:
         way = _rollout(on_its_way, route, evidence, rollout.policy_of(settings.rollout))
     traffic = _traffic(seen)
-    beats = _beats(signs, run, now, alive_within)
+    beats = (
+        _beats(signs, run, now, alive_within) if not elsewhere else service.beats(signs, processes, now, alive_within)
+    )
     worst_first = tuple(sorted(open_, key=lambda i: (WORST_FIRST[i.severity], i.started_at)))
     champion = next((r for r in history if answering is not None and r.version == answering.version), None)
     return Status(
@@ -73,6 +84,9 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
             beats=beats,
             well_since=max([answering.since, *ended]) if answering is not None else None,
             enough_rows=settings.watch.block_min_rows,
+            now=now,
+            elsewhere=elsewhere,
+            learning=learning,
         ),
         answering=answering,
         quality=quality.of(champion, seen, labels),
@@ -82,6 +96,9 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         rollout=way,
         releases=tuple(_line(release, settings.evaluate.primary) for release in history),
         beats=beats,
+        elsewhere=elsewhere,
+        learning=learning,
+        service=processes,
     )
 
 

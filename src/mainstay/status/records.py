@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -144,6 +145,28 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """How far a service's first requests have become what its traffic is compared with."""
+
+    seen: int
+    needed: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceProcess:
+    """One process of a service that answers elsewhere, as it last told of itself on this host."""
+
+    worker: str
+    """Its name in the journal."""
+    pid: int
+    at: datetime
+    alive: bool
+    counts: Mapping[str, int]
+    """written, dropped, skipped, and each reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything that is told about one model."""
 
@@ -162,3 +185,9 @@ class Status:
     releases: tuple[ReleaseLine, ...] = ()
     """Newest first."""
     beats: tuple[Beat, ...] = ()
+    elsewhere: bool = False
+    """Whether a service of its own answers."""
+    learning: Learning | None = None
+    """While there is nothing yet to compare its traffic with."""
+    service: tuple[ServiceProcess, ...] = ()
+    """Its processes on this host."""

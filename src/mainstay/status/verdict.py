@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mainstay.core import incidents, releases
-from mainstay.status.records import Answering, Beat, Health, Rollout, Summary, Traffic
+from mainstay.status.records import Answering, Beat, Health, Learning, Rollout, Summary, Traffic
 
 S = incidents.Severity
+STALE_AFTER = timedelta(hours=24)
+"""Traffic older than this says nothing of how the model is now."""
 
 
 def summarise(
@@ -20,6 +22,9 @@ def summarise(
     beats: Sequence[Beat],
     well_since: datetime | None,
     enough_rows: int,
+    now: datetime,
+    elsewhere: bool = False,
+    learning: Learning | None = None,
 ) -> Summary:
     """Return the verdict; with fewer than `enough_rows` in the last blocks nothing is said of a model's health.
 
@@ -27,11 +32,13 @@ def summarise(
     "well": without a model, without traffic or without the loop that judges it the verdict is unknown.
     """
     if answering is None:
-        return _nobody_answers(rollout)
+        return _nothing_seen(beats) if elsewhere else _nobody_answers(rollout)
+    if learning is not None:
+        return _blind_loop(beats) or _learns(learning)
     paging = [i for i in open_incidents if i.severity is S.PAGE]
     if paging:
         return _by_incident(Health.UNWELL, paging)
-    blind = _blind(traffic, beats)
+    blind = _blind(traffic, beats, elsewhere=elsewhere)
     if blind is not None:
         return blind
     watching = [i for i in open_incidents if i.severity is S.WATCH]
@@ -50,6 +57,13 @@ def summarise(
             since=None,
             why=f"Too little traffic was seen to judge by: {traffic.rows} rows, and {enough_rows} are needed.",
             next_step="Send requests.",
+        )
+    if traffic.last_at is not None and now - traffic.last_at > STALE_AFTER:
+        return Summary(
+            health=Health.UNKNOWN,
+            since=traffic.last_at,
+            why=f"No traffic came since {traffic.last_at:%Y-%m-%d %H:%M} UTC, so nothing is known of the model now.",
+            next_step="Look whether the callers still reach it; a request with curl tells.",
         )
     return Summary(
         health=Health.WELL, since=well_since, why=f"{answering.name} answers and nothing that does harm was found."
@@ -75,9 +89,32 @@ def _by_incident(health: Health, found: Sequence[incidents.Incident]) -> Summary
     return Summary(health=health, since=first.started_at, why=worst.title + more, next_step=str(advice or ""))
 
 
-def _blind(traffic: Traffic, beats: Sequence[Beat]) -> Summary | None:
+def _learns(learning: Learning) -> Summary:
+    return Summary(
+        health=Health.UNKNOWN,
+        since=learning.since,
+        why=f"learning: {learning.seen} of {learning.needed} requests.",
+        next_step="Nothing: after that its traffic is compared with these.",
+    )
+
+
+def _nothing_seen(beats: Sequence[Beat]) -> Summary:
+    blind = _blind_loop(beats)
+    if blind is not None:
+        return blind
+    why = "A service answers elsewhere, and no request of it was seen yet."
+    return Summary(health=Health.UNKNOWN, since=None, why=why, next_step="Put mainstay.Watch or mainstay.log into it.")
+
+
+def _blind_loop(beats: Sequence[Beat]) -> Summary | None:
+    return _blind(Traffic(), [beat for beat in beats if beat.name == "loop"], only=("loop",))
+
+
+def _blind(
+    traffic: Traffic, beats: Sequence[Beat], *, elsewhere: bool = False, only: Sequence[str] = ()
+) -> Summary | None:
     by_name = {beat.name: beat for beat in beats}
-    for name in ("loop", "serve"):
+    for name in only or (("loop",) if elsewhere else ("loop", "serve")):
         beat = by_name.get(name)
         if beat is None:
             return Summary(
@@ -88,7 +125,7 @@ def _blind(traffic: Traffic, beats: Sequence[Beat]) -> Summary | None:
             return Summary(
                 health=Health.UNKNOWN, since=beat.at, why=f"{name} is not running, {text}.", next_step="mainstay up"
             )
-    if traffic.last_at is None:
+    if traffic.last_at is None and not only:
         return Summary(
             health=Health.UNKNOWN,
             since=None,

@@ -89,8 +89,8 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
 
 def outcome_of(event: Event) -> Outcome:
     """Return what became of the request."""
-    if event.kind is Kind.REFUSAL:
-        return Outcome.REFUSED
+    if event.kind is Kind.REFUSAL or (event.kind is Kind.EXTERNAL and event.reason is not None):
+        return Outcome.REFUSED  # a service elsewhere answers what breaks the contract; its journal record says so
     if event.kind is Kind.ERROR or event.status >= 500 or event.served_arm is Arm.FALLBACK:
         return Outcome.FAILED
     return Outcome.ANSWERED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from mainstay.core import incidents, releases, verdicts
@@ -12,6 +12,7 @@ from mainstay.web import context as shown
 REFRESH_S = 5
 MOST_RELEASES = 12
 DOES = {"serve": "answers requests", "loop": "watches, retrains, rolls out"}
+DOES_ELSEWHERE = {"service": "answers by itself", "loop": "watches"}
 MEANINGS = {
     "promised": "on rows held out before its release",
     "estimated": "on recent traffic, from calibrated confidence",
@@ -66,7 +67,7 @@ def build(status: records.Status) -> shown.Overview:
         rollout=_rollout(status.rollout, now),
         metric=next((line.metric for line in status.releases if line.metric), "metric").replace("_", " "),
         releases=tuple(_release(line, now) for line in status.releases[:MOST_RELEASES]),
-        processes=_processes(status.beats, now),
+        processes=_processes(status.beats, DOES_ELSEWHERE if status.elsewhere else DOES, now),
     )
 
 
@@ -240,10 +241,10 @@ def _stage(stage: releases.Stage) -> str:
     return stage.value.replace("_", " ")
 
 
-def _processes(beats: Sequence[records.Beat], now: datetime) -> tuple[shown.Process, ...]:
+def _processes(beats: Sequence[records.Beat], processes: Mapping[str, str], now: datetime) -> tuple[shown.Process, ...]:
     by_name = {beat.name: beat for beat in beats}
     found = []
-    for name, does in DOES.items():
+    for name, does in processes.items():
         beat = by_name.get(name)
         seen = None if beat is None or beat.at is None else moment(beat.at, now)
         state = "never" if beat is None else "alive" if beat.alive else "stopped"
