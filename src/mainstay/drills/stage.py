@@ -66,9 +66,14 @@ class Stage:
     def start(self) -> None:
         """Train the first version, start the processes, wait until they answer."""
         self.say("the first version is trained and judged")
-        self.train("the first version")
+        if "serve" in self._wanted:
+            self._children["serve"] = self._spawn("serve")  # it needs no version to come up, and that takes a while
+        trained = self.train("the first version")
+        if trained["exit_code"] != errors.ExitCode.DONE:
+            raise errors.DrillMissed("the gate did not pass the first version, so there is nothing to play with")
         for name in self._wanted:
-            self._children[name] = self._spawn(name)
+            if name not in self._children:
+                self._children[name] = self._spawn(name)
         self._wait(self._serves, READY_S, "the server to answer")
         self.say(f"{' and '.join(self._wanted)} run; the server answers at {self.address}")
 
@@ -341,6 +346,12 @@ def _make(drill: Drill, root: Path) -> None:
     drill.make(root)
 
 
-def _ended(what: str, code: int, log: Path) -> errors.DrillMissed:
+def _ended(what: str, code: int, log: Path) -> errors.MainstayError:
+    """Return the error of a process that ended: what it said of the machine or of a setting stays that; else a miss."""
     tail = log.read_bytes()[-1500:].decode("utf-8", "replace").strip()
-    return errors.DrillMissed(f"{what} ended by itself with exit code {code}: {tail or 'it said nothing'}", remedy=LOGS)
+    kinds: dict[int, type[errors.MainstayError]] = {
+        errors.ExitCode.ENVIRONMENT: errors.EnvironmentFault,
+        errors.ExitCode.USAGE: errors.UsageError,
+    }
+    said = f"{what} ended by itself with exit code {code}: {tail or 'it said nothing'}"
+    return kinds.get(code, errors.DrillMissed)(said, remedy=LOGS)
