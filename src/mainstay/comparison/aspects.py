@@ -1,0 +1,208 @@
+"""The questions asked of every field: do its numbers, its shares, its mix agree? Arrays and units in, an aspect out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.comparison import words
+from mainstay.comparison.records import Aspect, Effect, Unit
+from mainstay.comparison.units import Mask, Units
+from mainstay.config.settings import MaterialSettings
+from mainstay.stats import differences, intervals, mixes, two_sample
+from mainstay.stats.differences import Codes
+from mainstay.stats.intervals import Floats
+
+SIGMA_TEST = "ranks (place, spread) and Kolmogorov-Smirnov, Cauchy combination"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What every question needs beside the values."""
+
+    units: Units
+    material: MaterialSettings
+    rng: np.random.Generator
+
+    def where(self, a: Mask, b: Mask) -> Asked:
+        """Return the same for the rows that the masks keep."""
+        return Asked(units=self.units.where(a, b), material=self.material, rng=self.rng)
+
+
+def values_aspect(name: str, a: Floats, b: Floats, asked: Asked, *, called: str = "mean") -> Aspect:
+    """Return whether two samples of numbers (NaN: missing) have one law.
+
+    Sizes: the mean in standard deviations of the reference, and the share of rows that moved across one cut. The cut is
+    where the Kolmogorov-Smirnov distance of one half of the rows lies; each half is judged by the other half's cut, so
+    that the share has no bias and its interval holds (a lower bound of D).
+    """
+    asked = asked.where(np.isfinite(a), np.isfinite(b))
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    if not len(a) or not len(b):
+        return Aspect(name=name, test=SIGMA_TEST, p=math.nan, effects=(), says="no values to compare")
+    keys = asked.units.keys
+    mean = differences.mean_difference(a, b, keys=keys)
+    sigma = scale(a)
+    crossed = _crossed(a, b, asked.units)
+    effects = [
+        _share_effect("rows across one cut", crossed, asked.material.category_share),
+    ]
+    if sigma > 0:
+        effects.insert(
+            0,
+            Effect(
+                name="mean",
+                value=mean.value / sigma,
+                low=mean.low / sigma,
+                high=mean.high / sigma,
+                unit=Unit.SIGMA,
+                material=asked.material.number_sigma,
+            ),
+        )
+    return Aspect(
+        name=name,
+        test=SIGMA_TEST,
+        p=two_sample.same_law_p(a, b, keys=keys),
+        effects=tuple(effects),
+        says=f"{called} {words.number(float(a.mean()))} → {words.number(float(b.mean()))}",
+        rows=_effective(len(a), len(b), max(1.0, mean.effect)),
+    )
+
+
+def scale(values: Floats) -> float:
+    """Return the standard deviation; 0 for a constant."""
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _effective(n_a: int, n_b: int, effect: float) -> tuple[float, float]:
+    return n_a / effect, n_b / effect
+
+
+def _crossed(a: Floats, b: Floats, units: Units) -> differences.Difference:
+    """Return the difference of the shares on the side of the cut where the current rows have more."""
+    hit_a, hit_b = np.zeros(len(a), dtype=np.bool_), np.zeros(len(b), dtype=np.bool_)
+    half_a, half_b = units.halves
+    for half in (True, False):
+        seen_a, seen_b = a[half_a == half], b[half_b == half]
+        if not len(seen_a) or not len(seen_b):
+            continue
+        cut = two_sample.distances(seen_a, seen_b).at
+        below = float((seen_b <= cut).mean()) >= float((seen_a <= cut).mean())
+        other_a, other_b = half_a != half, half_b != half
+        hit_a[other_a] = (a[other_a] <= cut) == below
+        hit_b[other_b] = (b[other_b] <= cut) == below
+    return differences.share_difference(hit_a, hit_b, keys=units.keys)
+
+
+def _share_effect(name: str, found: differences.Difference, material: float) -> Effect:
+    return Effect(name=name, value=found.value, low=found.low, high=found.high, unit=Unit.SHARE, material=material)
+
+
+def share_aspect(name: str, a: Mask, b: Mask, asked: Asked, *, called: str) -> Aspect:
+    """Return whether a share (of missing values, of rows with an emoji, …) is the same on both sides."""
+    found = differences.share_difference(a, b, keys=asked.units.keys)
+    return Aspect(
+        name=name,
+        test="two shares: Fisher's exact test, or the score test where all expected counts are 10 or more",
+        p=found.p,
+        effects=(_share_effect(called, found, asked.material.category_share),),
+        says=f"{called} {words.share(float(a.mean()))} → {words.share(float(b.mean()))}",
+        rows=_effective(len(a), len(b), found.effect),
+    )
+
+
+def mix_aspect(a: Codes, b: Codes, asked: Asked, *, says: str) -> Aspect:
+    """Return whether two samples of category numbers have one mix.
+
+    Size: the share of rows that moved into categories that grew. Which grew is told by the other half of the rows, so
+    that the share has no bias, however many categories there are (a lower bound of the total variation).
+    """
+    size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
+    keys = asked.units.keys
+    if keys is None:
+        counts = [np.bincount(side, minlength=size).astype(np.int64) for side in (a, b)]
+        p = mixes.same_mix_p(counts[0], counts[1], rng=asked.rng)
+        test = "χ² of the mix; by drawn tables where an expected count is below 5"
+    else:
+        pooled_a, pooled_b = pool_rare(a, b)
+        p = mixes.same_mix_of_keys_p(pooled_a, pooled_b, keys=keys)
+        test = "χ² of the mix, corrected for rows of one key (Rao-Scott)"
+    grown = _grown(a, b, asked.units, size)
+    return Aspect(
+        name="mix",
+        test=test,
+        p=p,
+        effects=(_share_effect("rows moved to other values", grown, asked.material.category_share),),
+        says=says,
+        rows=_effective(len(a), len(b), grown.effect),
+    )
+
+
+def pool_rare(a: Codes, b: Codes) -> tuple[Codes, Codes]:
+    """Return the categories with those of an expected count below 5 on the smaller side taken as one."""
+    size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
+    both = np.bincount(a, minlength=size) + np.bincount(b, minlength=size)
+    expected = both * min(len(a), len(b)) / max(1, len(a) + len(b))
+    place = np.where(expected >= mixes.LEAST_EXPECTED, np.arange(size), size).astype(np.intp)
+    return place[a], place[b]
+
+
+def _grown(a: Codes, b: Codes, units: Units, size: int) -> differences.Difference:
+    hit_a, hit_b = np.zeros(len(a), dtype=np.bool_), np.zeros(len(b), dtype=np.bool_)
+    half_a, half_b = units.halves
+    for half in (True, False):
+        seen_a, seen_b = a[half_a == half], b[half_b == half]
+        share_a = np.bincount(seen_a, minlength=size) / max(1, len(seen_a))
+        share_b = np.bincount(seen_b, minlength=size) / max(1, len(seen_b))
+        grew: NDArray[np.bool_] = share_b > share_a
+        hit_a[half_a != half] = grew[a[half_a != half]]
+        hit_b[half_b != half] = grew[b[half_b != half]]
+    return differences.share_difference(hit_a, hit_b, keys=units.keys)
+
+
+def beyond_aspect(a: Floats, b: Floats, asked: Asked) -> Aspect | None:
+    """Return how many current numbers lie beyond all of the reference's; None where none does.
+
+    Test: Rosenbaum's exceedances, above and below, the smaller p-value doubled; with keys the keys are counted, a key
+    being beyond when one of its rows is.
+    """
+    present_a, present_b = np.isfinite(a), np.isfinite(b)
+    units = asked.units.where(present_a, present_b)
+    a, b = a[present_a], b[present_b]
+    if not len(a) or not len(b):
+        return None
+    above, below = b > a.max(), b < a.min()
+    beyond = above | below
+    if not beyond.any():
+        return None
+    n_a, n_b = len(a), len(b)
+    k_above, k_below = int(above.sum()), int(below.sum())
+    if units.keys is not None:
+        key_a, key_b = units.keys
+        n_a, n_b = len(np.unique(key_a)), len(np.unique(key_b))
+        k_above, k_below = len(np.unique(key_b[above])), len(np.unique(key_b[below]))
+    p = min(1.0, 2.0 * min(two_sample.beyond_p(k_above, n_a, n_b), two_sample.beyond_p(k_below, n_a, n_b)))
+    share = float(beyond.mean())
+    low, high = intervals.wilson(share * n_b, n_b)
+    parts = [f"{words.counted(float(above.sum()))} above {words.number(float(a.max()))}"] if above.any() else []
+    parts += [f"{words.counted(float(below.sum()))} below {words.number(float(a.min()))}"] if below.any() else []
+    return Aspect(
+        name="range",
+        test="exceedances (Rosenbaum)",
+        p=p,
+        effects=(
+            Effect(
+                name="rows beyond the reference's range",
+                value=share,
+                low=low,
+                high=high,
+                unit=Unit.SHARE,
+                material=asked.material.category_share,
+            ),
+        ),
+        says=f"{words.share(share)} beyond the reference's range ({' and '.join(parts)})",
+        rows=(float(n_a), float(n_b)),
+    )

@@ -1,0 +1,362 @@
+"""One field at a time: what each kind of column is asked, and the small plot beside the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mainstay.comparison import words
+from mainstay.comparison.aspects import Asked, beyond_aspect, mix_aspect, share_aspect, values_aspect
+from mainstay.comparison.kinds import Column
+from mainstay.comparison.records import Aspect, Bars, Kind
+from mainstay.comparison.texts import text_measures
+from mainstay.stats import mixes, two_sample
+from mainstay.stats.differences import Codes, mean_difference
+from mainstay.stats.intervals import Floats
+
+BINS = 24
+EDGE = 0.005
+"""The plot of numbers shows all but so much on either end; what lies beyond is in the last bars."""
+MOST_BARS = 8
+MOST_NEW = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """The whole column on both sides, where only a sample is tested."""
+
+    a: pl.Series
+    b: pl.Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured of one field, not yet judged."""
+
+    column: Column
+    aspects: tuple[Aspect, ...] = ()
+    numbers: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    bars: Bars | None = None
+    features: dict[str, tuple[Floats, Floats]]
+    """What a classifier over all fields sees of it (NaN: missing)."""
+    surprises: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+    """For each current row whether it holds something that the reference never held here."""
+
+
+def measure(column: Column, whole: Whole, asked: Asked) -> Measured:
+    """Return what is to be known about one field. Identifiers and times are described, not tested."""
+    if column.changed_from is not None:
+        return Measured(column=column, numbers={}, features={})
+    own = _BY_KIND[column.kind](column, whole, asked)
+    missing = _missing(column, whole, asked)
+    present = own.surprises if own.surprises is not None else np.zeros(len(column.b), dtype=np.bool_)
+    newly = column.b.is_null().to_numpy() if column.a.null_count() == 0 else np.zeros(len(column.b), dtype=np.bool_)
+    return Measured(
+        column=column,
+        aspects=(*own.aspects, *missing[0]),
+        numbers={**own.numbers, **missing[1]},
+        notes=own.notes,
+        bars=own.bars,
+        features=own.features,
+        surprises=present | newly,
+    )
+
+
+def _missing(column: Column, whole: Whole, asked: Asked) -> tuple[list[Aspect], dict[str, Any]]:
+    """Return how many cells are missing, and how many are not of the field's kind."""
+    numbers = {
+        "missing_reference": whole.a.null_count() / len(whole.a),
+        "missing_current": whole.b.null_count() / len(whole.b),
+    }
+    a, b = column.a.is_null().to_numpy(), column.b.is_null().to_numpy()
+    if column.spoiled == (0, 0):
+        return ([share_aspect("missing", a, b, asked, called="missing")] if a.any() or b.any() else []), numbers
+    numbers["unreadable_reference"] = column.spoiled[0] / len(a)
+    numbers["unreadable_current"] = column.spoiled[1] / len(b)
+    called = f"missing or no {column.kind}"
+    return [share_aspect("missing", a, b, asked, called=called)], numbers
+
+
+def _numbers(column: Column, whole: Whole, asked: Asked) -> Measured:
+    a, b = as_floats(column.a), as_floats(column.b)
+    own_a, own_b = a[np.isfinite(a)], b[np.isfinite(b)]
+    if not len(own_a) or not len(own_b):
+        return Measured(column=column, numbers={}, features={column.name: (a, b)})
+    main = values_aspect("values", a, b, asked)
+    beyond = beyond_aspect(a, b, asked)
+    surprises = np.isfinite(b) & ((b > own_a.max()) | (b < own_a.min()))
+    return Measured(
+        column=column,
+        aspects=(main, *([beyond] if beyond is not None else [])),
+        numbers=_number_figures(own_a, own_b, whole, asked.where(np.isfinite(a), np.isfinite(b))),
+        bars=histogram(own_a, own_b, whole_numbers=column.kind is Kind.INTEGER),
+        features={column.name: (a, b)},
+        surprises=surprises,
+        notes=_constant_note(own_a, own_b),
+    )
+
+
+def _constant_note(a: Floats, b: Floats) -> tuple[str, ...]:
+    if a.min() == a.max() and b.min() == b.max():
+        return (f"one value on each side: {words.number(float(a[0]))} and {words.number(float(b[0]))}",)
+    if b.min() == b.max():
+        return (f"every current value is {words.number(float(b[0]))}",)
+    if a.min() == a.max():
+        return (f"every value of the reference is {words.number(float(a[0]))}",)
+    return ()
+
+
+def _number_figures(a: Floats, b: Floats, whole: Whole, asked: Asked) -> dict[str, Any]:
+    apart = two_sample.distances(a, b)
+    sigma = float(a.std(ddof=1)) if len(a) > 1 else 0.0
+    index, bins = two_sample.psi(a, b)
+    figures: dict[str, Any] = {
+        "mean_reference": float(a.mean()),
+        "mean_current": float(b.mean()),
+        "sd_reference": sigma,
+        "sd_current": float(b.std(ddof=1)) if len(b) > 1 else 0.0,
+        "median_reference": float(np.median(a)),
+        "median_current": float(np.median(b)),
+        "ks_distance": apart.ks,
+        "ks_at": apart.at,
+        "psi": index,
+        "psi_bins": bins,
+        "psi_rule": f"{bins} bins between the reference's deciles, half a row added to each",
+        "psi_by_chance": (bins - 1) * (1.0 / len(a) + 1.0 / len(b)),
+    }
+    if sigma > 0:
+        moved = mean_difference(apart.potential_b, apart.potential_a, keys=_turned(asked))
+        figures["wasserstein_sigma"] = apart.wasserstein / sigma
+        figures["wasserstein_sigma_low"] = max(0.0, moved.low / sigma)
+        figures["wasserstein_sigma_high"] = moved.high / sigma
+    for side, cells in (("reference", whole.a), ("current", whole.b)):
+        read = cells if cells.dtype.is_numeric() else cells.cast(pl.Float64, strict=False)
+        figures[f"min_{side}"], figures[f"max_{side}"] = _limit(read.min()), _limit(read.max())
+    return figures
+
+
+def _turned(asked: Asked) -> tuple[Codes, Codes] | None:
+    return None if asked.units.keys is None else (asked.units.keys[1], asked.units.keys[0])
+
+
+def _limit(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def as_floats(cells: pl.Series) -> Floats:
+    """Return a column of numbers as floats, missing and infinite ones as NaN."""
+    out = cells.cast(pl.Float64).to_numpy().astype(np.float64)
+    return np.where(np.isfinite(out), out, np.nan)
+
+
+def histogram(a: Floats, b: Floats, *, whole_numbers: bool) -> Bars:
+    """Return shares of both sides over equal bins that hold all but the ends of both."""
+    limits = [np.quantile(side, q) for side in (a, b) for q in (EDGE, 1.0 - EDGE)]
+    low, high = float(min(limits)), float(max(limits))
+    ends_open = bool(min(a.min(), b.min()) < low or max(a.max(), b.max()) > high)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    if whole_numbers:
+        width = max(1.0, np.ceil((high - low + 1) / BINS))
+        edges = np.arange(low - 0.5, high + 0.5 + width, width)
+    else:
+        edges = np.linspace(low, high, BINS + 1)
+    shares = []
+    for side in (a, b):
+        counts = np.histogram(np.clip(side, edges[0], edges[-1]), bins=edges)[0]
+        shares.append(tuple(float(c) for c in counts / len(side)))
+    return Bars(
+        labels=tuple(f"{edge:.12g}" for edge in edges),
+        reference=shares[0],
+        current=shares[1],
+        numeric=True,
+        ends_open=ends_open,
+    )
+
+
+def _categories(column: Column, whole: Whole, asked: Asked) -> Measured:
+    a, b = _as_text(column.a), _as_text(column.b)
+    held_a, held_b = a.is_not_null().to_numpy(), b.is_not_null().to_numpy()
+    table = pl.concat([a, b]).drop_nulls().unique().sort()
+    place = {value: number for number, value in enumerate(table.to_list())}
+    codes_a, codes_b = _codes(a, table), _codes(b, table)
+    features = {column.name: (_with_gaps(codes_a, held_a), _with_gaps(codes_b, held_b))}
+    if not held_a.any() or not held_b.any():
+        return Measured(column=column, numbers={}, features=features)
+    code_a, code_b = codes_a[held_a], codes_b[held_b]
+    size = len(table)
+    count_a = np.bincount(code_a, minlength=size).astype(np.float64)
+    count_b = np.bincount(code_b, minlength=size).astype(np.float64)
+    share_a, share_b = count_a / count_a.sum(), count_b / count_b.sum()
+    new, gone, new_share = _new_values(whole)
+    unseen = np.zeros(size + 1, dtype=np.bool_)
+    unseen[[place[value] for value in new if value in place]] = True
+    numbers: dict[str, Any] = {
+        "values_reference": int((count_a > 0).sum()),
+        "values_current": int((count_b > 0).sum()),
+        "jensen_shannon": mixes.jensen_shannon(count_a, count_b),
+        "total_variation": mixes.total_variation(count_a, count_b),
+        "psi": two_sample.psi_of_counts(count_a + two_sample.PSI_ADDED, count_b + two_sample.PSI_ADDED),
+        "psi_rule": "one bin for each value, half a row added to each",
+        "new_values": new[:MOST_NEW],
+        "new_values_number": len(new),
+        "new_values_share": new_share,
+        "gone_values": gone[:MOST_NEW],
+        "gone_values_number": len(gone),
+    }
+    return Measured(
+        column=column,
+        aspects=(mix_aspect(code_a, code_b, asked.where(held_a, held_b), says=_biggest(table, share_a, share_b)),),
+        numbers=numbers,
+        notes=_new_notes(new, gone, new_share),
+        bars=_category_bars(table, share_a, share_b),
+        features=features,
+        surprises=held_b & unseen[np.where(held_b, codes_b, size)],
+    )
+
+
+def _as_text(cells: pl.Series) -> pl.Series:
+    return cells.cast(pl.String)
+
+
+def _codes(cells: pl.Series, table: pl.Series) -> Codes:
+    """Return the place of each cell in the sorted table; 0 where it is missing."""
+    read = cells.replace_strict(table, pl.int_range(len(table), eager=True), default=None, return_dtype=pl.Int64)
+    return read.fill_null(0).to_numpy().astype(np.intp)
+
+
+def _with_gaps(codes: Codes, held: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats:
+    return np.where(held, codes.astype(np.float64), np.nan)
+
+
+def _new_values(whole: Whole) -> tuple[list[str], list[str], float]:
+    """Return values of the current rows only (most frequent first), of the reference only, and the rows' share."""
+    a, b = (side.cast(pl.String).drop_nulls().value_counts(sort=True) for side in (whole.a, whole.b))
+    name_a, name_b = a.columns[0], b.columns[0]
+    new = b.filter(~pl.col(name_b).is_in(a.get_column(name_a).implode()))
+    gone = a.filter(~pl.col(name_a).is_in(b.get_column(name_b).implode()))
+    total = int(b.get_column("count").sum())
+    share = float(new.get_column("count").sum()) / total if total else 0.0
+    return new.get_column(name_b).to_list(), gone.get_column(name_a).to_list(), share
+
+
+def _new_notes(new: list[str], gone: list[str], share: float) -> tuple[str, ...]:
+    notes = []
+    if new:
+        shown = words.listed([words.short(value, 24) for value in new], 4)
+        notes.append(f"{len(new)} new value{'s' * (len(new) > 1)} in {words.share(share)} of the current rows: {shown}")
+    if gone:
+        shown = words.listed([words.short(value, 24) for value in gone], 4)
+        notes.append(f"{len(gone)} value{'s' * (len(gone) > 1)} no longer seen: {shown}")
+    return tuple(notes)
+
+
+def _biggest(table: pl.Series, share_a: Floats, share_b: Floats) -> str:
+    order = np.argsort(-np.abs(share_b - share_a), kind="stable")[:2]
+    parts = [
+        f"{words.short(table[int(i)], 24)}: {words.share(share_a[i])} → {words.share(share_b[i])}"
+        for i in order
+        if share_a[i] != share_b[i]
+    ]
+    return "; ".join(parts) or "the same shares"
+
+
+def _category_bars(table: pl.Series, share_a: Floats, share_b: Floats) -> Bars:
+    """Return the most frequent values and those that moved most; the rest as one."""
+    weight = np.maximum(share_a, share_b) + 2.0 * np.abs(share_b - share_a)
+    kept = np.sort(np.argsort(-weight, kind="stable")[:MOST_BARS])
+    numerals = [table[int(i)].removeprefix("-").isdecimal() for i in kept]
+    # Codes stand in their own order, words by how frequent they are.
+    rank = [int(table[int(i)]) for i in kept] if all(numerals) else -np.maximum(share_a, share_b)[kept]
+    kept = kept[np.argsort(np.asarray(rank), kind="stable")]
+    labels = [words.short(table[int(i)], 28) for i in kept]
+    ours, theirs = [float(share_a[i]) for i in kept], [float(share_b[i]) for i in kept]
+    if len(table) > MOST_BARS:
+        labels.append(f"{len(table) - MOST_BARS} others")
+        ours.append(max(0.0, 1.0 - sum(ours)))
+        theirs.append(max(0.0, 1.0 - sum(theirs)))
+    return Bars(labels=tuple(labels), reference=tuple(ours), current=tuple(theirs), numeric=False)
+
+
+def _texts(column: Column, whole: Whole, asked: Asked) -> Measured:
+    del whole
+    found = text_measures(column.a, column.b, asked)
+    lengths = found.features[0][1]
+    bars = (
+        histogram(lengths[0][np.isfinite(lengths[0])], lengths[1][np.isfinite(lengths[1])], whole_numbers=True)
+        if np.isfinite(lengths[0]).any() and np.isfinite(lengths[1]).any()
+        else None
+    )
+    return Measured(
+        column=column,
+        aspects=found.aspects,
+        numbers=found.numbers,
+        notes=found.notes,
+        bars=bars,
+        features={f"{column.name} ({name})": values for name, values in found.features},
+    )
+
+
+def _times(column: Column, whole: Whole, asked: Asked) -> Measured:
+    """Describe when the rows are from: range and rate. That time went on is no drift."""
+    del whole, asked
+    numbers: dict[str, Any] = {}
+    spans = []
+    for side, cells in (("reference", column.a), ("current", column.b)):
+        first, last = cells.min(), cells.max()
+        numbers[f"first_{side}"], numbers[f"last_{side}"] = first, last
+        if first is None or last is None:
+            spans.append("no times")
+            continue
+        days = (last - first).total_seconds() / 86400.0  # type: ignore[operator, union-attr]
+        held = len(cells) - cells.null_count()
+        rate = held / days if days > 0 else None
+        numbers[f"rows_per_day_{side}"] = rate
+        pace = "" if rate is None else f", {words.number(rate)} rows a day"
+        spans.append(f"{words.moment(first)} to {words.moment(last)}{pace}")  # type: ignore[arg-type]
+    return Measured(
+        column=column,
+        numbers=numbers,
+        notes=(f"{spans[0]} → {spans[1]}", "time moving on is no drift: only range and rate are shown"),
+        features={},
+    )
+
+
+def _names(column: Column, whole: Whole, asked: Asked) -> Measured:
+    del asked
+    a, b = whole.a.cast(pl.String).drop_nulls(), whole.b.cast(pl.String).drop_nulls()
+    known = a.unique().implode()
+    seen = float(b.is_in(known).mean() or 0.0) if len(b) else 0.0  # type: ignore[arg-type]
+    numbers = {"values_reference": a.n_unique(), "values_current": b.n_unique(), "seen_share": seen}
+    why = f" ({column.why})" if column.why else ""
+    return Measured(
+        column=column,
+        numbers=numbers,
+        notes=(
+            f"an identifier{why}: it differs by nature and is not compared; "
+            f"{words.share(seen)} of the current values are in the reference too",
+        ),
+        features={},
+    )
+
+
+def _nothing(column: Column, whole: Whole, asked: Asked) -> Measured:
+    del whole, asked
+    return Measured(column=column, numbers={}, notes=("empty on both sides",), features={})
+
+
+_BY_KIND: dict[Kind, Callable[[Column, Whole, Asked], Measured]] = {
+    Kind.NUMBER: _numbers,
+    Kind.INTEGER: _numbers,
+    Kind.CATEGORY: _categories,
+    Kind.BOOLEAN: _categories,
+    Kind.TEXT: _texts,
+    Kind.TIMESTAMP: _times,
+    Kind.IDENTIFIER: _names,
+    Kind.EMPTY: _nothing,
+}

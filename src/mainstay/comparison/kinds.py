@@ -1,0 +1,193 @@
+"""What a column holds, told from both sides together, so that both are read alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from mainstay.comparison.records import Kind
+from mainstay.core.contracts import Field, FieldType
+from mainstay.data.cells import read_cells
+
+READS = 0.9
+"""A column of text is of a type when so many of its cells are spelled as one."""
+FEW_INTEGERS = 12
+"""Whole numbers with at most so many different values are codes: compared as categories."""
+TEXT_WORDS = 3.0
+TEXT_CHARS = 40.0
+UNIQUE = 0.95
+LEAST_UNIQUE_ROWS = 20
+MANY_VALUES = 200
+ROWS_PER_VALUE = 20.0
+"""More different values than MANY_VALUES with fewer rows each than this are names of things, not a mix."""
+LOOK_AT = 20_000
+_ID_NAME = re.compile(r"(^|[_\-. ])(id|ids|uuid|guid|key|index|rowid|row|no|nr|number|hash)$|[a-z](Id|ID|Key)$", re.I)
+_STRICT_ID_NAME = re.compile(r"(^|[_\-. ])(id|uuid|guid|rowid|index)$|[a-z](Id|ID)$")
+_TYPES = {
+    Kind.NUMBER: FieldType.NUMBER,
+    Kind.INTEGER: FieldType.INTEGER,
+    Kind.BOOLEAN: FieldType.BOOLEAN,
+    Kind.TIMESTAMP: FieldType.TIMESTAMP,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of both sides, read as one kind."""
+
+    name: str
+    kind: Kind
+    a: pl.Series
+    b: pl.Series
+    spoiled: tuple[int, int] = (0, 0)
+    """Cells of each side that are not of the kind; null in `a` and `b`."""
+    spoiled_examples: tuple[str, ...] = ()
+    changed_from: Kind | None = None
+    """The reference's kind, where the current column is of another one; then nothing else is compared."""
+    why: str = ""
+    """Why it is an identifier."""
+
+
+def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Column:
+    """Return both sides of a column read as one kind, told by the reference's cells first."""
+    a, b = _plain(a), _plain(b)
+    kind_a, kind_b = forced or own_kind(a), forced or own_kind(b)
+    if Kind.EMPTY in (kind_a, kind_b):
+        kind_a = kind_b = kind_b if kind_a is Kind.EMPTY else kind_a
+    kind = _joint(kind_a, kind_b)
+    if kind is None:
+        return Column(name=a.name, kind=kind_b, a=a, b=b, changed_from=kind_a)
+    if kind is Kind.EMPTY:
+        return Column(name=a.name, kind=kind, a=a, b=b)
+    read_a, spoiled_a = _read(a, kind)
+    read_b, spoiled_b = _read(b, kind)
+    if kind not in (Kind.TEXT, Kind.CATEGORY) and _mostly(spoiled_b, b):
+        return Column(name=a.name, kind=Kind.CATEGORY, a=a, b=b, changed_from=kind)
+    examples = tuple(dict.fromkeys(str(v) for v in b.filter(read_b.is_null() & b.is_not_null()).head(50).to_list()))
+    kind, why = (forced, "") if forced else _finer(kind, read_a, read_b)
+    return Column(
+        name=a.name,
+        kind=kind,
+        a=read_a,
+        b=read_b,
+        spoiled=(spoiled_a, spoiled_b),
+        spoiled_examples=examples[:5],
+        why=why,
+    )
+
+
+def own_kind(cells: pl.Series) -> Kind:
+    """Return what one side holds: its type, or for text what its cells spell (a sample of LOOK_AT of them)."""
+    dtype = cells.dtype
+    if cells.null_count() == len(cells):
+        return Kind.EMPTY
+    if dtype == pl.Boolean:
+        return Kind.BOOLEAN
+    if dtype.is_temporal():
+        return Kind.TIMESTAMP
+    if dtype.is_integer():
+        return Kind.INTEGER
+    if dtype.is_numeric():
+        return Kind.NUMBER
+    some = cells.drop_nulls()
+    some = some if len(some) <= LOOK_AT else some.sample(LOOK_AT, seed=0)
+    for kind in (Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER, Kind.TIMESTAMP):
+        if kind is Kind.TIMESTAMP and not some.str.contains(r"^\s*\d{4}-\d\d-\d\d").mean():
+            continue
+        read = _read(some, kind)[0]
+        if len(read) - read.null_count() >= READS * len(some):
+            return kind
+    return Kind.CATEGORY
+
+
+def _plain(cells: pl.Series) -> pl.Series:
+    if cells.dtype in (pl.Categorical, pl.Enum):
+        return cells.cast(pl.String)
+    if cells.dtype.is_float():
+        return cells.cast(pl.Float64).fill_nan(None)
+    if cells.dtype.is_decimal():
+        return cells.cast(pl.Float64)
+    if cells.dtype == pl.Time or cells.dtype == pl.Duration:
+        return cells.cast(pl.Int64)
+    return cells
+
+
+def _joint(a: Kind, b: Kind) -> Kind | None:
+    if a is b:
+        return a
+    if {a, b} == {Kind.NUMBER, Kind.INTEGER}:
+        return Kind.NUMBER
+    # A column of words may also hold what reads as numbers; the other way round the numbers became something else.
+    return Kind.CATEGORY if a is Kind.CATEGORY and b in (Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN) else None
+
+
+def _read(cells: pl.Series, kind: Kind) -> tuple[pl.Series, int]:
+    """Return the cells as `kind` and how many of them are not."""
+    typed = Field(name=cells.name, type=_TYPES[kind]) if kind in _TYPES else None
+    read = cells.cast(pl.String) if typed is None else read_cells(typed, cells)
+    return read, read.null_count() - cells.null_count()
+
+
+def _mostly(spoiled: int, cells: pl.Series) -> bool:
+    return spoiled > 0.5 * max(1, len(cells) - cells.null_count())
+
+
+def _finer(kind: Kind, a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
+    """Tell identifiers, codes and texts from numbers and categories."""
+    finer = _FINER.get(kind)
+    return (kind, "") if finer is None else finer(a.drop_nulls(), b.drop_nulls())
+
+
+def _finer_integer(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
+    distinct_a, distinct_b = a.n_unique(), b.n_unique()
+    if max(distinct_a, distinct_b) <= FEW_INTEGERS and min(len(a), len(b)) > FEW_INTEGERS:
+        return Kind.CATEGORY, ""
+    unique = _unique(a, distinct_a) and (_unique(b, distinct_b) or len(b) < LEAST_UNIQUE_ROWS)
+    if unique and _handed_out(a, distinct_a):
+        return Kind.IDENTIFIER, "every value once, as numbers that are handed out"
+    if unique and _ID_NAME.search(a.name):
+        return Kind.IDENTIFIER, "every value once, and named like one"
+    if _STRICT_ID_NAME.search(a.name) and distinct_a > FEW_INTEGERS:
+        return Kind.IDENTIFIER, "named like one"
+    return Kind.INTEGER, ""
+
+
+def _finer_text(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
+    distinct_a, distinct_b = a.n_unique(), b.n_unique()
+    some = pl.concat([a.head(LOOK_AT), b.head(LOOK_AT)])
+    distinct = some.unique()
+    words = float(distinct.str.count_matches(r"\w+").mean() or 0.0)  # type: ignore[arg-type]
+    chars = float(distinct.str.len_chars().mean() or 0.0)  # type: ignore[arg-type]
+    spaced = float(distinct.str.contains(r"\S\s+\S").mean() or 0.0)  # type: ignore[arg-type]
+    few = distinct_a <= MANY_VALUES and len(a) >= 5 * distinct_a and chars < 2 * TEXT_CHARS
+    if not few and spaced > 0.5 and (words >= TEXT_WORDS or chars >= TEXT_CHARS):
+        return Kind.TEXT, ""
+    if _unique(a, distinct_a) and (_unique(b, distinct_b) or len(b) < LEAST_UNIQUE_ROWS):
+        return Kind.IDENTIFIER, "nearly every value once"
+    if distinct_a > MANY_VALUES and len(a) < ROWS_PER_VALUE * distinct_a:
+        return Kind.IDENTIFIER, f"{distinct_a:,} values with few rows each"
+    if _STRICT_ID_NAME.search(a.name) and distinct_a > FEW_INTEGERS:
+        return Kind.IDENTIFIER, "named like one"
+    return Kind.CATEGORY, ""
+
+
+def _unique(cells: pl.Series, distinct: int) -> bool:
+    return len(cells) >= LEAST_UNIQUE_ROWS and distinct >= UNIQUE * len(cells)
+
+
+def _handed_out(cells: pl.Series, distinct: int) -> bool:
+    """Return whether whole numbers are drawn without repeats from a range where chance would repeat some.
+
+    n values at random among R have about n²/2R pairs of equal ones; none, where 10 are due, is no chance (e⁻¹⁰).
+    """
+    low, high = int(cells.min()), int(cells.max())  # type: ignore[arg-type]
+    return distinct == len(cells) and len(cells) ** 2 >= 20 * (high - low + 1)
+
+
+_FINER: dict[Kind, Callable[[pl.Series, pl.Series], tuple[Kind, str]]] = {
+    Kind.INTEGER: _finer_integer,
+    Kind.CATEGORY: _finer_text,
+}

@@ -1,0 +1,6 @@
+def document(c):
+    return ""
+
+
+def fragment(c):
+    return ""

@@ -1,0 +1,41 @@
+"""Which rows belong together, and into which half each falls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mainstay.stats.differences import Keys
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """For each row of the two samples its key (or none) and its half."""
+
+    keys: Keys | None
+    halves: tuple[Mask, Mask]
+    """Random halves; rows of one key are in one. What one half suggests, the other judges."""
+
+    def where(self, a: Mask, b: Mask) -> Units:
+        """Return the units of the rows that the masks keep."""
+        keys = None if self.keys is None else (self.keys[0][a], self.keys[1][b])
+        return Units(keys=keys, halves=(self.halves[0][a], self.halves[1][b]))
+
+
+def units_of(a: pl.DataFrame, b: pl.DataFrame, *, key: str | None, rng: np.random.Generator) -> Units:
+    """Return the units of two frames; a missing key is a unit of its own."""
+    if key is None:
+        return Units(keys=None, halves=(rng.random(a.height) < 0.5, rng.random(b.height) < 0.5))
+    both = pl.concat([a.get_column(key).cast(pl.String), b.get_column(key).cast(pl.String)])
+    # Ranks, not hashes: the same numbers for the same rows in every process.
+    codes = both.rank("dense").cast(pl.Int64).fill_null(0).to_numpy().astype(np.intp)
+    missing = np.flatnonzero(codes == 0)
+    codes[missing] = codes.max(initial=0) + 1 + np.arange(len(missing))
+    half = rng.random(int(codes.max(initial=0)) + 1) < 0.5
+    k_a, k_b = codes[: a.height], codes[a.height :]
+    return Units(keys=(k_a, k_b), halves=(half[k_a], half[k_b]))

@@ -1,0 +1,129 @@
+"""The difference of two means, and of two shares, when rows of one key are not independent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from mainstay.core.errors import UsageError
+from mainstay.stats.intervals import Floats, newcombe
+
+Codes = NDArray[np.intp]
+Keys = tuple[Codes, Codes]
+"""For each row of the two samples the number of its key; one numbering for both, so that a key may be in both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Second mean minus first mean."""
+
+    value: float
+    se: float
+    """Standard error; inf where it cannot be known."""
+    df: float
+    """Degrees of freedom of the t distribution that `p` and the limits use."""
+    low: float
+    high: float
+    p: float
+    """Two-sided; NaN where nothing varies or too little is known."""
+    effect: float
+    """Variance of the difference over that of independent rows (design effect); 1 without keys."""
+
+
+def mean_difference(a: Floats, b: Floats, *, keys: Keys | None = None, confidence: float = 0.95) -> Difference:
+    """Return mean(b) − mean(a) with its standard error, t interval and two-sided t test.
+
+    Without keys as Welch (1947): se² = s²_a/n_a + s²_b/n_b, df of Welch and Satterthwaite. With keys the linearised
+    variance over keys (Cochran 1977, §6.3, §9A; Liang, Zeger 1986), K/(K−1) Σ_k (u_k)² with u_k the sum over the rows
+    of key k of (x − mean b)/n_b less that of (x − mean a)/n_a: a key that is in both samples is taken as one. Then
+    df = the smaller number of keys − 1. Values must be finite. Fewer than two rows or keys on a side: se is inf.
+    """
+    n_a, n_b = len(a), len(b)
+    if keys is not None and (len(keys[0]) != n_a or len(keys[1]) != n_b):
+        raise UsageError(f"{n_a} and {n_b} values, {len(keys[0])} and {len(keys[1])} keys; allowed: one for each value")
+    if n_a == 0 or n_b == 0:
+        return Difference(value=math.nan, se=math.inf, df=1, low=-math.inf, high=math.inf, p=math.nan, effect=1.0)
+    value = float(b.mean() - a.mean())
+    plain = _plain_variance(a, b)
+    variance, df = plain if keys is None else _key_variance(a, b, keys)
+    return _judge(value, variance, df, effect=_ratio(variance, plain[0]), confidence=confidence)
+
+
+def _plain_variance(a: Floats, b: Floats) -> tuple[float, float]:
+    n_a, n_b = len(a), len(b)
+    if n_a < 2 or n_b < 2:
+        return math.inf, 1.0
+    v_a, v_b = float(a.var(ddof=1)) / n_a, float(b.var(ddof=1)) / n_b
+    squares = v_a**2 / (n_a - 1) + v_b**2 / (n_b - 1)
+    return v_a + v_b, (v_a + v_b) ** 2 / squares if squares > 0 else n_a + n_b - 2.0
+
+
+def _key_variance(a: Floats, b: Floats, keys: Keys) -> tuple[float, float]:
+    k_a, k_b = keys
+    distinct_a, distinct_b = len(np.unique(k_a)), len(np.unique(k_b))
+    if distinct_a < 2 or distinct_b < 2:
+        return math.inf, 1.0
+    size = int(max(k_a.max(), k_b.max())) + 1
+    sums = np.bincount(k_b, weights=(b - b.mean()) / len(b), minlength=size)
+    sums -= np.bincount(k_a, weights=(a - a.mean()) / len(a), minlength=size)
+    held = np.zeros(size, dtype=np.bool_)
+    held[k_a] = held[k_b] = True
+    number = int(held.sum())
+    return number / (number - 1.0) * float((sums**2).sum()), min(distinct_a, distinct_b) - 1.0
+
+
+def _judge(value: float, variance: float, df: float, *, effect: float, confidence: float) -> Difference:
+    if not math.isfinite(variance):
+        return Difference(value=value, se=math.inf, df=df, low=-math.inf, high=math.inf, p=math.nan, effect=effect)
+    se = math.sqrt(variance)
+    reach = float(stats.t.ppf(0.5 + confidence / 2.0, df)) * se
+    p = float(2.0 * stats.t.sf(abs(value) / se, df)) if se > 0 else math.nan
+    return Difference(value=value, se=se, df=df, low=value - reach, high=value + reach, p=p, effect=effect)
+
+
+def _ratio(variance: float, plain: float) -> float:
+    return variance / plain if math.isfinite(variance) and math.isfinite(plain) and plain > 0 else 1.0
+
+
+def share_difference(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], *, keys: Keys | None = None, confidence: float = 0.95
+) -> Difference:
+    """Return the share of `b` that is true minus that of `a`, with Newcombe's interval and a test.
+
+    The test is Fisher's exact one where an expected count is below 10, else the score test of two shares (Pearson's χ²
+    without correction). With keys the counts are divided by the design effect (at least 1), a Rao-Scott correction
+    (Rao, Scott 1984), for interval and test both.
+    """
+    n_a, n_b = len(a), len(b)
+    if n_a == 0 or n_b == 0:
+        return Difference(value=math.nan, se=math.inf, df=1, low=-1.0, high=1.0, p=math.nan, effect=1.0)
+    effect = 1.0
+    if keys is not None:
+        effect = max(1.0, mean_difference(a.astype(np.float64), b.astype(np.float64), keys=keys).effect)
+    s_a, s_b, m_a, m_b = a.sum() / effect, b.sum() / effect, n_a / effect, n_b / effect
+    low, high = newcombe((s_b, m_b), (s_a, m_a), confidence=confidence)
+    value = float(b.mean() - a.mean())
+    pooled = (s_a + s_b) / (m_a + m_b)
+    variance = pooled * (1.0 - pooled) * (1.0 / m_a + 1.0 / m_b)
+    p = shares_p((float(s_a), m_a), (float(s_b), m_b))
+    return Difference(value=value, se=math.sqrt(variance), df=math.inf, low=low, high=high, p=p, effect=effect)
+
+
+def shares_p(first: tuple[float, float], second: tuple[float, float]) -> float:
+    """Return the two-sided p-value that two shares, each (successes, n), are equal; both none or all gives 1.
+
+    Fractional counts (effective ones) are rounded for the exact test.
+    """
+    (s_a, n_a), (s_b, n_b) = first, second
+    pooled = (s_a + s_b) / (n_a + n_b)
+    if pooled <= 0.0 or pooled >= 1.0:
+        return 1.0
+    if min(pooled, 1.0 - pooled) * min(n_a, n_b) < 10.0:
+        table = np.rint([[s_a, n_a - s_a], [s_b, n_b - s_b]])
+        return float(stats.fisher_exact(np.maximum(table, 0.0).astype(np.int64))[1])
+    z = (s_b / n_b - s_a / n_a) / math.sqrt(pooled * (1.0 - pooled) * (1.0 / n_a + 1.0 / n_b))
+    return float(2.0 * stats.norm.sf(abs(z)))
