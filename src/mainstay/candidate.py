@@ -98,7 +98,7 @@ def deliver_candidate(
         handed=handed,
     )
     progress(STEPS[3], 3, len(STEPS))
-    version, noticed = _register(parts, trained, trigger)
+    version, noticed = register(parts, trained, trigger)
     progress(STEPS[4], 4, len(STEPS))
     report = judge(parts, version, data)
     version = _after_gate(parts, version, report, trained, choice, release=release)
@@ -184,7 +184,7 @@ def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence
     return choose.choose_pipeline(parts.loaded, data.train, names)
 
 
-def _register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[releases.Release, list[str]]:
+def register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[releases.Release, list[str]]:
     """Put the version into the store, then record it in MLflow; MLflow being away is told and stops nothing."""
     now = parts.clock.now()
     lineage = trained.lineage

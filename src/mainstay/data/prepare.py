@@ -106,6 +106,8 @@ def inspect(loaded: Loaded, parts: tuple[Part, ...] = ()) -> Inspected:
         _require_rows(parts[0])
         seed = loaded.settings.project.seed
         train, test = split_rows(loaded.contract, train, by=rule.by, share=rule.share, seed=seed)
+    if not loaded.settings.train.enabled:  # nothing is fitted to these rows, so nothing of that can go wrong
+        return Inspected(parts=parts, train=train, test=test, audit=Audit(errors=(), warnings=()))
     return Inspected(parts=parts, train=train, test=test, audit=audit_training(loaded.contract, train, test))
 
 

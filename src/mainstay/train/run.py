@@ -54,6 +54,8 @@ class Handed:
     """It was fitted on the test rows too: what they say of it is left out, clones fitted without a row speak for it."""
     spec: InputSpec | None = None
     """How rows reach it, where the project declares no pipeline to fit it again; None: as that pipeline says."""
+    packages: tuple[str, ...] = ()
+    """Lines `name==version` of what it needs beside what its pickle names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,8 @@ def train_candidate(
             lineage |= {"adopted": True, "saw_test": saw_test}
         progress("bundle", 5, len(STEPS))
         pickled = pickles.dump(model.estimator, own_modules=code.hide_paths()) if handed is None else handed.pickle
-        bundle = _write(pickled, plan, model, lineage, folder_bundles)
+        packages = handed.packages if handed is not None else ()
+        bundle = _write(pickled, plan, model, lineage, folder_bundles, packages)
     progress("evaluate", 6, len(STEPS))
     served = _reloaded(bundle, said, test_rows)
     if saw_test and held_out is not None:
@@ -252,7 +255,14 @@ def _lineage(
     }
 
 
-def _write(pickled: bytes, plan: Pipeline, model: LoadedModel, lineage: Mapping[str, Any], folder: Path) -> Bundle:
+def _write(
+    pickled: bytes,
+    plan: Pipeline,
+    model: LoadedModel,
+    lineage: Mapping[str, Any],
+    folder: Path,
+    packages: tuple[str, ...],
+) -> Bundle:
     parts = BundleParts(
         pickle=pickled,
         contract=model.contract,
@@ -263,7 +273,7 @@ def _write(pickled: bytes, plan: Pipeline, model: LoadedModel, lineage: Mapping[
         calibration=model.calibration,
         thresholds=model.thresholds,
         vocabulary=model.vocabulary,
-        environment=environment.lock_lines(pickled),
+        environment=tuple(dict.fromkeys((*packages, *environment.lock_lines(pickled)))),
         lineage=lineage,
     )
     return write_bundle(folder, parts)
