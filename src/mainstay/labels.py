@@ -48,6 +48,13 @@ def labelled(
         return errors.Problem(
             where="at", what="has no time zone", value=item["at"], allowed="e.g. 2026-01-05T09:00:00Z"
         )
+    if at - now > events.FEEDBACK_AHEAD:
+        return errors.Problem(
+            where="at",
+            what="lies in the future and would win over every later label",
+            value=item["at"],
+            allowed=f"at most a day after {now.isoformat(timespec='seconds')}",
+        )
     by = str(item.get("by", by))
     content = "\x1f".join((id_, name, repr(label), str(item.get("at", "")), by)).encode("utf-8", "surrogatepass")
     feedback_id = str(item.get("feedback_id") or "f-" + blake2b(content, digest_size=12).hexdigest())

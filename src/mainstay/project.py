@@ -144,6 +144,11 @@ class Project:
         return self.settings.project.name
 
     @property
+    def elsewhere(self) -> bool:
+        """Return whether a service of its own answers, and this project only watches it."""
+        return self.settings.project.answers.value == "elsewhere"
+
+    @property
     def file(self) -> Path:
         """Return where mainstay.toml is."""
         return self.loaded.file
@@ -223,7 +228,9 @@ class Project:
         `pipeline`, the pipelines under [retrain] are compared and the best one is trained.
         """
         from mainstay import candidate
+        from mainstay.train import sandbox
 
+        sandbox.end_with_parent(self._environ)
         train, retrain = self.settings.train, self.settings.retrain
         if pipeline is not None and pipeline not in train.pipelines:
             near = next(iter(difflib.get_close_matches(pipeline, train.pipelines, n=1)), None)
@@ -324,6 +331,7 @@ class Project:
 
         The serving process is asked first: there it holds at once, and the store follows.
         """
+        _must_say_why(reason)
         from mainstay.serve import control
 
         if to is None and control.running(self.run_folder) is not None:
@@ -434,7 +442,7 @@ class Project:
         from mainstay.running import together
 
         together.refuse_what_is_taken(self)
-        if not self.has_version() and not self.train(progress=progress).passed:
+        if not self.elsewhere and not self.has_version() and not self.train(progress=progress).passed:
             raise errors.GateFailed("the gate did not pass the first version, so there is nothing to serve")
         return together.Together(self, wait=True, progress=progress)
 
@@ -500,6 +508,14 @@ def judged(release: releases.Release, report: Mapping[str, Any]) -> Judged:
         ),
         metrics=release.facts.get("metrics") or {},
     )
+
+
+def _must_say_why(reason: str) -> None:
+    if not reason.strip():
+        raise errors.UsageError(
+            f"the reason is empty: {reason!r}; allowed: a sentence that a colleague understands in a year",
+            remedy='Say why: --reason "complaints about version 4".',
+        )
 
 
 def _may_return(release: releases.Release) -> releases.Release:

@@ -47,12 +47,28 @@ def assemble(
         loaded=loaded,
         environ=environ,
         clock=clock,
-        open_store=lambda: Store.open(store_url(loaded), clock=clock),
+        open_store=partial(open_store, loaded, clock),
         journal=Journal(loaded.state / "journal"),
         snapshots=Snapshots(loaded.state / "snapshots"),
         registry=Registry(registry_url(loaded), loaded.state / "mlflow-artifacts"),
         notifiers=notifiers(loaded.settings),
     )
+
+
+def open_store(loaded: config.Loaded, clock: Clock) -> Store:
+    """Open the project's store; one that was lost is not made anew, empty, beside the versions that it knew."""
+    url = store_url(loaded)
+    path = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    if path is not None and (not path.exists() or path.stat().st_size == 0):
+        kept = [folder.name for folder in (loaded.state / "bundles").glob("[0-9a-f]*")]
+        if kept:
+            seen = "is empty (0 bytes)" if path.exists() else "is not there"
+            raise errors.StoreUnavailable(
+                f"the store {path} {seen}, and {len(kept)} released version(s) lie in {loaded.state / 'bundles'}",
+                remedy="Put the file back, from a backup if need be: it knows which version answers. To begin anew and "
+                f"forget them, move {loaded.state} away.",
+            )
+    return Store.open(url, clock=clock)
 
 
 def notifiers(settings: Settings) -> dict[str, Notifier]:

@@ -59,12 +59,19 @@ class Server:
         draft.replace(self.folder / "routes.json")
         return route
 
-    def start(self, *more: str, workers: int = 1, durability: str = "fsync", before: list[str] | None = None) -> None:
+    def start(
+        self,
+        *more: str,
+        workers: int = 1,
+        durability: str = "fsync",
+        before: list[str] | None = None,
+        ready: bool = True,
+    ) -> None:
         command = [sys.executable, str(HOST), str(self.folder), "0", str(workers), durability, *more]
         self.process = subprocess.Popen(
             [*(before or []), *command], env=os.environ | {"PYTHONPATH": str(SOURCES)}, stderr=subprocess.PIPE
         )
-        self.wait(lambda: self.told().get("pid") == self.pid and self.told()["ready"])
+        self.wait(lambda: self.told().get("pid") == self.pid and (self.told()["ready"] or not ready))
         self.url = f"http://127.0.0.1:{self.told()['port']}"
 
     @property
@@ -336,6 +343,31 @@ def test_a_damaged_bundle_leaves_the_old_version_in_force(server: Server) -> Non
     server.wait(lambda: bad.digest in server.worker()["failed"])
     assert server.post("predict", body()).json()["predictions"][0]["bundle"] == "weather@1"
     assert control.ask(server.run, {"do": "check", "version": 1, "digest": good.digest})["ok"] is True
+
+
+def test_a_first_version_that_cannot_be_loaded_is_told_by_readiness_and_in_the_log(server: Server) -> None:
+    only = server.bundle(1)
+    (server.folder / ".mainstay" / "bundles" / only.digest / "model" / "model.pkl").write_bytes(b"x")
+    server.route(only)
+    server.start(ready=False)
+    server.wait(lambda: bool(server.told().get("workers")) and bool(server.told()["workers"][0]["failed"]))
+    answer = httpx.get(f"http://127.0.0.1:{server.told()['port']}/readyz")
+    assert answer.status_code == 503
+    assert "model.pkl has digest" in answer.json()["error"]["message"]
+    assert "mainstay train" in answer.json()["error"]["remedy"]
+    assert server.process is not None
+    assert server.process.stderr is not None
+    server.process.terminate()
+    assert b"a version cannot be loaded" in server.process.stderr.read()
+
+
+def test_a_process_id_that_another_program_got_is_not_taken_for_the_server(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start()
+    assert (control.running(server.run) or {})["pid"] == server.pid
+    server.stop()
+    (server.run / "serve.json").write_text(json.dumps(server.told() | {"pid": os.getpid(), "state": "serving"}))
+    assert control.running(server.run) is None
 
 
 def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server) -> None:

@@ -60,8 +60,7 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
     @app.get("/readyz", summary="Whether every model has a version that answers")
     async def readyz() -> dict[str, Any]:
         if not worker.ready:
-            missing = sorted(name for name, slot in worker.slots.items() if slot.live is None)
-            raise NotReady("This worker is draining" if worker.draining else f"Not loaded yet: {', '.join(missing)}")
+            raise _not_ready(worker)
         return {"status": "ready", "models": {name: slot.state()["champion"] for name, slot in worker.slots.items()}}
 
     @app.get("/metrics", summary="Counts and times for Prometheus", response_class=PlainTextResponse)
@@ -79,6 +78,21 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
     async def model_(model: str) -> dict[str, Any]:
         live = worker.handler.live(model)
         return _short(model, live) | {"contract": msgspec.to_builtins(live.champion.loaded.contract)}
+
+
+def _not_ready(worker: Worker) -> NotReady:
+    if worker.draining:
+        return NotReady("This worker is draining", remedy="Ask another one; this one ends.")
+    missing = sorted(name for name, slot in worker.slots.items() if slot.live is None)
+    failed = worker.state()["failed"]
+    if not failed:
+        return NotReady(f"Not loaded yet: {', '.join(missing)}")
+    why = "; ".join(dict.fromkeys(failed.values()))
+    return NotReady(
+        f"{', '.join(missing)} cannot be loaded: {why}",
+        remedy="Restore the bundle, run `mainstay train` (the same data and code write it anew), or promote another "
+        "version.",
+    )
 
 
 def _add_documentation(app: FastAPI, worker: Worker) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -111,6 +111,10 @@ class PairedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trust: Trust | None = None
     latency_us: int = 0
     failed: bool = False
+
+
+FEEDBACK_AHEAD = timedelta(days=1)
+"""Feedback may be so far ahead of this machine's clock; one that is further would win over all that come later."""
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

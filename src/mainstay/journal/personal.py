@@ -38,9 +38,15 @@ def read_or_make_salt(path: Path, random: Callable[[int], bytes] = os.urandom) -
     try:
         salt = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise EnvironmentFault(f"The salt {path} cannot be read: {error}") from error
+        raise EnvironmentFault(
+            f"The salt {path} cannot be read: {error}", remedy="Give this user the right to read it."
+        ) from error
     if len(salt) != 2 * SALT_BYTES:
-        raise Damaged(f"The salt {path} has {len(salt)} characters; {2 * SALT_BYTES} are expected")
+        raise Damaged(
+            f"The salt {path} has {len(salt)} characters; {2 * SALT_BYTES} are expected",
+            remedy="Restore it from a backup. With a new one (move the file away, it is made anew) users change their "
+            "side of a rollout, and hashed keys no longer match those written before.",
+        )
     return salt
 
 

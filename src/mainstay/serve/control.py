@@ -146,4 +146,17 @@ def running(run: Path) -> dict[str, Any] | None:
         return None
     except PermissionError:
         pass
-    return state
+    return state if _listens(socket_path(run)) else None
+
+
+def _listens(path: Path) -> bool:
+    """Return whether a server listens: after a restart of the machine, another program may have the old process id."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:  # too busy to take a connection, or another user's: somebody is there
+            return True
+    return True

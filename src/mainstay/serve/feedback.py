@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from mainstay.core.contracts import Contract
-from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
+from mainstay.core.events import FEEDBACK_AHEAD, Event, Feedback, FeedbackStatus, Kind
 from mainstay.data.rules import LARGEST_INTEGER, SMALLEST_INTEGER, shown
 from mainstay.journal.personal import canonical
 from mainstay.serve import wire
@@ -67,7 +67,7 @@ def _item(item: wire.FeedbackItem, contract: Contract, now: datetime) -> Item:
         by=item.by or "",
         supersedes=item.supersedes,
     )
-    return Item(feedback, digest, _wrong(feedback, contract))
+    return Item(feedback, digest, _wrong(feedback, contract) or _too_late(at, now))
 
 
 def _digest(item: wire.FeedbackItem, name: str) -> str:
@@ -90,6 +90,13 @@ def _wrong(feedback: Feedback, contract: Contract) -> str | None:
     if contract.classes and value not in contract.classes:
         return f"a label of this model is a class; {seen}; allowed: {', '.join(contract.classes)}"[:MESSAGE_CHARS]
     return None
+
+
+def _too_late(at: datetime, now: datetime) -> str | None:
+    # A time without an offset never gets here: the wire format refuses it.
+    if at - now <= FEEDBACK_AHEAD:
+        return None
+    return f"at {at.isoformat()} lies in the future and would win over every later label; allowed: at most a day ahead"
 
 
 def _is_number(value: Any) -> bool:

@@ -94,6 +94,7 @@ class Supervisor:
         self._control = Control(self.run_folder, self._answer)
         self._stop = threading.Event()
         self._told: Mapping[str, Any] = {}
+        self._warned: set[str] = set()
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop()`; then drain and return."""
@@ -166,8 +167,18 @@ class Supervisor:
         now = now | {"workers": short}
         if now != self._told:
             self._told = now
+            self._warn(now)
             with contextlib.suppress(OSError):  # a full disk must not stop the server; the state is only told
                 plans.write_json(self.run_folder / "serve.json", now)
+
+    def _warn(self, now: Mapping[str, Any]) -> None:
+        """Log what goes wrong when it begins, and once: a bundle that no worker can load, a store that is away."""
+        wrong = {f"a version cannot be loaded: {why}" for one in now["workers"] for why in one["failed"].values()}
+        if now["store"] != "ok":
+            wrong.add(f"routes are served as last known, as the store is away: {now['store']}")
+        for text in sorted(wrong - self._warned):
+            _log.warning("%s", text)
+        self._warned = wrong
 
     def _every(self, seconds: float, act: Callable[[], object]) -> None:
         while not self._stop.wait(seconds):

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
-from mainstay.core.errors import EnvironmentFault, UsageError
+from mainstay.core.errors import EnvironmentFault, ExitCode, UsageError
 
 TAIL_CHARS = 2000
 NICENESS = 10
+PARENT = "MAINSTAY_BOUNDED_BY"
+"""Environment variable of a bounded child: the process that started it and collects it."""
 LOOK_S = 0.25
 """How often a waiting parent looks whether it is to stop."""
 
@@ -51,7 +53,7 @@ def run_bounded(
         child = subprocess.Popen(
             ["/bin/sh", "-c", _bounds(memory_mb), "bounded", *argv],
             cwd=cwd,
-            env={**(os.environ if environ is None else environ), **_FIXED},
+            env={**(os.environ if environ is None else environ), **_FIXED, PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -69,6 +71,21 @@ def run_bounded(
     if child.returncode < 0:
         raise _killed(child.returncode, stderr, memory_mb)
     return Finished(returncode=child.returncode, stdout=stdout, stderr=stderr)
+
+
+def end_with_parent(environ: Mapping[str, str], *, parent: Callable[[], int] = os.getppid) -> None:
+    """In a bounded child: end when the process that started it is gone, as nobody is left to hold the bounds.
+
+    A process that is not such a child goes on as it was.
+    """
+    if environ.get(PARENT) == str(parent()):
+        Thread(target=_watch, args=(parent(), parent), name="end-with-parent", daemon=True).start()
+
+
+def _watch(started_by: int, parent: Callable[[], int]) -> None:
+    while parent() == started_by:
+        time.sleep(LOOK_S)
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def _output(child: subprocess.Popen[str], timeout_s: float, stop: Event) -> tuple[str, str]:

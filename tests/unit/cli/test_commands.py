@@ -73,3 +73,10 @@ def test_what_is_no_version_is_refused(project: str, version: str) -> None:
     result = run("gate", "-C", project, "--", version)
     assert result.exit_code == 2
     assert "is no version" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["promote", "1"], ["rollback"]])
+def test_who_answers_changes_for_a_reason_or_not_at_all(project: str, command: list[str]) -> None:
+    result = run(*command, "-C", project, "--reason", "  ")
+    assert result.exit_code == 2
+    assert "the reason is empty" in result.stderr

@@ -218,3 +218,15 @@ def test_a_file_that_is_not_utf8_is_told_by_its_byte(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     assert read(tmp_path, "\ufeff" + GOOD).settings.project.name == "ponds"
+
+
+def test_a_regression_has_no_accuracy_margin(tmp_path: Path) -> None:
+    text = GOOD.replace('task = "binary"', 'task = "regression"').replace('classes = ["yes", "no"]\n', "")
+    text = (
+        text
+        + '[evaluate]\nprimary = "rmse"\nmetrics = ["rmse"]\n[gate]\nnot_worse_by = {}\nsegment_not_worse_by = {}\n'
+    )
+    assert read(tmp_path, text).settings.rollout.guards.accuracy_margin is None
+    problem = only(tmp_path, text + "[rollout.guards]\naccuracy_margin = 0.02\n")
+    assert problem.where.endswith("rollout.guards.accuracy_margin")
+    assert "has no accuracy" in problem.what

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from loop_kit import MODEL, Killed, Shop, dying_at_commit
-from mainstay import candidate
+from mainstay import candidate, wiring
+from mainstay.core import errors
 from mainstay.core.releases import Stage
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.release import gate, manual
@@ -23,14 +24,31 @@ def deliver(shop: Shop, pipeline: str = "third", **more: Any) -> candidate.Deliv
 def empty(shop: Shop) -> bytes:
     """Return the store of a project that has no version yet."""
     path = shop.state / "store.db"
-    kept = shop.saved()
+    kept, bundles = shop.saved(), shop.state / "bundles"
     path.unlink()
+    bundles.rename(shop.state / "kept")
     fresh = Shop(folder=shop.folder, clock=shop.clock)
     fresh.parts()
     made = shop.saved()
     fresh.close()
+    (shop.state / "kept").rename(bundles)
     shop.restore(kept)
     return made
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "emptied"])
+def test_a_store_that_was_lost_is_not_made_anew_beside_the_versions_it_knew(shop: Shop, left: bytes | None) -> None:
+    path = shop.state / "store.db"
+    kept = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    with pytest.raises(errors.StoreUnavailable, match="released version") as caught:
+        wiring.assemble(shop.folder, environ={}, clock=shop.clock).store  # noqa: B018 - opening is the point
+    assert "backup" in caught.value.remedy
+    assert path.exists() is (left is not None)
+    path.write_bytes(kept)
+    assert shop.stages()[1] == "certified"
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first version", "a candidate beside a champion"])

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from loop_kit import MODEL, InlineRunner, Shop
 from mainstay import loop, wiring
+from mainstay.core import errors
 from mainstay.core.errors import StoreUnavailable
 from mainstay.core.events import Arm
 from mainstay.core.releases import Stage
@@ -147,6 +148,25 @@ def test_a_version_whose_training_died_after_the_gate_is_asked_in_the_real_serve
     work = loop.ChildRunner(parts)
     shop.turns(4, runner=InlineRunner(work._do))
     assert shop.stages() == {1: "certified", 2: "shadow"}
+
+
+def test_a_version_that_could_never_be_asked_makes_room_for_the_next(shop: Shop) -> None:
+    with shop.parts().store.begin() as tx:
+        two = releases.get(tx, MODEL, 2)
+        releases.set_facts(tx, MODEL, 2, {name: fact for name, fact in two.facts.items() if name != "trial"})
+
+    def no_port(_: jobs.Job) -> str:
+        raise errors.EnvironmentFault("no port is free")
+
+    runner = InlineRunner(no_port)
+    clock_of(shop).advance(minutes=2)
+    for _ in range(loop.MOST_ATTEMPTS):
+        shop.turns(3, runner=runner)
+        clock_of(shop).advance(minutes=6)
+    shop.turns(2, runner=runner)
+    assert len(runner.begun) == loop.MOST_ATTEMPTS
+    assert shop.stages()[2] in ("refused", "rolled_back", "quarantined")
+    assert "could not be asked in a real server, 3 times" in shop.releases()[2].reason
 
 
 # MLflow

@@ -392,6 +392,15 @@ def test_feedback_is_acknowledged_when_journalled() -> None:
     ]
 
 
+def test_feedback_from_the_future_is_refused_as_it_would_win_for_ever() -> None:
+    kit = Kit()
+    kit.predict(one("snow day", id="a"))
+    late = (kit.clock.now() + timedelta(days=1, seconds=1)).isoformat()
+    (result,) = kit.feedback({"id": "a", "value": "cold", "at": late})
+    assert result["status"] == "refused"
+    assert "lies in the future" in result["error"]
+
+
 def test_the_same_feedback_again_is_a_duplicate() -> None:
     kit = Kit()
     kit.predict(one(id="a"))

@@ -45,6 +45,13 @@ def test_another_line_has_another_id(other: dict[str, object]) -> None:
     assert made(line).feedback_id != made(line | other).feedback_id
 
 
+def test_a_label_from_the_future_is_refused_as_it_would_win_for_ever() -> None:
+    found = labelled({"id": "a1", "label": "fine", "at": "2026-01-06T09:00:01Z"}, CLASSES, by="ann", now=NOW)
+    assert isinstance(found, Problem)
+    assert (found.where, "future" in found.what) == ("at", True)
+    assert made({"id": "a1", "label": "fine", "at": "2026-01-06T09:00:00Z"}).value == "fine"
+
+
 def test_an_id_that_was_given_is_kept() -> None:
     assert made({"id": "a1", "label": "fine", "feedback_id": "mine"}).feedback_id == "mine"
 

@@ -17,6 +17,7 @@ QUIET = {
     "beats": examples.beats(),
     "well_since": examples.before(days=1),
     "enough_rows": 32,
+    "now": examples.NOW,
 }
 
 
@@ -57,6 +58,14 @@ def test_serving_that_stopped_is_never_taken_for_well() -> None:
 
 def test_no_traffic_is_never_taken_for_well() -> None:
     assert verdict(traffic=Traffic()).health == Health.UNKNOWN
+
+
+def test_traffic_that_ended_a_day_ago_is_never_taken_for_well() -> None:
+    old = replace(examples.traffic(3), last_at=examples.before(hours=25))
+    found = verdict(traffic=old)
+    assert (found.health, found.since) == (Health.UNKNOWN, examples.before(hours=25))
+    assert "No traffic came since" in found.why
+    assert verdict(traffic=replace(old, last_at=examples.before(hours=23))).health is Health.WELL
 
 
 def test_a_handful_of_requests_is_never_taken_for_well() -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from mainstay.core.errors import EnvironmentFault, UsageError
-from mainstay.train.sandbox import run_bounded
+from mainstay.train.sandbox import PARENT, end_with_parent, run_bounded
 
 
 def python(code: str) -> list[str]:
@@ -55,3 +60,48 @@ def test_the_hash_seed_is_fixed() -> None:
 def test_bounds_that_are_no_bounds_are_refused(timeout_s: float, memory_mb: int) -> None:
     with pytest.raises(UsageError):
         run_bounded(python("pass"), timeout_s=timeout_s, memory_mb=memory_mb)
+
+
+def test_a_child_whose_parent_was_killed_ends_too(tmp_path: Path) -> None:
+    child = (
+        "import os,time,pathlib,sys; from mainstay.train.sandbox import end_with_parent; end_with_parent(os.environ);"
+        "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    )
+    parent = (
+        "import sys; from mainstay.train.sandbox import run_bounded;"
+        "run_bounded([sys.executable, '-c', sys.argv[1], sys.argv[2]], timeout_s=60, memory_mb=2000)"
+    )
+    file = tmp_path / "pid"
+    environ = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", parent, child, str(file)], env=environ) as started:
+        until(lambda: file.exists() and file.read_text() != "")
+        pid = int(file.read_text())
+        os.kill(pid, 0)
+        started.kill()
+    until(lambda: is_gone(pid))
+
+
+def test_a_process_that_is_no_bounded_child_goes_on() -> None:
+    before = threading.active_count()
+    end_with_parent({})
+    end_with_parent({PARENT: "1"}, parent=lambda: 2)
+    assert threading.active_count() == before
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+    return state == "Z"  # ended, and not yet collected by whoever inherited it
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
