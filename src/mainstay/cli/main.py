@@ -12,6 +12,7 @@ import typer
 
 import mainstay
 from mainstay.cli import (
+    adopt,
     check,
     config,
     drill,
@@ -47,7 +48,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (init, check, train, gate, up, processes, status, release, package, score, feedback, config, drill):
+for module in (
+    init,
+    adopt,
+    check,
+    train,
+    gate,
+    up,
+    processes,
+    status,
+    release,
+    package,
+    score,
+    feedback,
+    config,
+    drill,
+):
     module.register(app)
 
 

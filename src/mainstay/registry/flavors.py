@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -117,7 +119,7 @@ def fetch(uri: str, into: Path, *, tracking_uri: str | None = None) -> Stored:
     Raises NotFound naming the versions or models that exist and the nearest name, EnvironmentFault when the registry
     is away, BadData for a folder that holds no model or a signature that no table fits.
     """
-    folder, source = _local(uri), {}
+    folder, source = _local(uri), dict[str, str]()
     if folder is None:
         address = tracking_uri or default_address()
         _require_database(address)
@@ -179,8 +181,28 @@ def code_of(stored: Stored) -> Iterator[None]:
                 sys.modules.pop(module.__name__, None)
 
 
-def package_names(stored: Stored) -> tuple[str, ...]:
-    """Return the packages that the model's requirements name."""
+def lock_lines(stored: Stored) -> tuple[str, ...]:
+    """Return `name==version`, as installed here, of every package that the model's requirements name."""
+    found = []
+    for name in _package_names(stored):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{name.lower().replace('_', '-')}=={metadata.version(name)}")
+    return tuple(sorted(found))
+
+
+def differing(stored: Stored) -> list[str]:
+    """Return a sentence for each package whose version here is not the one that the model was stored with."""
+    here = dict(line.split("==") for line in lock_lines(stored))
+    out = []
+    for line in stored.requirements:
+        name, _, wanted = line.partition("==")
+        known = here.get(name.lower().replace("_", "-"))
+        if wanted and known is not None and known.partition("+")[0] != wanted.strip():
+            out.append(f"{name} is {known} here, {wanted.strip()} where the model was stored")
+    return out
+
+
+def _package_names(stored: Stored) -> tuple[str, ...]:
     found = (re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line) for line in stored.requirements)
     return tuple(match.group(0) for match in found if match)
 
@@ -234,7 +256,7 @@ def _download(uri: str, into: Path, address: str) -> tuple[Path, dict[str, str]]
 
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         kind = uri.partition(":")[0]
-        exact, source = uri, {}
+        exact, source = uri, dict[str, str]()
         if kind == "models":
             exact, source = _registered(client, uri)
         elif kind == "runs":
@@ -443,7 +465,7 @@ def _opening(stored: Stored) -> Iterator[None]:
         raise
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        packages = {line.lower().replace("-", "_"): line for line in package_names(stored)}
+        packages = {line.lower().replace("-", "_"): line for line in _package_names(stored)}
         raise _missing(stored, name, packages.get(name.lower(), name)) from error
     except Exception as error:  # edge: another library's code and pickles may raise anything
         lines = " ".join(stored.requirements[:12])
