@@ -35,7 +35,7 @@ def score(
         str | None, typer.Option("--id", metavar="COLUMN", help="Column that names each row; else run and row number.")
     ] = None,
     bad: Annotated[
-        Path | None, typer.Option("--bad", metavar="FILE", help="Where bad rows go; else OUT with .bad.ndjson.")
+        Path | None, typer.Option("--bad", metavar="FILE", help="Where bad rows go; else OUT.bad.ndjson.")
     ] = None,
     ignore: Annotated[
         list[str] | None,

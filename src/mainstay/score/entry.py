@@ -57,7 +57,7 @@ def options_of(
     return Options(
         source=Path(source),
         target=out,
-        bad=Path(bad) if bad is not None else out.with_name(f"{out.stem}.bad.ndjson"),
+        bad=Path(bad) if bad is not None else out.with_name(f"{out.name}.bad.ndjson"),
         id_column=id_column,
         ignore=tuple(ignore),
         fresh=fresh,

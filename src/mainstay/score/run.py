@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from mainstay.core.errors import EnvironmentFault, UsageError
+from mainstay.core.errors import BadData, EnvironmentFault, UsageError
 from mainstay.core.ports import Clock
 from mainstay.score import formats
 from mainstay.score.answering import Answering, refuse_dead_model
@@ -106,7 +106,7 @@ class _Batch:
             self._tell(self._pace(rows, rows - resumed_at, piece.share))
             collect()
         if not rows:
-            raise UsageError(f"{self._options.source} holds no rows", remedy="Write rows into it.")
+            raise BadData(f"{self._options.source} holds no rows", remedy="Write rows into it.")
         self._tell(Pace(rows=rows, share=1.0, rows_per_s=0.0, eta_s=0.0, step="writing the file"))
         report = self._report(notes, resumed_at, why_not)
         self._work.assemble(len(notes), self._form, msgspec.to_builtins(report, enc_hook=str))
@@ -227,7 +227,7 @@ def _fingerprint(path: Path) -> str:
 
 def _begin(work: Work, asked: Asked, options: Options) -> None:
     """Begin a run, or go on with the one that was begun; raises UsageError where neither can be."""
-    if options.fresh:
+    if options.fresh or not work.holds_pieces():
         with explained(options.target):
             work.forget()
     before = work.begun()

@@ -73,12 +73,18 @@ class Work:
             ) from error
 
     def close(self) -> None:
-        """Let the folder go; one that holds nothing goes with it."""
+        """Let the folder go; one that holds nothing worth going on with goes with it."""
         with contextlib.suppress(OSError):
+            if not self.holds_pieces():
+                self.forget()
             if {path.name for path in self.folder.iterdir()} <= {LOCK}:
                 (self.folder / LOCK).unlink(missing_ok=True)
                 self.folder.rmdir()
         os.close(self._lock)
+
+    def holds_pieces(self) -> bool:
+        """Return whether there is anything to go on with."""
+        return self._note(0).exists() or (self.folder / FINISHED).exists()
 
     def begun(self) -> Asked | None:
         """Return what the unfinished run was begun with, or None when there is none."""
