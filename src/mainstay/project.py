@@ -227,6 +227,7 @@ class Project:
         A version that passes goes on its way to users, unless `release` is off. With a `trigger` of the loop and no
         `pipeline`, the pipelines under [retrain] are compared and the best one is trained.
         """
+        _must_answer_here(self, "nothing is trained here")
         from mainstay import candidate
         from mainstay.train import sandbox
 
@@ -424,6 +425,7 @@ class Project:
 
     def serve(self, on_bound: Callable[[str], None] | None = None) -> None:
         """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken."""
+        _must_answer_here(self, "nothing is served here")
         from mainstay import wiring
 
         supervisor = wiring.supervisor(self.parts)
@@ -515,6 +517,15 @@ def _must_say_why(reason: str) -> None:
         raise errors.UsageError(
             f"the reason is empty: {reason!r}; allowed: a sentence that a colleague understands in a year",
             remedy='Say why: --reason "complaints about version 4".',
+        )
+
+
+def _must_answer_here(project: Project, what: str) -> None:
+    if project.elsewhere:
+        raise errors.UsageError(
+            f'{project.name} answers elsewhere ([project] answers = "elsewhere"), so {what}',
+            remedy="`mainstay up` (or `mainstay loop`) watches it. To train and serve here, give [train.pipelines] and "
+            'set answers = "here".',
         )
 
 

@@ -47,6 +47,7 @@ CHUNK = 5_000
 FOLDS = 10
 LEAST_ROWS = 20
 """Fewer usable rows make no reference."""
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 THEIRS = (Kind.EXTERNAL, Kind.ERROR, Kind.REFUSAL)
 """Kinds of records that a service's requests become."""
 ANSWER, CONFIDENCE, KEY = "_answer", "_confidence", "_key"
@@ -257,7 +258,8 @@ def _learn_contract(loaded: Loaded, events: Sequence[Event]) -> Step:
     for one in fields:
         table = write.field_table(one)
         lines = "".join(f"{key} = {write.toml_value(value)}\n" for key, value in table.items())
-        tables.append(f"[fields.{write.toml_value(one.name)}]\n{lines}\n")
+        name = one.name if _BARE.fullmatch(one.name) else write.toml_value(one.name)
+        tables.append(f"[fields.{name}]\n{lines}\n")
     _replace(loaded.file, text.rstrip("\n") + "\n" + "".join(tables))
     told.append(f"the contract of {len(fields)} fields was learned from {len(events)} requests: {loaded.file.name}")
     return Step(told=tuple(told), file_changed=True)

@@ -154,8 +154,17 @@ class Recorder:
                 self._trouble(error)
             finally:
                 self._busy = False
-        if self._sink is not None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._sink is None:
+            return
+        try:
+            self._told_at = -1e9
+            self._tell()
             self._sink.close()
+        except Exception:  # edge: the end of the service is not ours to spoil
+            log.debug("not closed in order", exc_info=True)
 
     def _turn(self) -> None:
         if self._overflow:

@@ -35,8 +35,8 @@ def up(
     """Run everything on this machine, until Ctrl-C.
 
     Trains the first version if none is live, then starts three processes: serve answers requests, loop watches and
-    retrains, web shows the overview page. What they write is under .mainstay/run/. While it runs, it prints a line
-    whenever something happens to the model.
+    retrains, web shows the overview page. Where a service of its own answers, only loop and web. What they write is
+    under .mainstay/run/. While it runs, it prints a line whenever something happens to the model.
 
     \b
     Example:
@@ -91,7 +91,7 @@ class Stop:
 
 def first_version(project: Project, out: Output) -> None:
     """Train and judge a first version where none is live or on its way."""
-    if project.has_version():
+    if project.elsewhere or project.has_version():
         return
     out.note(f"{project.name} has no version yet: training the first one.")
     with out.progress() as progress:
@@ -104,6 +104,11 @@ def first_version(project: Project, out: Output) -> None:
 def announce(project: Project, out: Output) -> None:
     """Print the addresses and a request to paste."""
     serve, web = project.addresses()
+    if project.elsewhere:
+        found = project.status()
+        out.document({"overview": web, "version": found.answering.name if found.answering else None})
+        out.say(f"{statuses.headline(found)}", f"  overview  {web}", "", "Ctrl-C stops the watch; the service goes on.")
+        return
     body = json.dumps(project.example_request(), ensure_ascii=False)
     curl = f"curl -s {serve}/v1/predict -H 'content-type: application/json' -d {quote(body)}"
     live = project.status().answering

@@ -64,7 +64,10 @@ def refuse_what_is_taken(project: Runnable) -> None:
             remedy=f"Use that one, or stop it first: Ctrl-C where it runs, or `kill {server['pid']}`.",
         )
     serve, web = project.settings.serve, project.settings.web
-    for host, port, other in ((serve.host, serve.port, "--port"), (web.host, web.port, "--web-port")):
+    wanted = [(web.host, web.port, "--web-port")]
+    if not answers_elsewhere(project):
+        wanted.insert(0, (serve.host, serve.port, "--port"))
+    for host, port, other in wanted:
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,6 +77,11 @@ def refuse_what_is_taken(project: Runnable) -> None:
                 f"port {port} on {host} cannot be taken: {os.strerror(error.errno or 0)}",
                 remedy=f"Stop what listens there, or choose another with {other}.",
             ) from error
+
+
+def answers_elsewhere(project: Runnable) -> bool:
+    """Return whether a service of its own answers: then there is nothing to serve here."""
+    return project.settings.project.answers.value == "elsewhere"
 
 
 class Together:
@@ -136,14 +144,16 @@ class Together:
         Raises NotReady after `READY_WITHIN_S`, Damaged for a version that does not load, EnvironmentFault with the last
         lines of the server when that ends by itself.
         """
-        self._await(self._project.ready, "waiting until it answers", stop, progress)
+        if not answers_elsewhere(self._project):
+            self._await(self._project.ready, "waiting until it answers", stop, progress)
         self._family.settled = True
         self._await(lambda: listens(self.pages_url), "waiting for the overview page", stop, progress)
 
     def _start(self) -> None:
         settings, where = self._project.settings, ["--project", str(self._project.file)]
         port, web_port = str(settings.serve.port), str(settings.web.port)
-        self._family.start("serve", ["-m", "mainstay", "serve", *where, "--port", port], vital=True)
+        if not answers_elsewhere(self._project):
+            self._family.start("serve", ["-m", "mainstay", "serve", *where, "--port", port], vital=True)
         self._family.start("loop", ["-m", "mainstay", "loop", *where])
         self._family.start("web", ["-m", "mainstay.web.server", *where, "--port", web_port])
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mainstay.attach import learn
+from mainstay.config.settings import Answers
 from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
 from mainstay.data import audit, prepare, split
@@ -62,6 +64,8 @@ def check(loaded: Loaded) -> CheckReport:
     settings, contract = loaded.settings, loaded.contract
     found.facts["project"] = f"{settings.project.name} ({settings.project.task.value}), {loaded.file}"
     found.facts["contract"] = f"{len(contract.fields)} fields, target {contract.target}"
+    if settings.project.answers is Answers.ELSEWHERE:
+        return _check_elsewhere(loaded, found)
     found.facts["code"] = f"pipelines {', '.join(settings.train.pipelines) or 'none'}"
     train = _check_data(loaded, found)
     _check_code(loaded, [] if train is None else fit.read_rows(contract, train.head(SAMPLE_ROWS)).values, found)
@@ -69,6 +73,19 @@ def check(loaded: Loaded) -> CheckReport:
     return CheckReport(
         facts=found.facts, problems=(*found.code, *found.data), warnings=tuple(found.warnings), exit_code=code
     )
+
+
+def _check_elsewhere(loaded: Loaded, found: _Found) -> CheckReport:
+    """Look at the reference rows where the project names some; a service's code and training data are its own."""
+    found.facts["reference"] = f"the service's first {loaded.settings.attach.learn_requests} requests"
+    if learn.names_rows(loaded):
+        try:
+            rows = learn.rows_of_file(loaded)
+            found.facts["reference"] = f"{rows.source}: {len(rows.values)} rows that hold the contract"
+        except errors.MainstayError as error:
+            found.data += _told("data", error)
+    code = ExitCode.DATA if found.data else ExitCode.DONE
+    return CheckReport(facts=found.facts, problems=tuple(found.data), exit_code=code)
 
 
 def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Found) -> None:
