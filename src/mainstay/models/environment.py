@@ -13,7 +13,7 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", 
 
 def lock_lines(pickle: bytes = b"") -> tuple[str, ...]:
     """Return `name==version` for Python, the libraries that answers depend on, and those the pickle names, sorted."""
-    names = {_DISTRIBUTIONS.get(root, root) for root in _roots(pickle)} | set(ALWAYS)
+    names = {_DISTRIBUTIONS.get(root, root) for root in modules_named(pickle)} | set(ALWAYS)
     found = {name.lower().replace("_", "-"): version for name in names if (version := _version(name)) is not None}
     python = f"python=={sys.version_info.major}.{sys.version_info.minor}"
     return (*sorted(f"{name}=={version}" for name, version in found.items()), python)
@@ -46,7 +46,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _roots(pickle: bytes) -> set[str]:
+def modules_named(pickle: bytes) -> set[str]:
     """Return the top-level modules, outside the standard library, that a pickle imports by name.
 
     STACK_GLOBAL takes module and name from the stack, put there as strings or fetched from the memo; a few pushes and

@@ -1,0 +1,440 @@
+"""`mainstay.adopt`: a fitted estimator of a notebook becomes a project that answers, is watched, can be trained again.
+
+look at the estimator → read the rows → hold its answers, asked through the contract, against the notebook's own →
+write the project → hand it over: bundle, gate, registry, real server, live. Nothing is written before it is known that
+the model can be carried and answers the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from mainstay.adoption import carry, contract, estimator, folder, rows
+from mainstay.adoption.contract import Features, Way
+from mainstay.adoption.feature_code import FeatureCode, feature_code
+from mainstay.adoption.rows import Given
+from mainstay.config import load as config
+from mainstay.config.settings import NAME_PATTERN, SplitBy
+from mainstay.core import releases
+from mainstay.core.contracts import Contract
+from mainstay.core.errors import BadData, GateFailed, NotEnoughEvidence, UsageError
+from mainstay.core.ports import Progress, silent
+from mainstay.core.profiles import Profile
+from mainstay.data.audit import audit_training
+from mainstay.data.frame_check import check_frame
+from mainstay.data.split import split_rows
+from mainstay.models.inputs import Form, InputSpec
+from mainstay.models.load import LoadedModel, load_features
+from mainstay.project import Judged, Project, judged
+from mainstay.train.fit import quiet, read_rows
+from mainstay.train.folds import ROWS_MIN
+from mainstay.train.run import Handed
+
+if TYPE_CHECKING:
+    from mainstay.adoption.estimator import Kind
+
+STEPS = ("look", "compare", "write", "judge")
+EQUAL = 1e-12
+"""How far an answer may be from the notebook's own."""
+CHECK_ROWS = 20_000
+"""Rows on which answers are held against the notebook's own."""
+TEST_SHARE = 0.2
+SAW_TEST = (
+    "no holdout was given, and the estimator was fitted on these rows: what it says about them proves nothing. Its "
+    "figures, its calibration and the reference of the watch come from clones, each fitted without the rows that it "
+    "answers. A fifth of the rows is set aside as test set for the versions to come; against this version they are "
+    "compared on live traffic."
+)
+UNSEEN = (
+    "the holdout judges version 1, calibrates its confidence and is what traffic is compared with; its calibration "
+    "error on these same rows is therefore flattered a little."
+)
+
+
+class Adopted(Project):
+    """The project of an adopted model, and what adopting it showed."""
+
+    version: Judged
+    notes: tuple[str, ...]
+    """What should be known, as sentences."""
+    difference: float
+    """Largest difference between an answer and the notebook's own, on `compared` rows."""
+    compared: int
+    seconds: float
+
+    @property
+    def folder(self) -> Path:
+        """Return the project's folder."""
+        return self.loaded.root
+
+    def summary(self) -> str:
+        """Return what became of the model, in lines for a person."""
+        said = ", ".join(_metric(name, found) for name, found in self.version.metrics.items())
+        version = self.version
+        lines = [
+            f"{version.name} is {version.stage.value}: {len(version.checks)} checks, {self.seconds:.1f} s",
+            f"answers equal the notebook's own on {self.compared} rows (largest difference {self.difference:.1g})",
+            f"measured: {said}",
+            *(f"note: {note}" for note in self.notes),
+            f"next: mainstay up --project {self.folder}",
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the name and where the project is."""
+        return f"<Adopted {self.version.name}, {self.version.stage.value}, {self.folder}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """Everything that is known before anything is written."""
+
+    kind: Kind
+    way: Way
+    contract: Contract
+    spec: InputSpec
+    train: pl.DataFrame
+    test: pl.DataFrame
+    saw_test: bool
+    unfitted: bytes
+    handed: Handed
+    code: FeatureCode | None
+    difference: float
+    compared: int
+    notes: tuple[str, ...]
+
+
+def adopt(
+    fitted: Any,
+    X: Any,  # noqa: N803 - scikit-learn's name
+    y: Any,
+    *,
+    name: str,
+    holdout: tuple[Any, Any] | None = None,
+    features: Features | None = None,
+    folder: str | Path | None = None,
+    key: str | None = None,
+    time: str | None = None,
+    segments: Sequence[str] = (),
+    input: str | None = None,  # noqa: A002 - the project file's name for it
+    settings: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] | None = print,
+    progress: Progress = silent,
+) -> Adopted:
+    """Adopt a fitted scikit-learn-compatible estimator: version 1 is it, not fitted again, and answers at once.
+
+    `X` and `y` are what it was fitted on: a pandas or Polars frame, a 2-d array (columns x0, x1, …) or texts (the field
+    `text`), and classes or numbers. `holdout` are rows (X2, y2) that it never saw: they judge and calibrate it and are
+    the reference of the watch; without them, clones speak for it. `features` takes and returns a frame, row by row, and
+    gave the estimator its columns: then `X` is what users send. `input` names the one column of texts that the
+    estimator takes. `key`, `time` and `segments` name columns that say whose row it is, when it came, and by what
+    traffic is divided; the estimator need not see them. `settings` is more for mainstay.toml, as nested tables.
+
+    Writes a project into `folder` (`./NAME`), or nothing. Raises UsageError, BadData or GateFailed with the remedy.
+    """
+    started = perf_counter()
+    place = _place(name, folder)
+    progress(STEPS[0], 0, len(STEPS))
+    looked = _look(
+        fitted,
+        X,
+        y,
+        holdout,
+        features=features,
+        column=input,
+        roles=_Roles(key=key, time=time, segments=tuple(segments)),
+        progress=progress,
+    )
+    progress(STEPS[2], 2, len(STEPS))
+    project = _written(place, name, looked, settings or {})
+    progress(STEPS[3], 3, len(STEPS))
+    with _gone_on_failure(project):
+        version = _delivered(project, looked)
+    project.version = version
+    project.notes = (*looked.notes, *version.notes)
+    project.difference, project.compared = looked.difference, looked.compared
+    project.seconds = perf_counter() - started
+    progress(STEPS[3], len(STEPS), len(STEPS))
+    if say is not None:
+        say(project.summary())
+    return project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Roles:
+    key: str | None
+    time: str | None
+    segments: tuple[str, ...]
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Return the columns that may be there for the watch alone."""
+        return tuple(one for one in (self.key, self.time, *self.segments) if one is not None)
+
+
+def _place(name: str, given: str | Path | None) -> Path:
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(
+            f"name = {name!r} is no name for a model; allowed: letters, digits, - and _, at most 63, beginning with a "
+            "letter or digit",
+            remedy='Give it another, for example name="support-desk".',
+        )
+    place = Path(given if given is not None else name).expanduser().absolute()
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UsageError(
+            f"{place} is there already; nothing was written",
+            remedy="Give another folder=, or move it away. A next version of an adopted model is made by "
+            "`mainstay train` in its project.",
+        )
+    return place
+
+
+def _look(
+    fitted: Any,
+    given: Any,
+    y: Any,
+    holdout: tuple[Any, Any] | None,
+    *,
+    features: Features | None,
+    column: str | None,
+    roles: _Roles,
+    progress: Progress,
+) -> _Looked:
+    """Find out everything; raise what keeps the model from being adopted."""
+    kind = estimator.kind_of(fitted)
+    unfitted = carry.unfitted_bytes(fitted)
+    private, data = carry.private_copy(fitted)
+    names = estimator.names_of(fitted) if features is None else ()
+    seen = rows.given(given, names=names)
+    way = contract.way_of(fitted, seen, features=features, column=column, beside=roles.beside)
+    target = rows.target_name(y, seen.frame.columns)
+    train = _with_truth(seen, y, kind, target, "y")
+    unseen, test = _holdout(holdout, seen, kind, target, names)
+    progress(STEPS[1], 1, len(STEPS))
+    told = contract.contract_of(
+        train, test, way, kind, target=target, key=roles.key, time=roles.time, segments=roles.segments
+    )
+    _require_kept(told, train, "X")
+    if test is not None:
+        _require_kept(told, test, "the holdout's X")
+    code = feature_code(features) if features is not None else None
+    spec = contract.spec_of(way, told, seen, features_name=code.name if code else None)
+    judges, frame = (unseen, test) if unseen is not None and test is not None else (seen, train)
+    own = estimator.told(fitted, kind, way.own(judges), len(judges))
+    compared = min(len(judges), CHECK_ROWS)
+    difference = _difference(private, told, spec, code, frame.head(compared), own[:compared])
+    if test is None:
+        train, test = _set_aside(told, train)
+    return _Looked(
+        kind=kind,
+        way=way,
+        contract=told,
+        spec=spec,
+        train=train,
+        test=test,
+        saw_test=unseen is None,
+        unfitted=unfitted,
+        handed=Handed(estimator=private, pickle=data, saw_test=unseen is None),
+        code=code,
+        difference=difference,
+        compared=compared,
+        notes=tuple(_notes(told, way, seen, code, saw_test=unseen is None, audited=_audited(told, train, test))),
+    )
+
+
+def _with_truth(seen: Given, y: Any, kind: Kind, target: str, what: str) -> pl.DataFrame:
+    truth = rows.truth(y, len(seen), classes=kind.classes, what=what)
+    if truth.n_unique() < 2:
+        raise BadData(
+            f"{what} is the same in every row: {truth[0]!r}", remedy="Give rows that differ in what is to be told."
+        )
+    return seen.frame.with_columns(truth.alias(target))
+
+
+def _holdout(
+    holdout: tuple[Any, Any] | None, seen: Given, kind: Kind, target: str, names: Sequence[str]
+) -> tuple[Given | None, pl.DataFrame | None]:
+    if holdout is None:
+        if len(seen) < ROWS_MIN:
+            raise NotEnoughEvidence(
+                f"{len(seen)} rows without a holdout say nothing about the model; {ROWS_MIN} rows are needed",
+                remedy="Give more rows, or holdout=(X2, y2) with rows that it never saw.",
+            )
+        return None, None
+    if not isinstance(holdout, tuple | list) or len(holdout) != 2:
+        raise UsageError(
+            f"holdout is a {type(holdout).__name__}; a pair (X2, y2) is expected", remedy="holdout=(X_test, y_test)"
+        )
+    unseen = rows.given(holdout[0], what="the holdout's X", names=names)
+    if unseen.form is not seen.form:
+        raise UsageError(
+            f"the holdout's X is a {type(holdout[0]).__name__}, and X is of another form",
+            remedy="Give both in the same form.",
+        )
+    absent = [name for name in seen.frame.columns if name not in unseen.frame.columns]
+    if absent:
+        raise BadData(f"the holdout's X lacks columns that X has: {absent[:5]}", remedy="Give both the same columns.")
+    if unseen.form is not None:
+        unseen = rows.given(unseen.columns(seen.frame.columns), what="the holdout's X", names=names)
+    return unseen, _with_truth(unseen, holdout[1], kind, target, "the holdout's y")
+
+
+def _require_kept(told: Contract, frame: pl.DataFrame, what: str) -> None:
+    report = check_frame(told, frame, with_target=True)
+    if report.bad.height:
+        raise BadData(
+            f"{report.bad.height} of {frame.height} rows of {what} hold values that no contract allows",
+            remedy="Leave these rows out, or make the values finite.",
+            problems=report.problems,
+        )
+
+
+def _difference(
+    private: Any, told: Contract, spec: InputSpec, code: FeatureCode | None, frame: pl.DataFrame, own: Any
+) -> float:
+    """Ask the estimator through the contract, as serving will, and hold it against the notebook's own answers."""
+    checked = read_rows(told, check_frame(told, frame, with_target=True).good)
+    function = None
+    if code is not None:
+        function = load_features(code.text, code.name, module_name="mainstay_adopted_features", shown_as="features.py")
+    model = LoadedModel(
+        estimator=private,
+        contract=told,
+        classes=told.classes,
+        spec=spec,
+        features=function,
+        profile=Profile(source="none", rows=0, keys=0, signals=[]),
+    )
+    try:
+        with quiet():
+            said = model.predict(checked.values)
+    except Exception as error:  # edge: the user's estimator and feature code
+        raise UsageError(
+            f"the estimator does not answer rows as a server gets them: {type(error).__name__}: {error}",
+            remedy="It must answer from the values of the row alone: texts, numbers, booleans, times.",
+        ) from error
+    gap = np.abs(said - own).reshape(len(own), -1).max(axis=1)
+    other = np.flatnonzero(~(gap <= EQUAL))
+    if len(other):
+        first = int(other[0])
+        raise UsageError(
+            f"asked as a server asks it, the estimator answers {len(other)} of {len(own)} rows otherwise than in the "
+            f"notebook, first row {first}: {said[first].tolist()} instead of {own[first].tolist()}",
+            remedy="The same row must get the same answer: seed what is random, and let nothing depend on the index, "
+            "on other rows, or on the moment.",
+        )
+    return float(gap.max())
+
+
+def _set_aside(told: Contract, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    by = SplitBy.KEY if told.key else SplitBy.STRATUM if told.task.is_classification else SplitBy.ROW
+    return split_rows(told, frame, by=by, share=TEST_SHARE, seed=0)
+
+
+def _audited(told: Contract, train: pl.DataFrame, test: pl.DataFrame) -> tuple[str, ...]:
+    """Raise BadData where the rows mean nothing (a holdout that was trained on); return what should be known."""
+    found = audit_training(
+        told,
+        check_frame(told, train, with_target=True).good,
+        check_frame(told, test, with_target=True).good,
+    )
+    if found.errors:
+        raise BadData(
+            "with these rows nothing could be said about the model",
+            remedy="Mend the rows; a holdout must be rows that the model never saw.",
+            problems=found.errors,
+        )
+    return tuple(str(problem) for problem in found.warnings)
+
+
+def _notes(
+    told: Contract, way: Way, seen: Given, code: FeatureCode | None, *, saw_test: bool, audited: Sequence[str]
+) -> Iterator[str]:
+    yield SAW_TEST if saw_test else UNSEEN
+    if way.form is Form.ARRAY and seen.form is Form.ARRAY:
+        yield (
+            f"X is an array without names: requests call its columns {way.takes[0]} to {way.takes[-1]}, in order. "
+            "With names people understand requests and alerts: adopt a frame."
+        )
+    if seen.form is None:
+        yield "X is texts without a name: requests call the field text."
+    unused = [f.name for f in told.fields if f.name not in way.takes and f.name not in (told.key, told.time)]
+    if unused:
+        yield f"{', '.join(unused)}: the estimator does not take them."
+    if code is not None and code.why_bytes:
+        yield f"the feature function stands in features.py as bytes, as {code.why_bytes}."
+    yield from audited
+
+
+def _written(place: Path, name: str, looked: _Looked, settings: Mapping[str, Any]) -> Adopted:
+    with folder.whole(place) as root:
+        folder.write(
+            root,
+            name=name,
+            contract=looked.contract,
+            train=looked.train,
+            test=looked.test,
+            unfitted=looked.unfitted,
+            spec=looked.spec,
+            labels=looked.kind.labels,
+            features=looked.code.text if looked.code else None,
+            settings=settings,
+            notes=looked.notes[:1],
+        )
+        config.load(root, environ=os.environ)
+    return Adopted(config.load(place, environ=os.environ), environ=os.environ, flags={})
+
+
+@contextmanager
+def _gone_on_failure(project: Adopted) -> Iterator[None]:
+    """Take the folder away again when anything goes wrong: it was made by this call."""
+    try:
+        yield
+    except BaseException:
+        project.parts.close()
+        shutil.rmtree(project.folder, ignore_errors=True)
+        raise
+
+
+def _delivered(project: Project, looked: _Looked) -> Judged:
+    # MLflow tells its own story on stderr (tables made); adopting tells one story, as the commands do.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    from mainstay import candidate
+
+    delivered = candidate.deliver_candidate(project.parts, handed=looked.handed, trigger="adopted")
+    report = delivered.gate_report
+    found = judged(delivered.release, report.as_dict())
+    if delivered.release.stage not in releases.LIVE:
+        trial = (delivered.release.facts.get("trial") or {}).get("reason", "")
+        why = report.why if not report.passed else f"the real server: {trial}"
+        raise GateFailed(
+            f"the model may not answer anybody: {why}",
+            remedy="Mend the model; a limit that is too strict for it is loosened with "
+            'settings={"gate": {"max_p99_ms": 500}}. Nothing was left behind.',
+        )
+    return Judged(
+        name=found.name,
+        stage=found.stage,
+        verdict=found.verdict,
+        checks=found.checks,
+        metrics=found.metrics,
+        notes=tuple(delivered.warnings),
+    )
+
+
+def _metric(name: str, found: Mapping[str, Any]) -> str:
+    value, low, high = (found.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return f"{name} unknown"
+    return f"{name} {value:.4g}" + (f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else "")
