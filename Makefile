@@ -56,7 +56,8 @@ wheel: setup
 # Debian only: what the tests need beside Python.
 ci-deps:
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv chromium postgresql fonts-noto-color-emoji >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv chromium postgresql fonts-noto-color-emoji \
+		podman buildah runc netavark aardvark-dns mmdebstrap iptables >/dev/null
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

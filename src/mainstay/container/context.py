@@ -169,7 +169,7 @@ def _chosen(
         raise _does_not_answer(about, traced)
     progress(STEPS[2], 2, len(STEPS))
     seen = needs.distributions_of(traced.modules)
-    names = needs.smallest(seen, opened)
+    names = needs.smallest(opened)
     for _ in range(MOST_TRIALS):
         alone = _alone(parts, folder, about, wanted, names)
         if alone.ok:

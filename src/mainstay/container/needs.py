@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mainstay.container import wheel
+from mainstay.models import environment
 from mainstay.models.bundle import Bundle
 
 SERVING = (
@@ -58,11 +59,23 @@ def distributions_of(modules: Iterable[str]) -> frozenset[str]:
     return frozenset(found - {wheel.OURSELVES})
 
 
-def smallest(traced: Collection[str], bundle: Bundle) -> frozenset[str]:
-    """Return what should do: what serving and the bundle ask for by name, and what these require."""
-    locked = {canonical(line.partition("==")[0]) for line in bundle.read("environment.lock").decode().split()}
-    roots = {*SERVING, *(locked & set(traced)), *distributions_of(_feature_imports(bundle))}
-    return required(roots)
+def smallest(bundle: Bundle) -> frozenset[str]:
+    """Return what should do: what serving, the pickle and the feature code ask for by name, and what these require.
+
+    A bundle's lock always names the usual libraries; here they count only where something asks for them.
+    """
+    lock = bundle.read("environment.lock").decode().split()
+    locked = {canonical(line.partition("==")[0]) for line in lock} - set(environment.ALWAYS) - {"python"}
+    named = distributions_of(environment.modules_named(bundle.read("model/model.pkl")))
+    return required({*SERVING, *locked, *named, *distributions_of(_feature_imports(bundle)), *_framework(bundle)})
+
+
+def _framework(bundle: Bundle) -> tuple[str, ...]:
+    """Return what brings rows into the form that the estimator gets."""
+    spec = bundle.json("model/model.json")["spec"]
+    if spec.get("input") is not None:
+        return ()
+    return ("pandas",) if spec.get("features") is None else ("pandas", "pyarrow")
 
 
 def missed(said: str, traced: Collection[str]) -> frozenset[str]:

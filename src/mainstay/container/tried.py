@@ -19,6 +19,7 @@ from typing import Any
 
 from mainstay.container import wheel
 from mainstay.core.ports import Clock
+from mainstay.core.verdicts import Verdict
 from mainstay.models.answers import Answer
 from mainstay.serve import plan as plans
 from mainstay.serve import trial
@@ -71,11 +72,11 @@ def try_packaged(
             finally:
                 _end(server)
         text = said.read_text(encoding="utf-8", errors="replace")
-        if outcome is None:
-            why = f"the server did not come up: {_NOISE.sub('', text).strip()[-1500:]}"
-        else:
-            why = outcome.reason
-        ok = outcome is not None and outcome.verdict is trial.Verdict.PASS
+        said_otherwise = _NOISE.sub("", text).strip()[-1500:]
+        why = f"the server did not come up: {said_otherwise}"
+        if outcome is not None:
+            why = outcome.reason if outcome.verdict is Verdict.PASS else f"{outcome.reason} {said_otherwise}"
+        ok = outcome is not None and outcome.verdict is Verdict.PASS
         return Tried(ok=ok, why=why, modules=frozenset(_IMPORTED.findall(text)))
 
 
