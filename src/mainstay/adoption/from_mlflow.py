@@ -46,6 +46,8 @@ CHECK_ROWS = 3000
 UNKNOWN_TARGET = "truth"
 """Name of the target where the reference rows have none: what feedback will tell."""
 REFERENCE = "data/reference.parquet"
+PANDAS_INDEX = "__index_level_"
+"""What pandas calls an index that it wrote as a column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,7 @@ def _reference(stored: Stored, path: Path, *, target: str | None, key: str | Non
             remedy="Name a CSV, Parquet or NDJSON file with --reference that holds rows as the model gets them.",
             problems=error.problems,
         ) from error
+    frame = frame.select(name for name in frame.columns if not name.startswith(PANDAS_INDEX))
     spelled = path.suffix.lower() == ".csv"
     for option, column in (("--target", target), ("--key", key), ("--time", time)):
         if column is not None and column not in frame.columns:

@@ -101,7 +101,7 @@ def adopt(
         f"{result.uri} ({result.stored_as}) is {result.version}{known}",
         reports.gate_table(result.checks),
         *(f"note: {note}" for note in result.notes),
-        f"{result.folder} holds it: {result.bundle_mb:.1f} MB, {result.seconds:.1f} s.",
+        f"{result.folder} holds it: {_size(result.bundle_mb)}, {result.seconds:.1f} s.",
         *_next(result),
     )
     if result.verdict.value == "fail":
@@ -118,6 +118,10 @@ def _names(classes: str | None) -> tuple[str, ...]:
             remedy="Write them with commas between: --classes setosa,versicolor,virginica.",
         )
     return names
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:.1f} MB" if megabytes >= 1 else f"{megabytes * 1000:.0f} kB"
 
 
 def _next(result: FromMlflow) -> list[str]:
