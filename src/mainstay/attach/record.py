@@ -121,7 +121,7 @@ def _plain(value: Any) -> Any:
     """Return what msgpack knows for what it does not: NumPy and pandas values, enums."""
     if isinstance(value, Enum):
         return value.value
-    for name in ("tolist", "to_dict", "item"):
+    for name in ("to_dict", "tolist"):
         method = getattr(value, name, None)
         if callable(method):
             return method()

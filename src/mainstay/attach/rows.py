@@ -69,6 +69,8 @@ def flat(inputs: Any) -> dict[str, Any]:
         if len(out) >= MOST_FIELDS:
             break
         out.setdefault(name, value)
+    if not out:
+        raise Unusable("no_inputs", f"the inputs {_short(inputs)} hold no field")
     return out
 
 

@@ -80,10 +80,10 @@ class Sink:
         now = self._clock.monotonic()
         if self._looked and now - self._looked < LOOK_EVERY_S:
             return
-        self._looked = now
         if self._writer is not None and not self._writer.is_found():
             self.close()
         _require_room(self._state)
+        self._looked = now
 
     def _open(self, segment_mb: float) -> SegmentWriter:
         folder = self._state / "journal"
