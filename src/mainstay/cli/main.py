@@ -25,6 +25,7 @@ from mainstay.cli import (
     score,
     status,
     train,
+    trust,
     up,
 )
 
@@ -53,6 +54,7 @@ for module in (
     adopt,
     check,
     train,
+    trust,
     gate,
     up,
     processes,

@@ -1,0 +1,31 @@
+"""`mainstay trust`: vouch for the pickles that a copied project carries."""
+
+from __future__ import annotations
+
+import typer
+
+from mainstay.cli import edge
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    edge.command(app, "trust")(trust)
+
+
+def trust(call: edge.Call) -> None:
+    """Sign the pickles of an adopted model with this project's key, after it was copied or cloned.
+
+    An adopted project carries its estimator in adopted/estimator.pkl, signed with a key that stays in .mainstay. In a
+    copy the key is absent or another, so `mainstay train` refuses the pickle: loading one runs its code. Run this once
+    where the project came from somebody you trust. What answers already is not touched by it.
+
+    \b
+    Example:
+      git clone … support && cd support
+      mainstay trust && mainstay train
+    """
+    from mainstay.project import Project
+
+    names = Project.open(call.project).trust()
+    call.out.document({"signed": names})
+    call.out.say(f"Signed with this project's key: {', '.join(names)}.", "Next: mainstay train")
