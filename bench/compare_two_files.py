@@ -61,7 +61,9 @@ def related(rng: np.random.Generator, rows: int, correlation: float) -> pl.DataF
 def simulated() -> Iterator[Case]:
     """Yield cases whose truth is known."""
     for rows in (100, 500, 2000):
-        yield Case(name=f"same: 20 normal columns, n={rows}", same=True, draw=lambda g, n=rows: (normal(g, n), normal(g, n)))
+        yield Case(
+            name=f"same: 20 normal columns, n={rows}", same=True, draw=lambda g, n=rows: (normal(g, n), normal(g, n))
+        )
     for keys in (50, 200):
         yield Case(
             name=f"same: {keys} keys x 10 rows, ICC .5, with key",
@@ -99,7 +101,9 @@ def real(data: Path) -> Iterator[Case]:
     }
     for name, frame in frames.items():
         for rows in (250, 2000):
-            yield Case(name=f"same: {name} halves, n={rows}", same=True, draw=lambda g, f=frame, n=rows: halves(g, f, n))
+            yield Case(
+                name=f"same: {name} halves, n={rows}", same=True, draw=lambda g, f=frame, n=rows: halves(g, f, n)
+            )
 
 
 def clinc(path: Path) -> pl.DataFrame:

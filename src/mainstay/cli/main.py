@@ -14,6 +14,7 @@ import mainstay
 from mainstay.cli import (
     adopt,
     check,
+    compare,
     config,
     drill,
     feedback,
@@ -53,6 +54,7 @@ for module in (
     init,
     adopt,
     check,
+    compare,
     train,
     trust,
     gate,

@@ -191,6 +191,9 @@ def _entry(
         return judging.Entry(
             column=Column(name=name, kind=Kind.IDENTIFIER, a=a, b=b), role=role, measured=None, why_not=why
         )
+    if any(side.dtype.is_nested() or side.dtype in (pl.Binary, pl.Object) for side in (a, b)):
+        column = Column(name=name, kind=Kind.EMPTY, a=a, b=b)
+        return judging.Entry(column=column, role=role, measured=None, why_not=f"holds {a.dtype}, which is not compared")
     column = read_column(a, b, forced=Kind.TIMESTAMP if role == "time" else forced.get(name))
     if column.changed_from is not None:
         examples = ", ".join(words.short(v, 20) for v in column.b.drop_nulls().head(3).cast(pl.String).to_list())
@@ -206,6 +209,8 @@ def _one_sided(
     entries = []
     for mine, other, gone in ((a, b, True), (b, a, False)):
         for name in (name for name in mine.columns if name not in other.columns):
+            if mine.get_column(name).dtype.is_nested() or mine.get_column(name).dtype in (pl.Binary, pl.Object):
+                continue  # the notes name it
             nothing = pl.Series(name, [None] * other.height, dtype=pl.Null)
             cells = mine.get_column(name)
             column = read_column(cells, nothing) if gone else read_column(nothing, cells)

@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from mainstay.core.errors import BadData, Problem, UsageError
+from mainstay.comparison import words
+from mainstay.core.errors import BadData, MainstayError, Problem, UsageError
 from mainstay.data import infer, source
 from mainstay.data.rules import nearest
 
 MOST_NAMES = 12
+MOST_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ def load(data: Any, *, side: str, root: Path | None = None) -> Loaded:
     Raises BadData for what is absent, empty or unreadable, UsageError for another kind of object.
     """
     if isinstance(data, (str, Path)):
-        read = source.read_frame(str(data), root or Path.cwd())
+        read = _read(str(data), root or Path.cwd())
         spelled = any(part.casefold() == ".csv" for part in Path(data).suffixes)
         return Loaded(name=Path(data).name, frame=read, spelled=spelled)
     frame = infer.as_polars(data)
@@ -43,11 +45,21 @@ def load(data: Any, *, side: str, root: Path | None = None) -> Loaded:
     return Loaded(name=side, frame=frame, spelled=False)
 
 
+def _read(address: str, root: Path) -> pl.DataFrame:
+    """Return the rows of a file; what is wrong with it is told without a project's words."""
+    try:
+        return source.read_frame(address, root)
+    except MainstayError as error:
+        if "[data]" not in f"{error.message}{error.remedy}":
+            raise
+        remedy = "Put rows into it, or name another file." if "no rows" in error.message else "Name a file that exists."
+        raise BadData(error.message, remedy=remedy) from error
+
+
 def distinct_names(a: Loaded, b: Loaded) -> tuple[str, str]:
     """Return a name for each side; files of one name are told apart by side."""
-    if a.name != b.name:
-        return a.name, b.name
-    return f"{a.name} (reference)", f"{b.name} (current)"
+    first, second = words.short(a.name, MOST_CHARS), words.short(b.name, MOST_CHARS)
+    return (first, second) if first != second else (f"{first} (reference)", f"{second} (current)")
 
 
 def common_columns(a: pl.DataFrame, b: pl.DataFrame, names: tuple[str, str]) -> list[str]:

@@ -24,6 +24,9 @@ from mainstay.stats.multiple import holm
 FIELDS_PART = 0.8
 """Part of alpha for the fields (and quality); the rest is for the classifier over all of them."""
 POWER = 0.8
+MOST_SEEN = 3
+WEIGHTS = {"missing": 0.2, "range": 0.2}
+"""Weight of a test in the correction for many (1 where none is given): where these two are real, p is tiny."""
 ENOUGH_SIGMA = 0.5
 """Rows are enough where a shift of this size in one number would be found with probability POWER."""
 ORDER = (Status.BROKEN, Status.MOVED, Status.SLIGHT, Status.SAME, Status.TOO_FEW, Status.NOT_COMPARED)
@@ -50,7 +53,7 @@ class Judged:
     together: Together | None
     quality: Quality | None
     tests: int
-    """Tests among which the level of the fields is shared."""
+    """Tests among which the level of the fields is shared, those of weight 1 counted as one."""
     detectable: float
     """Shift of one number, in σ, that would be found with probability POWER; inf where nothing was tested."""
     all_negligible: bool
@@ -60,16 +63,18 @@ class Judged:
 def judge(entries: Sequence[Entry], found: Found | None, quality: Quality | None, *, alpha: float) -> Judged:
     """Return the verdict over all fields.
 
-    The p-values of all aspects and quality measures are adjusted together (Holm) and held to FIELDS_PART · alpha, the
-    classifier over all fields to the rest (all to the fields where there is none): two samples of one population are
-    called different with probability at most alpha. What is significant counts as moved only where the 95 % interval
+    The p-values of all aspects and quality measures are adjusted together (weighted Holm) and held to FIELDS_PART ·
+    alpha, the classifier over all fields to the rest (all to the fields where there is none): two samples of one
+    population are called different with probability at most alpha. What is significant counts as moved only where the 95 % interval
     of a size lies wholly beyond the material size.
     """
     level = alpha * FIELDS_PART if found is not None else alpha
     quality_p = [m.p for m in quality.measures] if quality is not None else []
     raw = [a.p for e in entries if e.measured is not None for a in e.measured.aspects] + quality_p
-    adjusted = list(holm(raw))
-    tests = sum(not math.isnan(p) for p in raw)
+    weights = [WEIGHTS.get(a.name, 1.0) for e in entries if e.measured is not None for a in e.measured.aspects]
+    weights += [1.0] * len(quality_p)
+    adjusted = list(holm(raw, weights=weights))
+    tests = math.ceil(sum(w for p, w in zip(raw, weights, strict=True) if not math.isnan(p)))
     given = iter(adjusted)
     reports = [_report(entry, [next(given) for _ in _aspects(entry)], level, alpha, tests) for entry in entries]
     quality = None if quality is None else _judge_quality(quality, list(given), level)
@@ -232,9 +237,7 @@ def _too_few(judged: Judged, alpha: float) -> list[str]:
     needed = words.counted(rows_needed(judged.tests, alpha))
     known = ""
     if math.isfinite(judged.detectable):
-        known = (
-            f" Here only a shift of {judged.detectable:.1f} σ or more would be found in {words.share(POWER)} of cases."
-        )
+        known = f" Here only a shift of {judged.detectable:.1f} σ would be found in {words.share(POWER)} of cases."
     return [
         f"A verdict needs about {needed} independent rows on each side, for {judged.tests} tests together.{known}",
         "No difference was found, which says little with so few rows.",
@@ -261,12 +264,19 @@ def _bounds(judged: Judged, material: str) -> list[str]:
     return said
 
 
+def _brief(report: FieldReport) -> str:
+    """Return the one thing to know about a field that moved, without intervals."""
+    return report.says if report.lead is None else words.seen(report.lead, brief=True)
+
+
 def _would_see(judged: Judged, name: str, surprised: float) -> list[str]:
-    moved = [r for r in judged.fields if r.status in (Status.BROKEN, Status.MOVED)]
+    inputs = [r for r in judged.fields if r.role == "field"]
+    moved = [r for r in inputs if r.status in (Status.BROKEN, Status.MOVED)]
     said = []
     if moved:
-        parts = [f"{words.short(r.name)}: {r.says}" for r in moved[:3]]
-        said.append(f"A model trained on {name} would see {'; '.join(parts)}.")
+        parts = [f"{words.short(r.name)} {_brief(r)}" for r in moved[:MOST_SEEN]]
+        more = f", and {len(moved) - MOST_SEEN} more fields that moved" if len(moved) > MOST_SEEN else ""
+        said.append(f"A model trained on {name} would see {', '.join(parts)}{more}.")
     if surprised > 0:
         said.append(
             f"{words.share(surprised)} of the current rows hold something that the reference never held in its field "

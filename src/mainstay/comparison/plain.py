@@ -100,6 +100,11 @@ def _quality(quality: Quality) -> list[str]:
     return lines + [f"  {note}" for note in quality.notes]
 
 
+def figure(value: float) -> str:
+    """Return a measure of quality with three digits."""
+    return words.number(value, 3)
+
+
 def _triple(value: tuple[float, float, float], name: str) -> str:
-    show = words.share if name.startswith("accuracy") else words.number
+    show = words.share if name.startswith("accuracy") else figure
     return f"{show(value[0])} ({show(value[1])} to {show(value[2])})"

@@ -80,7 +80,7 @@ def tell_apart(features: Mapping[str, Feature], units: Units, *, rng: np.random.
     if found is None:
         return None
     effect = area_effect(found)
-    leans = _leans_on(scores, weights, cut, folds, list(features), rng=rng) if effect.low > 0.5 else ()
+    leans = _leans_on(scores, weights, folds, list(features), rng=rng) if effect.low > 0.5 else ()
     pair = _changed_pair(features, [name for name, _ in leans]) if leans else ""
     return Found(area=effect, p=found.p, rows=len(scores.table), leans_on=leans, pair=pair)
 
@@ -92,7 +92,6 @@ def _some(rows: int, rng: np.random.Generator) -> NDArray[np.intp]:
 def _leans_on(
     scores: Scores,
     weights: Sequence[Floats],
-    cut: int,
     folds: Folds,
     names: Sequence[str],
     *,

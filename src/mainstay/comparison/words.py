@@ -10,6 +10,10 @@ from mainstay.comparison.records import Aspect, Effect, Unit
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 LONGEST = 40
+MOVED_ROWS = {"rows across one cut": "crossed one cut", "rows moved to other values": "moved to other values"}
+"""Effects that are shares of rows which moved, and how a sentence says it."""
+_UNSEEN = dict.fromkeys((*range(32), *range(127, 160), *range(8234, 8239), *range(8294, 8298)), "�")
+"""Signs that a terminal obeys or that turn the direction of what follows; data never carry them into a report."""
 
 
 def counted(value: float) -> str:
@@ -17,19 +21,21 @@ def counted(value: float) -> str:
     return f"{round(value):,}".replace(",", THIN)
 
 
-def number(value: float) -> str:
-    """Return a number with about four digits that count."""
+def number(value: float, digits: int = 4) -> str:
+    """Return a number with about `digits` digits that count."""
     if not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     size = abs(value)
     if size >= 1e7 or size < 1e-4:
-        return f"{value:.3g}"
-    if size >= 1000:
-        return f"{value:,.0f}".replace(",", THIN)
-    text = f"{value:.4g}"
-    return text if "e" not in text else f"{value:.4f}"
+        text = f"{value:.3g}"
+    elif size >= 1000:
+        text = f"{value:,.0f}".replace(",", THIN)
+    else:
+        text = f"{value:.{digits}g}"
+        text = text if "e" not in text else f"{value:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def share(value: float) -> str:
@@ -41,7 +47,8 @@ def share(value: float) -> str:
         return f"{points:.0f} %"
     if 0 < abs(points) < 0.1:
         return "under 0.1 %"
-    return f"{points:.1f} %" if abs(points) < 10 or abs(points) > 90 else f"{points:.0f} %"
+    text = f"{points:.1f} %" if abs(points) < 10 or abs(points) > 90 else f"{points:.0f} %"
+    return text.replace("-", "−")
 
 
 def points(value: float) -> str:
@@ -63,7 +70,7 @@ def p_value(p: float) -> str:
 
 def short(text: object, limit: int = LONGEST) -> str:
     """Return a value of the data on one line, within `limit` characters."""
-    line = " ".join(str(text).split()) or "(empty)"
+    line = " ".join(str(text).split()).translate(_UNSEEN) or "(empty)"
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -97,11 +104,16 @@ def interval(effect: Effect) -> str:
     return f"{points(effect.value)} points ({points(effect.low)} to {points(effect.high)})"
 
 
-def seen(aspect: Aspect) -> str:
-    """Return what is seen of one aspect, with its leading size and interval."""
+def seen(aspect: Aspect, *, brief: bool = False) -> str:
+    """Return what is seen of one aspect with its leading size; `brief`: without the interval."""
     effect = leading(aspect.effects)
-    size = "" if effect is None else interval(effect)
-    if not size or effect is None:
+    if effect is None or not (math.isfinite(effect.low) and math.isfinite(effect.high)):
         return aspect.says
-    across = f" {effect.name}" if effect.name.startswith("rows ") and aspect.name in ("values", "mix") else ""
-    return f"{aspect.says}, {size}{across}"
+    size = interval(effect)
+    if brief:
+        sized = effect.unit is not Unit.SHARE
+        return f"{aspect.says} ({size.partition(' (')[0]})" if sized else aspect.says.partition("; ")[0]
+    if effect.name not in MOVED_ROWS:
+        return f"{aspect.says}, {size}"
+    limits = f"({100 * effect.low:.1f} to {100 * effect.high:.1f})".replace("-", "−")
+    return f"{aspect.says}; {share(effect.value)} of rows {MOVED_ROWS[effect.name]} {limits}"

@@ -37,7 +37,7 @@ def scores_of(columns: Sequence[Floats], *, coded: Sequence[bool]) -> Scores:
 
     Numbers give the orthonormal Legendre polynomials P1 to P3 of their mid-rank: place, spread, skew. Coded ones give
     0 or 1 for each of their MOST_VALUES most frequent values. A field with gaps gives 0 or 1 for them, and its other
-    columns are at their mean there. Ranks take both groups together and know nothing of the groups. Constants give none.
+    columns are at their mean there. Ranks are over both groups and know nothing of the groups. Constants give none.
     """
     parts: list[tuple[Floats, int, bool]] = []
     for number, (values, is_coded) in enumerate(zip(columns, coded, strict=True)):
@@ -94,8 +94,8 @@ def with_pairs(scores: Scores, table: Floats) -> Floats:
 def fit(table: Floats, is_second: NDArray[np.bool_]) -> Floats:
     """Return the weights of a ridge discriminant: (XᵀDX + λI)⁻¹ XᵀDy, both groups of equal weight in D, X centred.
 
-    Fisher's rule with shrinkage (Friedman 1989), λ = columns/rows, at least LEAST_SHRINKAGE: the less is known, the more
-    the rule counts differences of means alone.
+    Fisher's rule with shrinkage (Friedman 1989), λ = columns/rows, at least LEAST_SHRINKAGE: the less is known, the
+    more the rule counts differences of means alone.
     """
     rows, width = table.shape
     share = float(is_second.mean())

@@ -15,20 +15,23 @@ LARGEST_P = 0.99
 """A p-value of 1 (no difference at all) must not outweigh the others in `cauchy`."""
 
 
-def holm(p_values: ArrayLike) -> Floats:
+def holm(p_values: ArrayLike, *, weights: ArrayLike | None = None) -> Floats:
     """Return p-values adjusted so that rejecting those ≤ α errs at all with probability ≤ α, whatever the dependence.
 
-    Holm (1979): sorted p₍₁₎ ≤ … ≤ p₍m₎, adjusted p̃₍i₎ = max_{j ≤ i} min(1, (m − j + 1) p₍j₎). NaN (not tested) stays
-    NaN and does not count.
+    Holm (1979), weighted: sorted by p/w, the adjusted p̃₍i₎ = max_{j ≤ i} min(1, p₍j₎ Σ_{l ≥ j} w₍l₎ / w₍j₎); with equal
+    weights that is (m − j + 1) p₍j₎. NaN (not tested) stays NaN and does not count.
     """
     p = np.asarray(p_values, dtype=np.float64)
+    w = np.ones(p.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     if p.ndim != 1 or np.any((p < 0) | (p > 1)):
         raise UsageError("p-values must lie between 0 and 1, in one dimension")
+    if w.shape != p.shape or np.any(~(w > 0)):
+        raise UsageError("weights must be positive, one for each p-value")
     out = np.full(len(p), np.nan)
     tested = np.flatnonzero(np.isfinite(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factors = np.arange(len(order), 0, -1, dtype=np.float64)
-    out[order] = np.maximum.accumulate(np.minimum(1.0, factors * p[order])) if len(order) else []
+    order = tested[np.argsort(p[tested] / w[tested], kind="stable")]
+    left = np.cumsum(w[order][::-1])[::-1]
+    out[order] = np.maximum.accumulate(np.minimum(1.0, p[order] * left / w[order])) if len(order) else []
     return out
 
 

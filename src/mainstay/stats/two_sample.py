@@ -107,8 +107,8 @@ def same_law_p(a: Floats, b: Floats, *, keys: Keys | None = None) -> float:
 
     Cauchy combination of three tests that use ranks only: Kolmogorov-Smirnov; the means of √3 (2u − 1) (Wilcoxon 1945)
     and of √5 (6u² − 6u + 1) (a form of Mood 1954) over mid-ranks u = (rank − ½)/N of the pooled rows, with the
-    permutation variance. With keys the two means use the variance over keys, and Kolmogorov-Smirnov the rows divided by the largest
-    design effect of the nine deciles and of the ranks. Finite values, no side empty; nothing varies: 1.
+    permutation variance. With keys the two means use the variance over keys, and Kolmogorov-Smirnov the rows divided by
+    the largest design effect of the nine deciles and of the ranks. Finite values, no side empty; nothing varies: 1.
     """
     n_a, n_b = len(a), len(b)
     pooled = np.concatenate((a, b))
