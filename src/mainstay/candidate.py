@@ -80,6 +80,8 @@ def deliver_candidate(
     over fitted is taken as it is. Raises what the data, the
     code or the machine is wrong with; a refused version is no error here, it is reported.
     """
+    if handed is None:
+        _require_training(parts)
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts)
     progress(STEPS[1], 1, len(STEPS))
@@ -169,13 +171,16 @@ def _prepare(parts: Parts) -> _Data:
     return _Data(train=train, test=prepared.test, recent=recent, warnings=prepared.warnings)
 
 
-def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> choose.Choice:
-    train = parts.settings.train
-    if not train.enabled:
+def _require_training(parts: Parts) -> None:
+    if not parts.settings.train.enabled:
         raise errors.ProjectFileError(
             "this project does not train: [train] enabled is false",
             remedy="Adopt the next version as this one was, or declare a pipeline and set enabled = true.",
         )
+
+
+def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> choose.Choice:
+    train = parts.settings.train
     names = [pipeline] if pipeline else list(pipelines) or [train.pipeline or next(iter(train.pipelines), "")]
     if not names[0]:
         raise errors.ProjectFileError(

@@ -159,8 +159,8 @@ def adopt(
     progress(STEPS[2], 2, len(STEPS))
     project = _written(place, name, looked, settings or {})
     progress(STEPS[3], 3, len(STEPS))
-    with _gone_on_failure(project):
-        version = _delivered(project, looked)
+    with gone_on_failure(project):
+        version = delivered(project, looked.handed)
     project.version = version
     project.notes = (*looked.notes, *version.notes)
     project.difference, project.compared = looked.difference, looked.compared
@@ -397,22 +397,23 @@ def _written(place: Path, name: str, looked: _Looked, settings: Mapping[str, Any
 
 
 @contextmanager
-def _gone_on_failure(project: Adopted) -> Iterator[None]:
+def gone_on_failure(project: Project) -> Iterator[None]:
     """Take the folder away again when anything goes wrong: it was made by this call."""
     try:
         yield
     except BaseException:
         project.parts.close()
-        shutil.rmtree(project.folder, ignore_errors=True)
+        shutil.rmtree(project.loaded.root, ignore_errors=True)
         raise
 
 
-def _delivered(project: Project, looked: _Looked) -> Judged:
+def delivered(project: Project, handed: Handed) -> Judged:
+    """Hand a model over to a project, have it judged and go live; raise GateFailed when it may not."""
     # MLflow tells its own story on stderr (tables made); adopting tells one story, as the commands do.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     from mainstay import candidate
 
-    delivered = candidate.deliver_candidate(project.parts, handed=looked.handed, trigger="adopted")
+    delivered = candidate.deliver_candidate(project.parts, handed=handed, trigger="adopted")
     report = delivered.gate_report
     found = judged(delivered.release, report.as_dict())
     if delivered.release.stage not in releases.LIVE:

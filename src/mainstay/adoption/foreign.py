@@ -18,7 +18,7 @@ from mainstay.core.errors import BadData, MainstayError, ModelOutputInvalid, Pro
 from mainstay.models import pickles, readings
 from mainstay.models.load import class_name
 from mainstay.models.readings import Kind, Reading, label_text
-from mainstay.models.wrapped import Layout, LightGBMBooster, Predicts, TorchModule, Wrapped, XGBoostBooster
+from mainstay.models.wrapped import Backend, Layout, LightGBMBooster, Predicts, TorchModule, Wrapped, XGBoostBooster
 from mainstay.registry import flavors, packed
 from mainstay.registry.flavors import Signature, Stored
 
@@ -65,13 +65,12 @@ def open_foreign(
     """Open a fetched model and check it on `frame`, rows as serving will hand them over.
 
     `truth` are the target's values of these rows, where they are known; `classes` what a person says the classes are.
-    Raises ModelOutputInvalid for a model that predicts nothing usable, EnvironmentFault where a library is missing.
+    Call it in `flavors.code_of(stored)`. Raises ModelOutputInvalid for a model that predicts nothing usable,
+    EnvironmentFault where a library is missing.
     """
-    with flavors.code_of(stored):
-        found = _open(stored, frame, truth=truth, classes=tuple(classes))
-        own = tuple(flavors.own_modules(stored))
-        said = _beside_mlflow(stored, found, frame)
-    return replace(found, own_modules=own, notes=(*found.notes, *said))
+    found = _open(stored, frame, truth=truth, classes=tuple(classes))
+    said = _beside_mlflow(stored, found, frame)
+    return replace(found, own_modules=tuple(flavors.own_modules(stored)), notes=(*found.notes, *said))
 
 
 def _open(stored: Stored, frame: pd.DataFrame, *, truth: Sequence[Any] | None, classes: tuple[str, ...]) -> Foreign:
@@ -192,7 +191,7 @@ def _layout(signature: Signature | None, frame: pd.DataFrame, model: Any) -> Lay
 
 def _wrapped(
     stored: Stored,
-    backend: Callable[[pd.DataFrame], Any],
+    backend: Backend,
     frame: pd.DataFrame,
     truth: Sequence[Any] | None,
     classes: tuple[str, ...],
@@ -225,7 +224,7 @@ def _wrapped(
     return Foreign(estimator=estimator, task=task, classes=reading.classes, notes=(*told, *named))
 
 
-def _asked(stored: Stored, backend: Callable[[pd.DataFrame], Any], frame: pd.DataFrame) -> Any:
+def _asked(stored: Stored, backend: Backend, frame: pd.DataFrame) -> Any:
     try:
         return backend(frame)
     except MainstayError:

@@ -5,12 +5,11 @@ fetch → match the reference rows with the signature → open and check → wri
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -19,23 +18,28 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mainstay.adoption import unlabelled
+from mainstay.adoption.adopt import Adopted, adopt, delivered, gone_on_failure
+from mainstay.adoption.folder import whole
 from mainstay.adoption.foreign import Foreign, open_foreign
-from mainstay.config.settings import NAME_PATTERN
+from mainstay.config import load as config
+from mainstay.config.settings import NAME_PATTERN, SplitBy
 from mainstay.config.write import project_toml
 from mainstay.core import releases, verdicts
 from mainstay.core.contracts import Contract, FieldType
-from mainstay.core.errors import BadData, EnvironmentFault, Problem, UsageError
+from mainstay.core.errors import BadData, Problem, UsageError
 from mainstay.core.ports import Progress, silent
 from mainstay.data.cells import read_cells
 from mainstay.data.infer import infer_contract
 from mainstay.data.rules import nearest
 from mainstay.data.source import read_frame
+from mainstay.data.split import split_rows
 from mainstay.models import pickles
 from mainstay.models.inputs import Inputs, InputSpec
 from mainstay.models.readings import label_text
 from mainstay.project import Project
 from mainstay.registry import flavors
 from mainstay.registry.flavors import TEXT, TIME, Signature, Stored
+from mainstay.train.run import Handed
 
 if TYPE_CHECKING:
     from mainstay.project import Judged
@@ -105,27 +109,25 @@ def adopt_from_mlflow(
         progress(STEPS[1], 1, len(STEPS))
         rows = _reference(stored, reference, target=target, key=key, time=time)
         progress(STEPS[2], 2, len(STEPS))
-        found = _opened(stored, rows, classes)
-        carried = pickles.dump(found.estimator, own_modules=found.own_modules)
-        progress(STEPS[3], 3, len(STEPS))
-        with _written(place.folder):
-            judged = _deliver(stored, rows, found, carried, place, progress)
-    bundle = _bundle_mb(Project.open(place.folder))
+        with flavors.code_of(stored):
+            found = _opened(stored, rows, classes)
+            project, version = _delivered(stored, rows, found, place, progress)
+    progress(STEPS[4], len(STEPS), len(STEPS))
     return FromMlflow(
         uri=uri,
         stored_as=stored.library,
         folder=place.folder,
-        version=judged.name,
-        stage=judged.stage,
-        verdict=judged.verdict,
-        checks=judged.checks,
-        metrics=judged.metrics,
+        version=version.name,
+        stage=version.stage,
+        verdict=version.verdict,
+        checks=version.checks,
+        metrics=version.metrics,
         reference_rows=rows.frame.height,
         target=target,
         classes=found.classes,
-        can_retrain=bool(Project.open(place.folder).settings.train.pipelines),
-        notes=(*flavors.differing(stored), *rows.notes, *found.notes, *judged.notes),
-        bundle_mb=bundle,
+        can_retrain=bool(project.settings.train.pipelines),
+        notes=(*flavors.differing(stored), *rows.notes, *found.notes, *version.notes),
+        bundle_mb=_bundle_mb(project),
         seconds=perf_counter() - started,
     )
 
@@ -329,32 +331,57 @@ def _opened(stored: Stored, rows: _Rows, classes: Sequence[str]) -> Foreign:
     return open_foreign(stored, frame, truth=truth, classes=classes)
 
 
-@contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    """Make the project's folder; whatever goes wrong inside, none of it stays."""
-    was_there = folder.is_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(f"{folder} cannot be made: {error.strerror or error}") from error
-    try:
-        yield
-    except BaseException:
-        for path in folder.iterdir():
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        if not was_there:
-            folder.rmdir()
-        raise
-
-
-def _deliver(stored: Stored, rows: _Rows, found: Foreign, carried: bytes, place: _Place, progress: Progress) -> Judged:
+def _delivered(
+    stored: Stored, rows: _Rows, found: Foreign, place: _Place, progress: Progress
+) -> tuple[Project, Judged]:
     """Write the project, hand the model over and have it judged."""
+    why = "" if found.can_be_fitted else f"a {stored.library} model is not fitted again here"
+    if found.can_be_fitted and rows.target is not None:
+        progress(STEPS[3], 3, len(STEPS))
+        try:
+            adopted = _with_a_pipeline(rows, found, place)
+        except UsageError as error:  # it cannot be cloned, or not carried unfitted
+            why = f"it cannot be fitted again here: {error.message}"
+        else:
+            return adopted, replace(adopted.version, notes=adopted.notes)
+    carried = pickles.dump(found.estimator, own_modules=found.own_modules)
+    progress(STEPS[3], 3, len(STEPS))
     contract = replace(
         rows.contract, task=found.task, classes=found.classes, target=rows.target or _free_name(rows.frame)
     )
-    _write_project(stored, rows, contract, place)
+    with whole(place.folder) as root:
+        _write_project(stored, rows, contract, place.name, root)
+        config.load(root, environ=os.environ)
     project = Project.open(place.folder)
     progress(STEPS[4], 4, len(STEPS))
+    with gone_on_failure(project):
+        version = _as_it_is(stored, rows, found, carried, project)
+    return project, replace(version, notes=(*([why] if why else []), *version.notes))
+
+
+def _with_a_pipeline(rows: _Rows, found: Foreign, place: _Place) -> Adopted:
+    """Adopt an estimator as from a notebook: half of the rows can fit its clones, the other half judges it."""
+    target = str(rows.target)
+    told = replace(rows.contract, task=found.task, classes=found.classes, target=target)
+    by = SplitBy.STRATUM if found.task.is_classification else SplitBy.ROW
+    parts = split_rows(told, rows.frame, by=by, share=0.5, seed=0)
+    (x, y), unseen = ((part.drop(target).to_pandas(), part.get_column(target).to_pandas()) for part in parts)
+    return adopt(
+        found.estimator,
+        x,
+        y,
+        name=place.name,
+        folder=place.folder,
+        holdout=unseen,
+        key=rows.contract.key,
+        time=rows.contract.time,
+        input=found.input,
+        say=None,
+    )
+
+
+def _as_it_is(stored: Stored, rows: _Rows, found: Foreign, carried: bytes, project: Project) -> Judged:
+    """Hand over a model that is not fitted again; with truth it goes live or raises GateFailed."""
     estimator = pickle.loads(carried)  # noqa: S301 - our own bytes, just made
     packages = flavors.lock_lines(stored)
     spec = InputSpec(input=found.input)
@@ -362,47 +389,29 @@ def _deliver(stored: Stored, rows: _Rows, found: Foreign, carried: bytes, place:
         return unlabelled.deliver(
             project, rows.frame, estimator=estimator, pickled=carried, spec=spec, packages=packages
         )
-    return _judged_on_truth(project, estimator, carried, spec, packages)
+    return delivered(project, Handed(estimator=estimator, pickle=carried, spec=spec, packages=packages))
 
 
-def _judged_on_truth(
-    project: Project, estimator: Any, carried: bytes, spec: InputSpec, packages: tuple[str, ...]
-) -> Judged:
-    from mainstay import candidate
-    from mainstay.project import judged
-    from mainstay.train import run
-
-    handed = run.Handed(estimator=estimator, pickle=carried, spec=spec, packages=packages)
-    delivered = candidate.deliver_candidate(project.parts, handed=handed, trigger="adopted")
-    result = judged(delivered.release, delivered.gate_report.as_dict())
-    return replace(result, notes=tuple(delivered.warnings))
-
-
-def _write_project(stored: Stored, rows: _Rows, contract: Contract, place: _Place) -> None:
+def _write_project(stored: Stored, rows: _Rows, contract: Contract, name: str, root: Path) -> None:
     frame = rows.frame
     if rows.target is not None and contract.task.is_classification:
         names = [label_text(value) for value in frame.get_column(rows.target).to_list()]
         frame = frame.with_columns(pl.Series(rows.target, names, dtype=pl.String))
     has_text = any(field.type is FieldType.TEXT for field in contract.features)
-    share = 0.5 if has_text else 0.8
-    test = {"share": share, "by": "stratum" if contract.task.is_classification else "row"}
+    test = {"share": 0.5 if has_text else 0.8, "by": "stratum" if contract.task.is_classification else "row"}
     text = project_toml(
         contract,
-        name=place.name,
+        name=name,
         train=REFERENCE,
         test=test,
         settings={"train": {"enabled": False}},
-        title=f"{place.name}: adopted from {stored.uri} ({stored.library}).\nmainstay serve, watch, roll back; it is "
-        "not trained here.",
+        title=f"{name}: adopted from {stored.uri} ({stored.library}); it is served and watched, not trained here.",
         notes={"data": _about_data(rows)},
     )
-    try:
-        (place.folder / "data").mkdir()
-        frame.write_parquet(place.folder / REFERENCE)
-        (place.folder / "mainstay.toml").write_text(text, encoding="utf-8")
-        (place.folder / ".gitignore").write_text(".mainstay/\n", encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentFault(f"the project cannot be written to {place.folder}: {error.strerror or error}") from error
+    (root / "data").mkdir()
+    frame.write_parquet(root / REFERENCE)
+    (root / "mainstay.toml").write_text(text, encoding="utf-8")
+    (root / ".gitignore").write_text(".mainstay/\n", encoding="utf-8")
 
 
 def _about_data(rows: _Rows) -> str:

@@ -173,7 +173,7 @@ def _matrix(frame: pd.DataFrame, kind: str) -> NDArray[Any]:
         raise BadData(f"columns {_odd(frame)} are not {kind} in every row: {error}") from error
 
 
-def _cast(frame: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
+def _cast(frame: pd.DataFrame, types: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     out = frame.copy()

@@ -142,7 +142,8 @@ def open_native(stored: Stored) -> Any:
             import mlflow.lightgbm as flavor  # type: ignore[no-redef]
         else:
             import mlflow.pytorch as flavor  # type: ignore[no-redef]
-        model = flavor.load_model(str(stored.folder))
+        load: Any = flavor.load_model
+        model = load(str(stored.folder))
     if stored.flavor == "pytorch" and hasattr(model, "eval"):
         with _opening(stored):
             _evaluate_only(model)

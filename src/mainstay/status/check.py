@@ -10,7 +10,7 @@ from mainstay.attach import learn
 from mainstay.config.settings import Answers
 from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
-from mainstay.data import audit, prepare, split
+from mainstay.data import audit, frame_check, prepare, source, split
 from mainstay.models.inputs import Inputs
 from mainstay.train import code as project_code
 from mainstay.train import fit
@@ -117,6 +117,9 @@ def _try_features(plan: Pipeline, loaded: Loaded, sample: Sequence[Mapping[str, 
 
 def _check_data(loaded: Loaded, found: _Found) -> pl.DataFrame | None:
     """Look at the data; return the training rows that keep the contract, where there are any."""
+    if not loaded.settings.train.enabled:
+        _check_reference(loaded, found)
+        return None
     data, seed = loaded.settings.data, loaded.settings.project.seed
     rows = train = _read(loaded, "train", data.train, found)
     test: pl.DataFrame | None = None
@@ -132,6 +135,21 @@ def _check_data(loaded: Loaded, found: _Found) -> pl.DataFrame | None:
         found.data += audited.errors
         found.warnings += audited.warnings
     return rows
+
+
+def _check_reference(loaded: Loaded, found: _Found) -> None:
+    """Look at the rows of a model that is not fitted here; they may be without truth."""
+    address = loaded.settings.data.train
+    try:
+        frame = source.read_frame(address, loaded.root)
+    except errors.MainstayError as error:
+        found.data += _told("data.train", error)
+        return
+    knows = loaded.contract.target in frame.columns
+    report = frame_check.check_frame(loaded.contract, frame, with_target=knows)
+    truth = "" if knows else "; no truth among them, so accuracy is not known"
+    found.facts["data.train"] = f"{address}: {report.good.height} of {frame.height} rows hold the contract{truth}"
+    found.data += report.problems
 
 
 def _read(loaded: Loaded, name: str, address: str, found: _Found) -> pl.DataFrame | None:
