@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mainstay.cli import ci as reporting
 from mainstay.cli import edge, reports
-from mainstay.core import errors
+
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+"""Names the file that a GitHub job shows as its summary."""
+JUNIT, MARKDOWN = Path("build/gate.xml"), Path("build/gate.md")
+"""Where reports go by default, in the project's folder."""
 
 
 def register(app: typer.Typer) -> None:
@@ -17,23 +23,44 @@ def register(app: typer.Typer) -> None:
 
 def gate(
     call: edge.Call,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="A number, or model@number.")],
+    version: Annotated[
+        str | None, typer.Argument(metavar="VERSION", help="A number, or model@number; else the newest.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Judge it anew against the version that answers now.")] = False,
+    ci: Annotated[bool, typer.Option("--ci", help="Write both reports, and the summary of a GitHub job.")] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JUnit XML; with --ci else build/gate.xml in the project.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Markdown; with --ci else build/gate.md in the project.")
+    ] = None,
 ) -> None:
     """Show what the gate found about a version, or judge it again.
 
     The report is kept with the version. With --again every check runs anew from the stored artefact against the
-    champion of today; that report is shown and changes no version's stage. Exit code 4: the verdict is not a pass.
+    champion of today; that report is shown and changes no version's stage. Exit code 4: the gate failed; 5: there was
+    not enough evidence, which is no pass.
+
+    With --ci the report is also written as JUnit XML (one case for each check) and as Markdown, and added to the file
+    that GITHUB_STEP_SUMMARY names, if it is set.
 
     \b
     Example:
-      mainstay gate 3
+      mainstay gate
       mainstay gate 3 --again --json | jq '.checks[] | select(.verdict == "fail")'
+      mainstay gate --ci --junit reports/gate.xml
     """
     from mainstay.project import Project, version_number
 
     project = Project.open(call.project)
-    result = project.gate(version_number(version, model=project.name), again=again)
+    number = project.newest() if version is None else version_number(version, model=project.name)
+    result = project.gate(number, again=again)
+    if ci or junit:
+        reporting.write(junit or project.file.parent / JUNIT, reporting.junit(result))
+    if ci or markdown:
+        reporting.write(markdown or project.file.parent / MARKDOWN, reporting.markdown(result))
+    if ci and project.environ.get(SUMMARY_VARIABLE):
+        reporting.append(Path(project.environ[SUMMARY_VARIABLE]), reporting.markdown(result))
     call.out.document(
         {
             "version": result.name,
@@ -49,4 +76,4 @@ def gate(
         f"Verdict: {result.verdict.value}.",
     )
     if not result.passed:
-        raise typer.Exit(int(errors.ExitCode.GATE_FAILED))
+        raise typer.Exit(int(reporting.EXIT_CODES[result.verdict]))

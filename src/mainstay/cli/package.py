@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mainstay.cli import edge
+from mainstay.core import errors
 
 
 def register(app: typer.Typer) -> None:
@@ -18,8 +19,9 @@ def register(app: typer.Typer) -> None:
 def package(
     call: edge.Call,
     version: Annotated[
-        str | None, typer.Argument(metavar="[VERSION]", help="A number, or model@number; else the one that answers.")
+        str | None, typer.Argument(metavar="VERSION", help="A number, or model@number; else the one that answers.")
     ] = None,
+    newest: Annotated[bool, typer.Option("--newest", help="The newest version, whether it answers or not.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write; else build/container in the project.")
     ] = None,
@@ -46,7 +48,11 @@ def package(
     from mainstay.project import Project, version_number
 
     project = Project.open(call.project)
+    if newest and version is not None:
+        raise errors.UsageError(f"--newest and version {version} were given", remedy="Give one of them.")
     number = None if version is None else version_number(version, model=project.name)
+    if newest:
+        number = project.newest()
     with call.out.progress() as progress:
         made = project.package(number, out=out, wheel=wheel, force=force, progress=progress)
     call.out.document(made)

@@ -62,6 +62,7 @@ def write_context(
     wheel of Mainstay to put in, else one is made of what is installed. Raises Damaged for a damaged bundle, UsageError
     for a folder that holds something else, EnvironmentFault when the packaged server does not answer as this one does.
     """
+    out = out.absolute()  # the server that is tried starts elsewhere
     _refuse_other(out)
     if own_wheel is not None:
         wheel.check_wheel(own_wheel)

@@ -1,1 +1,1 @@
-"""The project that `mainstay init` writes. Imports `core`."""
+"""The project that `mainstay init` writes, and its workflow for a CI server. Imports `core`."""
