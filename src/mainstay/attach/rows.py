@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from mainstay.core.events import Kind
@@ -56,6 +57,10 @@ def flat(inputs: Any) -> dict[str, Any]:
 
     Raises Unusable for what has no fields (a single value).
     """
+    if type(inputs) is dict and len(inputs) <= MOST_FIELDS:
+        plain = _plain(inputs)
+        if plain:
+            return plain
     if isinstance(inputs, Mapping):
         pairs = _pairs(inputs, "")
     elif isinstance(inputs, list | tuple):
@@ -74,15 +79,38 @@ def flat(inputs: Any) -> dict[str, Any]:
     return out
 
 
+def _plain(inputs: dict[Any, Any]) -> dict[str, Any] | None:
+    """Return a table of plain values as it is, which most are; None where something has to be made plain first."""
+    out: dict[str, Any] = {}
+    for key, value in inputs.items():
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                return None
+        elif kind is int:
+            if not -(2**63) <= value < 2**63:
+                return None
+        elif kind is not float and kind is not bool and value is not None:
+            return None
+        out.setdefault(_field_name(key), value)
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _field_name(key: Any) -> str:
+    name = key if isinstance(key, str) else str(key)
+    return name if name.isidentifier() and name[0] != "_" else _clean(name)
+
+
 def _pairs(table: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        name = prefix + (key if isinstance(key, str) else str(key))
+        name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from _pairs(value, f"{name}_")
         elif isinstance(value, list | tuple):
             yield from _pairs(dict(enumerate(value)), f"{name}_")
         else:
-            yield name if name.isidentifier() and name[0] != "_" else _clean(name), scalar(value)
+            yield _field_name(name), scalar(value)
 
 
 def _clean(name: str) -> str:

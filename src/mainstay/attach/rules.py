@@ -34,6 +34,7 @@ class Rules:
 
     model: str
     contract: Contract
+    fields: frozenset[str]
     check: RequestCheck | None
     """None while there is no contract: everything is taken as it comes, but for `early`."""
     journal_copy: Callable[[dict[str, Any]], dict[str, Any]]
@@ -81,8 +82,10 @@ class Rules:
         """
         if self.check is None:
             return {name: value for name, value in inputs.items() if name != self.contract.target}, [], ""
-        known = {name: value for name, value in inputs.items() if self.contract.field(name) is not None}
-        found = self.check.check(known)
+        fields = self.fields
+        found = self.check.check({name: value for name, value in inputs.items() if name in fields})
+        if not found.problems and not found.caveats:
+            return {name: value for name, value in found.values.items() if value is not None}, [], ""
         wrong = {problem.where for problem in found.problems}
         values = {n: v for n, v in found.values.items() if v is not None and n not in wrong}
         caveats = [caveat for caveat in found.caveats if self._may_show(caveat.field)]
@@ -157,6 +160,7 @@ def read_rules(folder: Path, *, early: Mapping[str, Pii], learn: int) -> Rules:
     return Rules(
         model=loaded.settings.project.name,
         contract=contract,
+        fields=frozenset(field.name for field in contract.fields),
         check=RequestCheck(contract) if contract.fields else None,
         journal_copy=compile_journal_copy(contract, hasher),
         hasher=hasher,

@@ -301,8 +301,10 @@ def _nothing(seen: Seen) -> Any:
 def _inputs(seen: Seen) -> Any:
     request = seen.request
     if isinstance(request, dict):
-        whole = {name: value for name, value in request.items() if name not in IDS}
-        return next((request[name] for name in INPUTS if isinstance(request.get(name), dict | list)), whole) or MISSING
+        for name in INPUTS:
+            if isinstance(found := request.get(name), dict | list):
+                return found or MISSING
+        return {name: value for name, value in request.items() if name not in IDS} or MISSING
     return request if isinstance(request, list) else MISSING
 
 
