@@ -64,6 +64,7 @@ class Control:
 
     def __init__(self, run: Path, answer: Answer) -> None:
         self.path = socket_path(run)
+        self._run_folder = run.resolve()
         self._answer = answer
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._stop = False
@@ -81,6 +82,9 @@ class Control:
         self._thread.join(2.0)
         self._socket.close()
         self.path.unlink(missing_ok=True)
+        if self.path.parent != self._run_folder:  # it was made for the socket alone
+            with contextlib.suppress(OSError):
+                self.path.parent.rmdir()
 
     def _bind(self) -> socket.socket:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
