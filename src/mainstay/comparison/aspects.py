@@ -42,7 +42,9 @@ def values_aspect(name: str, a: Floats, b: Floats, asked: Asked, *, called: str 
     asked = asked.where(np.isfinite(a), np.isfinite(b))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     if not len(a) or not len(b):
-        return Aspect(name=name, test=SIGMA_TEST, p=math.nan, effects=(), says="no values to compare")
+        return _unknown(name, "no values to compare")
+    if asked.units.has_few_keys:
+        return _unknown(name, f"{called} {words.number(float(a.mean()))} → {words.number(float(b.mean()))}")
     keys = asked.units.keys
     mean = differences.mean_difference(a, b, keys=keys)
     sigma = scale(a)
@@ -70,6 +72,11 @@ def values_aspect(name: str, a: Floats, b: Floats, asked: Asked, *, called: str 
         says=f"{called} {words.number(float(a.mean()))} → {words.number(float(b.mean()))}",
         rows=_effective(len(a), len(b), max(1.0, mean.effect)),
     )
+
+
+def _unknown(name: str, says: str) -> Aspect:
+    """Return an aspect that says what is seen and judges nothing: no values, or too few keys."""
+    return Aspect(name=name, test="not tested", p=math.nan, effects=(), says=says)
 
 
 def scale(values: Floats) -> float:
@@ -103,15 +110,22 @@ def _share_effect(name: str, found: differences.Difference, material: float) -> 
 
 def share_aspect(name: str, a: Mask, b: Mask, asked: Asked, *, called: str) -> Aspect:
     """Return whether a share (of missing values, of rows with an emoji, …) is the same on both sides."""
+    says = f"{called} {words.share(_mean(a))} → {words.share(_mean(b))}"
+    if asked.units.has_few_keys or not len(a) or not len(b):
+        return _unknown(name, says)
     found = differences.share_difference(a, b, keys=asked.units.keys)
     return Aspect(
         name=name,
         test="two shares: Fisher's exact test, or the score test where all expected counts are 10 or more",
         p=found.p,
         effects=(_share_effect(called, found, asked.material.category_share),),
-        says=f"{called} {words.share(float(a.mean()))} → {words.share(float(b.mean()))}",
+        says=says,
         rows=_effective(len(a), len(b), found.effect),
     )
+
+
+def _mean(hits: Mask) -> float:
+    return float(hits.mean()) if len(hits) else math.nan
 
 
 def mix_aspect(a: Codes, b: Codes, asked: Asked, *, says: str) -> Aspect:
@@ -120,6 +134,8 @@ def mix_aspect(a: Codes, b: Codes, asked: Asked, *, says: str) -> Aspect:
     Size: the share of rows that moved into categories that grew. Which grew is told by the other half of the rows, so
     that the share has no bias, however many categories there are (a lower bound of the total variation).
     """
+    if asked.units.has_few_keys:
+        return _unknown("mix", says)
     size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
     keys = asked.units.keys
     if keys is None:
@@ -157,7 +173,8 @@ def _grown(a: Codes, b: Codes, units: Units, size: int) -> differences.Differenc
         seen_a, seen_b = a[half_a == half], b[half_b == half]
         share_a = np.bincount(seen_a, minlength=size) / max(1, len(seen_a))
         share_b = np.bincount(seen_b, minlength=size) / max(1, len(seen_b))
-        grew: NDArray[np.bool_] = share_b > share_a
+        # What this half never saw counts as grown: were it not for chance, a wholly new value would be there.
+        grew: NDArray[np.bool_] = share_b >= share_a
         hit_a[half_a != half] = grew[a[half_a != half]]
         hit_b[half_b != half] = grew[b[half_b != half]]
     return differences.share_difference(hit_a, hit_b, keys=units.keys)
@@ -172,7 +189,7 @@ def beyond_aspect(a: Floats, b: Floats, asked: Asked) -> Aspect | None:
     present_a, present_b = np.isfinite(a), np.isfinite(b)
     units = asked.units.where(present_a, present_b)
     a, b = a[present_a], b[present_b]
-    if not len(a) or not len(b):
+    if not len(a) or not len(b) or units.has_few_keys:
         return None
     above, below = b > a.max(), b < a.min()
     beyond = above | below

@@ -197,7 +197,7 @@ def _entry(
     column = read_column(a, b, forced=Kind.TIMESTAMP if role == "time" else forced.get(name))
     if column.changed_from is not None:
         examples = ", ".join(words.short(v, 20) for v in column.b.drop_nulls().head(3).cast(pl.String).to_list())
-        broken = f"was {column.changed_from}, is now {column.kind} (for example {examples})"
+        broken = f"{column.kind} instead of {column.changed_from} (for example {examples})"
         return judging.Entry(column=column, role=role, measured=None, broken=broken)
     return judging.Entry(column=column, role=role, measured=measure(column, whole, asked))
 
@@ -216,13 +216,13 @@ def _one_sided(
             column = read_column(cells, nothing) if gone else read_column(nothing, cells)
             role = roles.get(name, "field")
             certain = gone and role == "field" and column.kind not in (Kind.IDENTIFIER, Kind.TIMESTAMP, Kind.EMPTY)
-            text = f"is in {names[0] if gone else names[1]} only"
+            text = f"only {names[0] if gone else names[1]} has it"
             entries.append(
                 judging.Entry(
                     column=column,
                     role=role,
                     measured=None,
-                    broken=f"{text}: the current data lack it" if certain else "",
+                    broken=f"gone: {text}" if certain else "",
                     why_not="" if certain else text,
                 )
             )

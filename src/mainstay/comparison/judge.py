@@ -65,8 +65,8 @@ def judge(entries: Sequence[Entry], found: Found | None, quality: Quality | None
 
     The p-values of all aspects and quality measures are adjusted together (weighted Holm) and held to FIELDS_PART ·
     alpha, the classifier over all fields to the rest (all to the fields where there is none): two samples of one
-    population are called different with probability at most alpha. What is significant counts as moved only where the 95 % interval
-    of a size lies wholly beyond the material size.
+    population are called different with probability at most alpha. What is significant counts as moved only where the
+    95 % interval of a size lies wholly beyond the material size.
     """
     level = alpha * FIELDS_PART if found is not None else alpha
     quality_p = [m.p for m in quality.measures] if quality is not None else []
@@ -128,7 +128,12 @@ def _report(entry: Entry, adjusted: Sequence[float], level: float, alpha: float,
 def _judged(aspect: Aspect, adjusted: float, level: float) -> Aspect:
     significant = adjusted <= level  # NaN is not
     material = any(effect.is_material for effect in aspect.effects)
-    return replace(aspect, adjusted=adjusted, moved=significant and material, slight=significant and not material)
+    return replace(
+        aspect,
+        adjusted=float(adjusted),
+        moved=bool(significant and material),
+        slight=bool(significant and not material),
+    )
 
 
 def _status(aspects: Sequence[Aspect], alpha: float, tests: int) -> Status:

@@ -10,6 +10,7 @@ import polars as pl
 
 from mainstay.comparison.records import Kind
 from mainstay.core.contracts import Field, FieldType
+from mainstay.core.errors import UsageError, shorten
 from mainstay.data.cells import read_cells
 
 READS = 0.9
@@ -64,6 +65,12 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
         return Column(name=a.name, kind=kind, a=a, b=b)
     read_a, spoiled_a = _read(a, kind)
     read_b, spoiled_b = _read(b, kind)
+    if forced is not None and spoiled_a == len(a) - a.null_count() > 0:
+        raise UsageError(
+            f"{a.name!r} was said to hold {forced}, and no cell of the reference does; for example "
+            f"{shorten(a.drop_nulls().head(1).to_list()[0])}",
+            remedy="Name another column or kind.",
+        )
     if kind not in (Kind.TEXT, Kind.CATEGORY) and _mostly(spoiled_b, b):
         return Column(name=a.name, kind=Kind.CATEGORY, a=a, b=b, changed_from=kind)
     examples = tuple(dict.fromkeys(str(v) for v in b.filter(read_b.is_null() & b.is_not_null()).head(50).to_list()))
@@ -107,7 +114,8 @@ def _plain(cells: pl.Series) -> pl.Series:
     if cells.dtype in (pl.Categorical, pl.Enum):
         return cells.cast(pl.String)
     if cells.dtype.is_float():
-        return cells.cast(pl.Float64).fill_nan(None)
+        numbers = cells.cast(pl.Float64)
+        return pl.select(pl.when(numbers.is_finite()).then(numbers).alias(cells.name)).to_series()
     if cells.dtype.is_decimal():
         return cells.cast(pl.Float64)
     if cells.dtype == pl.Time or cells.dtype == pl.Duration:

@@ -96,4 +96,6 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return _plain(value.item()) if hasattr(value, "item") else str(value)

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mainstay.stats.differences import Keys
+from mainstay.stats.differences import Keys, distinct
 
 Mask = NDArray[np.bool_]
+LEAST_KEYS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,11 @@ class Units:
     keys: Keys | None
     halves: tuple[Mask, Mask]
     """Random halves; rows of one key are in one. What one half suggests, the other judges."""
+
+    @property
+    def has_few_keys(self) -> bool:
+        """Return whether a side has too few keys for any judgement on dependent rows."""
+        return self.keys is not None and min(distinct(side) for side in self.keys) < LEAST_KEYS
 
     def where(self, a: Mask, b: Mask) -> Units:
         """Return the units of the rows that the masks keep."""

@@ -64,7 +64,7 @@ def _plain_variance(a: Floats, b: Floats) -> tuple[float, float]:
 
 def _key_variance(a: Floats, b: Floats, keys: Keys) -> tuple[float, float]:
     k_a, k_b = keys
-    distinct_a, distinct_b = len(np.unique(k_a)), len(np.unique(k_b))
+    distinct_a, distinct_b = distinct(k_a), distinct(k_b)
     if distinct_a < 2 or distinct_b < 2:
         return math.inf, 1.0
     size = int(max(k_a.max(), k_b.max())) + 1
@@ -74,6 +74,11 @@ def _key_variance(a: Floats, b: Floats, keys: Keys) -> tuple[float, float]:
     held[k_a] = held[k_b] = True
     number = int(held.sum())
     return number / (number - 1.0) * float((sums**2).sum()), min(distinct_a, distinct_b) - 1.0
+
+
+def distinct(codes: Codes) -> int:
+    """Return how many different numbers there are; they are small and not negative."""
+    return int(np.count_nonzero(np.bincount(codes))) if len(codes) else 0
 
 
 def _judge(value: float, variance: float, df: float, *, effect: float, confidence: float) -> Difference:

@@ -15,6 +15,8 @@ LEAST_EXPECTED = 5.0
 """Below this expected count in any cell the p-value of a mix is found by drawing tables (Cochran 1954)."""
 FIRST_DRAWS = 999
 MORE_DRAWS = 19_999
+MOST_CELLS = 1_000_000
+"""Cells drawn in all, so that hundreds of categories take a second and not ten."""
 UNSURE_P = 0.03
 """A drawn p-value below this is drawn again with more tables, so that it can pass a corrected level."""
 
@@ -67,7 +69,8 @@ def same_mix_p(a: NDArray[np.int64], b: NDArray[np.int64], *, rng: np.random.Gen
     if float(both.min()) * min(n_a, n_b) / (n_a + n_b) >= LEAST_EXPECTED:
         return float(stats.chi2.sf(seen, len(both) - 1))
     p = _drawn_p(seen, both, n_a, rng=rng, draws=FIRST_DRAWS)
-    return _drawn_p(seen, both, n_a, rng=rng, draws=MORE_DRAWS) if p < UNSURE_P else p
+    draws = min(MORE_DRAWS, max(2 * FIRST_DRAWS, MOST_CELLS // len(both)))
+    return _drawn_p(seen, both, n_a, rng=rng, draws=draws) if p < UNSURE_P else p
 
 
 def _drawn_p(seen: float, both: NDArray[np.int64], n_a: int, *, rng: np.random.Generator, draws: int) -> float:
