@@ -1,0 +1,153 @@
+"""A compiled model is believed when it answers as its estimator does, on real rows and on the strangest ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mainstay.core.contracts import Contract, Field, FieldType, Policy
+from mainstay.models.compiled.parts import Floats, Program, Row
+from mainstay.models.compiled.program_file import Described, assemble
+
+TOLERANCE = 1e-9
+"""Largest difference of a probability, or of a value relative to the largest, for arithmetic in 64 bits."""
+TOLERANCE_32 = 2e-6
+"""The same for libraries that add in 32 bits (XGBoost)."""
+MOST_ROWS = 4_000
+STRANGE_TEXTS = (
+    "",
+    " ",
+    "\t\n  \r\n",
+    "a",
+    "I I I I",
+    "ÀÉÎÕÜ àéîõü ẞ ß ŒUVRE Ǆ ǆ ﬁ ﬃ",
+    "İstanbul ISPARTA ıslak",
+    "e\u0301 n\u0303 o\u0308 combined",
+    "Ελληνικά ΣΊΣΥΦΟΣ ς σ",
+    "Привет МИР ёлка",
+    "日本語のテキスト 中文 한국어",
+    "مرحبا بالعالم עברית",
+    "हिन्दी देवनागरी ไทย",
+    "👍🏽👩‍👩‍👧‍👦 😀😀 ok 👌",
+    "zero\u200bwidth no\u00a0break soft\u00adhyphen",
+    "under_score x_y 1_000 3.14 1e5 ½ ② Ⅷ ٣",
+    "a\x00b \x1b[31m \ufffd \uffff",
+    "don't can’t it's “quoted” —dash–",
+    "x" * 5000,
+    "word " * 2000,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How a compiled model compares with its estimator."""
+
+    holds: bool
+    rows: int
+    largest: float
+    """Largest difference of a probability (0 to 1), or of a value relative to the largest one."""
+    tolerance: float
+    why: str
+    """In a sentence."""
+
+
+def hold(
+    described: Described,
+    original: Callable[[Sequence[Row]], Floats],
+    rows: Sequence[Row],
+    *,
+    tolerance: float = TOLERANCE,
+) -> tuple[Program | None, Parity]:
+    """Return the program with the first of its links that holds on all rows, or None and how far off the best was.
+
+    `original` answers rows as the estimator does, shape (n, classes) in the estimator's order, or (n,). Rows are also
+    asked one by one (some of them), as a batch must not change an answer. A row that the original refuses (it raises)
+    must not be among them.
+    """
+    wanted = original(rows)
+    best: Parity | None = None
+    for link in described["links"]:
+        program = assemble(described | {"head": described["head"] | {"link": link}})
+        found = _compare(program, wanted, rows, tolerance)
+        if found.holds:
+            described["head"]["link"] = link
+            return program, found
+        best = found if best is None or found.largest < best.largest else best
+    assert best is not None, "a description names at least one link"  # noqa: S101 - our own describe() does
+    return None, best
+
+
+def _compare(program: Program, wanted: Floats, rows: Sequence[Row], tolerance: float) -> Parity:
+    with np.errstate(all="ignore"):
+        try:
+            got = program.predict(rows)
+            alone = np.concatenate([program.predict([row]) for row in rows[: min(64, len(rows))]])
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            return _told(np.inf, len(rows), tolerance, f"it fails where the estimator does not: {error}")
+    if got.shape != wanted.shape:
+        return _told(np.inf, len(rows), tolerance, f"its shape is {got.shape}, the estimator's {wanted.shape}")
+    scale = 1.0 if wanted.ndim == 2 else max(1.0, float(np.abs(wanted).max(initial=0.0)))
+    largest = max(_distance(got, wanted), _distance(alone, wanted[: len(alone)])) / scale
+    if largest > tolerance:
+        return _told(largest, len(rows), tolerance, f"answers differ by up to {largest:.2g}; at most {tolerance:g} may")
+    if wanted.ndim == 2 and not _same_labels(got, wanted, tolerance):
+        return _told(largest, len(rows), tolerance, "labels differ")
+    return Parity(
+        holds=True,
+        rows=len(rows),
+        largest=largest,
+        tolerance=tolerance,
+        why=f"answers equal the estimator's within {largest:.2g} on {len(rows)} rows",
+    )
+
+
+def _told(largest: float, rows: int, tolerance: float, why: str) -> Parity:
+    return Parity(holds=False, rows=rows, largest=largest, tolerance=tolerance, why=why)
+
+
+def _distance(got: Floats, wanted: Floats) -> float:
+    if (np.isnan(got) != np.isnan(wanted)).any():
+        return np.inf
+    with np.errstate(invalid="ignore"):
+        return float(np.nanmax(np.abs(got - wanted), initial=0.0))
+
+
+def _same_labels(got: Floats, wanted: Floats, tolerance: float) -> bool:
+    """Return whether labels are equal, but for ties that the tolerance cannot tell apart."""
+    ordered = np.sort(wanted, axis=1)
+    clear = np.ones(len(wanted), bool) if wanted.shape[1] < 2 else ordered[:, -1] - ordered[:, -2] > 2 * tolerance
+    return bool((got.argmax(axis=1) == wanted.argmax(axis=1))[clear].all())
+
+
+def asked_rows(contract: Contract, rows: Sequence[Row]) -> list[Row]:
+    """Return rows to compare on: real ones, evenly taken, and a real one changed field by field to what is allowed."""
+    step = max(1, len(rows) // MOST_ROWS)
+    asked = [dict(row) for row in rows[::step][:MOST_ROWS]]
+    if not asked:
+        return []
+    real = list(asked)
+    for field in contract.features:
+        asked += [
+            {**real[number % len(real)], field.name: value} for number, value in enumerate(_strange_values(field))
+        ]
+    return list(asked)
+
+
+def _strange_values(field: Field) -> list[Any]:
+    values: list[Any] = [] if field.required else [None]
+    if field.type is FieldType.TEXT:
+        return [*values, *(text[: field.max_chars or None] for text in STRANGE_TEXTS)]
+    if field.type in (FieldType.NUMBER, FieldType.INTEGER):
+        ends = [end for end in (field.min, field.max) if end is not None]
+        free = [0.0, -1.0, 1e6, -1e6] if field.on_range is Policy.FLAG or not ends else []
+        numbers = [*ends, *free]
+        return [*values, *(int(n) if field.type is FieldType.INTEGER else float(n) for n in numbers)]
+    if field.type is FieldType.CATEGORY:
+        strange = ["never seen"] if field.on_unknown is Policy.FLAG or not field.values else []
+        return [*values, *field.values, *strange]
+    if field.type is FieldType.BOOLEAN:
+        return [*values, True, False]
+    return values
