@@ -218,7 +218,7 @@ def test_a_port_that_is_taken_is_told_with_exit_code_6(tmp_path: Path) -> None:
     [
         (["run", "all-zero"], "did you mean 'all-zeros'"),
         (["run", "bad-candidate", "--set", "watch.block_minutes"], "KEY=VALUE"),
-        (["run", "bad-candidate", "--set", "watch.block_minuets=3"], "watch.block_minutes"),
+        (["run", "bad-candidate", "--set", "watch.block_minuets=3"], "did you mean 'block_minutes'"),
         (["run", "bad-candidate", "--set", "watch.block_minutes=soon"], "block_minutes"),
     ],
 )
