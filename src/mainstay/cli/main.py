@@ -16,6 +16,7 @@ from mainstay.cli import (
     check,
     compare,
     config,
+    doctor,
     drill,
     feedback,
     gate,
@@ -66,6 +67,7 @@ for module in (
     score,
     feedback,
     config,
+    doctor,
     drill,
 ):
     module.register(app)

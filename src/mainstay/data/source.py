@@ -21,7 +21,7 @@ def read_frame(address: str, root: Path) -> pl.DataFrame:
     CSV has no types: its cells are text, an empty cell is null, and `frame_check` reads them as the contract says.
     Raises BadData for what is absent, empty, half-written or not UTF-8, and where files of a pattern differ in columns.
     """
-    paths = _paths(address, root)
+    paths = paths_of(address, root)
     frames = [_read(path, address) for path in paths]
     for (first, a), (second, b) in pairwise(zip(paths, frames, strict=True)):
         _require_same_columns(first, a, second, b)
@@ -31,7 +31,8 @@ def read_frame(address: str, root: Path) -> pl.DataFrame:
     return frame
 
 
-def _paths(address: str, root: Path) -> list[Path]:
+def paths_of(address: str, root: Path) -> list[Path]:
+    """Return the files at `address`, a path or pattern below `root` or absolute; raises BadData where none is."""
     if "://" in address:
         raise UsageError(
             f"{address} is not a path; reading from addresses with a scheme is not built yet",

@@ -57,6 +57,22 @@ class Store:
             raise
         return store
 
+    @classmethod
+    def look(cls, url: str, *, clock: Clock) -> Store:
+        """Open a store that is there, only to look at it: nothing is made, migrated or written."""
+        address = _address(url)
+        if address.get_backend_name() == "sqlite" and not _in_memory(address):
+            address = _existing(address).update_query_dict({"mode": "ro"})
+        store = cls(_engine(address), clock=clock, where=_address(url).render_as_string(hide_password=True))
+        with store.read() as tx:
+            found = _revision(tx)
+        if found != HEAD:
+            raise errors.EnvironmentFault(
+                f"the store {store.where} has schema {found!r}; this version works with {HEAD!r}",
+                remedy="`mainstay status` brings an older schema up to date; a newer one needs a newer Mainstay.",
+            )
+        return store
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """Give a write transaction: committed at the end of the block, rolled back by any exception."""
