@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
         text = answer.read(500).decode("utf-8", "replace")
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+    except (OSError, ValueError, TypeError, KeyError, http.client.HTTPException) as error:
         sys.stdout.write(f"not ready: {type(error).__name__}: {error}\n")
         return 1
     sys.stdout.write(text + "\n")
