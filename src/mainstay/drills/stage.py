@@ -27,7 +27,7 @@ from mainstay.store import heartbeats, incidents, jobs, releases
 
 NEEDED_MB = 100
 """Free space for a drill's project, its journal and MLflow's tables (MB); the three drills use 10 to 20."""
-READY_S = 120.0
+READY_S = 240.0
 """Longest real time until training is done or a process answers."""
 TURN_S = 60.0
 """Longest real time until the loop has taken a step's requests."""
@@ -57,6 +57,8 @@ class Stage:
         self.notes: dict[str, Any] = {}
         self._wanted = tuple(processes)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        """Those that must not end by themselves."""
+        self._begun: list[subprocess.Popen[bytes]] = []
         self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="user")
         self._client = httpx.Client(timeout=30.0, trust_env=False)
         self._asked = 0
@@ -80,46 +82,31 @@ class Stage:
     def stop(self) -> None:
         """End every process of the drill, by its id, and what it started; a second Ctrl-C makes short work of it."""
         try:
-            for child in self._children.values():
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            for child in self._begun:
                 if child.poll() is None:
                     child.send_signal(signal.SIGTERM)
-            for child in self._children.values():
+            for child in self._begun:
                 with suppress(subprocess.TimeoutExpired):
                     child.wait(STOP_S)
         finally:
-            for child in self._children.values():
-                if child.poll() is None:
-                    os.killpg(child.pid, signal.SIGKILL)
-                    child.wait()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            for child in self._begun:
+                _kill(child)
             self._client.close()
             self.project.parts.close()
-
-    def pids(self) -> dict[str, int]:
-        """Return the processes by name."""
-        return {name: child.pid for name, child in self._children.items()}
 
     def train(self, what: str, *, pipeline: str | None = None) -> dict[str, Any]:
         """Run `mainstay train`; return its document with `exit_code`. A refusal by the gate is an answer, no error."""
         argv = ["train", "--project", str(self.root), "--json", *(["--pipeline", pipeline] if pipeline else [])]
         log = self.root / "train.log"
         with log.open("ab") as stderr:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "mainstay", *argv],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                start_new_session=True,
-            )
-            try:
-                output, _ = child.communicate(timeout=READY_S)
-            except subprocess.TimeoutExpired as error:
-                raise errors.DrillMissed(f"training {what} took longer than {READY_S:.0f} s") from error
-            finally:
-                if child.poll() is None:
-                    os.killpg(child.pid, signal.SIGKILL)
-                    child.wait()
+            child = self._begin(argv, stdout=subprocess.PIPE, stderr=stderr)
+        try:
+            output, _ = child.communicate(timeout=READY_S)
+        except subprocess.TimeoutExpired as error:
+            raise errors.DrillMissed(f"training {what} took longer than {READY_S:.0f} s") from error
+        finally:
+            _kill(child)
         if child.returncode not in (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED):
             raise _ended(f"training {what}", child.returncode, log)
         document: dict[str, Any] = msgspec.json.decode(output)
@@ -127,14 +114,24 @@ class Stage:
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
         with self._log(name).open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "mainstay", name, "--project", str(self.root)],
+            return self._begin([name, "--project", str(self.root)], stdout=log, stderr=subprocess.STDOUT)
+
+    def _begin(self, arguments: Sequence[str], *, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
+        """Start `mainstay ARGUMENTS`, in a thread: a Ctrl-C between its birth and its name would leave it running."""
+
+        def begin() -> subprocess.Popen[bytes]:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "mainstay", *arguments],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=stdout,
+                stderr=stderr,
                 start_new_session=True,
             )
+            self._begun.append(child)
+            return child
+
+        return self._pool.submit(begin).result()
 
     def _log(self, name: str) -> Path:
         return self.root / f"{name}.log"
@@ -200,8 +197,12 @@ class Stage:
                 | {"value": truth, "at": self.clock.now().isoformat(), "by": "drill"}
                 for id_, truth in part
             ]
-            response = self._client.post(f"{self.address}/v1/feedback", json={"items": items})
-            response.raise_for_status()
+            try:
+                response = self._client.post(f"{self.address}/v1/feedback", json={"items": items})
+                response.raise_for_status()
+            except httpx.HTTPError as error:
+                self.look_after()
+                raise errors.DrillMissed(f"the server did not take labels: {error}", remedy=LOGS) from error
             taken += sum(result["status"] != "refused" for result in response.json()["results"])
         return taken
 
@@ -266,6 +267,16 @@ class Stage:
 
 
 LOGS = "serve.log, loop.log and train.log lie in the folder of --keep."
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End a process that is still there, and what it started."""
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def count(tally: Tally, user: Asked, status: int, answer: Mapping[str, Any]) -> None:
