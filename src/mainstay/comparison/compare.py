@@ -26,7 +26,7 @@ from mainstay.core.errors import UsageError
 if TYPE_CHECKING:
     from mainstay.core.ports import Progress
 
-MAX_ROWS = 200_000
+MAX_ROWS = 100_000
 """Rows of each side that the tests use; beyond, a random sample of so many."""
 
 
