@@ -30,6 +30,7 @@ HEAVY = [
 COMMANDS = [
     "init",
     "check",
+    "compare",
     "train",
     "gate",
     "up",
