@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attach_kit import recorded
 
+from attach_kit import recorded
 from mainstay.attach.middleware import Watch
 from mainstay.core.events import Kind
 
@@ -42,17 +42,38 @@ def ask(app: Any, body: bytes = b'{"amount": 3}', *, method: str = "POST", kind:
     return started, written, parts
 
 
+def into(body: Any, size: int) -> bytes:
+    buffer = bytearray(size)
+    return bytes(buffer[: body.readinto(buffer)])
+
+
+READS = {
+    "read": lambda body, size: body.read(size),
+    "iterate": lambda body, size: b"".join(body),
+    "lines": lambda body, size: b"".join(body.readlines()),
+    "into": into,
+    "read1": lambda body, size: body.read1(size),
+}
+"""Ways in which servers and frameworks read a body."""
+
+
 def service(read: str = "read", parts: tuple[bytes, ...] = (b'{"label": ', b'"ok"}'), status: str = "200 OK") -> Any:
     def app(environ: Any, start_response: Any) -> Any:
         body = environ["wsgi.input"]
-        got = body.read(int(environ["CONTENT_LENGTH"])) if read == "read" else b"".join(body)
+        got = READS[read](body, int(environ["CONTENT_LENGTH"]))
         start_response(status, [*JSON, ("X-Got", str(len(got)))])
         return list(parts)
 
     return app
 
 
-@pytest.mark.parametrize("read", ["read", "iterate"])
+@pytest.mark.parametrize("read", READS)
+def test_what_is_read_is_kept_however_it_is_read(project: Path, read: str) -> None:
+    ask(Watch.wsgi(service(read), project=project))
+    assert [e.inputs for e in recorded(project)] == [{"amount": 3}]
+
+
+@pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("body", [b'{"amount": 3}', b"", b"{not", b"y" * 600_000])
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
 def test_the_answer_is_the_same(project: Path, read: str, body: bytes, method: str) -> None:
