@@ -163,8 +163,8 @@ def alerts(place: Place) -> Iterator[Finding]:
             addresses.notifier_for(alert.to)
         except errors.MainstayError as error:
             wrong.append((addresses.hidden(alert.to), error))
-    for address, error in wrong:
-        yield fail("alerts", f"alerts to {address} go nowhere: {error.message}", error.remedy)
+    for address, why in wrong:
+        yield fail("alerts", f"alerts to {address} go nowhere: {why.message}", why.remedy)
     if not wrong:
         count = len(place.loaded.settings.alerts)
         yield well("alerts", f"{count} addresses can be used (nothing was sent)" if count else "none are declared")
