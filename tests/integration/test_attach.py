@@ -216,11 +216,8 @@ def test_a_zeroed_field_of_a_fastapi_service_becomes_an_incident(tmp_path: Path)
         told = command(project, "status")
     assert (found.severity.value, found.harm.value) == ("page", "data_fault")
     assert "`amount` looks broken" in found.title
-    assert (told["summary"]["health"], told["elsewhere"], told["service"][0]["counts"]["written"]) == (
-        "unwell",
-        True,
-        510,
-    )
+    assert (told["summary"]["health"], told["elsewhere"]) == ("unwell", True)
+    assert told["service"][0]["counts"]["written"] == 510
 
 
 def test_a_new_population_of_a_flask_service_becomes_an_incident(tmp_path: Path) -> None:

@@ -1,0 +1,303 @@
+"""A service's first requests, or rows that its project names, become what its traffic is compared with."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+
+import mainstay
+from mainstay import loop, wiring
+from mainstay.attach import learn
+from mainstay.attach.recorder import recorder
+from mainstay.config import load as config
+from mainstay.core.contracts import FieldType, Pii, Task
+from mainstay.core.errors import BadData, UsageError
+from mainstay.core.events import Kind
+from mainstay.core.releases import Stage
+from mainstay.models import bundle as bundles
+from mainstay.models import reference
+from mainstay.parts import Parts
+from mainstay.store import blocks, incidents, releases
+from mainstay.testing.clock import FakeClock
+
+FILE = """
+mainstay = 1
+[project]
+name = "fraud"
+task = "binary"
+answers = "elsewhere"
+[data]
+test = "reference.csv"
+[fields.amount]
+type = "number"
+[fields.country]
+type = "category"
+[target]
+field = "truth"
+[attach]
+prediction = "said"
+confidence = "sure"
+"""
+WORDS = ["where", "is", "my", "parcel", "the", "card", "was", "refused", "please", "close", "account"]
+
+
+def parts_of(project: Path, clock: FakeClock | None = None) -> Parts:
+    return wiring.assemble(project, environ={}, clock=clock or FakeClock())
+
+
+def turn(parts: Parts) -> loop.TurnReport:
+    report = loop.turn(parts)
+    assert report.failed == {}
+    return report
+
+
+def row(dice: random.Random, **changes: Any) -> dict[str, Any]:
+    said = " ".join(dice.choices(WORDS, k=6))
+    plain = {"amount": dice.gauss(100, 20), "country": dice.choice(["de", "fr"]), "age": dice.randint(18, 80)}
+    return plain | {"text": said, "vip": dice.random() < 0.5} | changes
+
+
+def send(project: Path, count: int, *, seed: int = 1, output: Any = None, **changes: Any) -> None:
+    dice = random.Random(seed)
+    for _ in range(count):
+        said = dice.choice(["ok", "fraud"]) if output is None else output
+        mainstay.log(
+            project=project, inputs=row(dice, **changes), output=said, confidence=0.75, key=dice.randint(1, 50)
+        )
+    assert recorder(project).flush(20)
+
+
+def test_until_enough_was_seen_the_count_is_told_and_nothing_is_watched(project: Path) -> None:
+    send(project, 30)
+    parts = wiring.assemble(project, environ={})
+    turn(parts)
+    with parts.store.read() as tx:
+        assert releases.live(tx, "fraud") is None
+    found = mainstay.Project.open(project, environ={}).status()
+    assert found.learning is not None
+    assert (found.learning.seen, found.learning.needed) == (30, 500)
+    assert found.summary.why == "learning: 30 of 500 requests."
+
+
+@pytest.fixture
+def learned(project: Path) -> Parts:
+    """Return a project that learned from 200 requests and then saw 100 more."""
+    mainstay.Watch(None, project=project, learn=200)  # type: ignore[arg-type]
+    send(project, 300)
+    parts = parts_of(project)
+    assert "the contract of 5 fields was learned from 200 requests" in " ".join(turn(parts).done)
+    assert "fraud@1: answers elsewhere" in " ".join(turn(parts).done)
+    return parts
+
+
+def test_the_first_requests_become_contract_and_reference(learned: Parts) -> None:
+    fields = {field.name: field.type for field in learned.loaded.contract.fields}
+    assert fields == {
+        "amount": FieldType.NUMBER,
+        "country": FieldType.CATEGORY,
+        "age": FieldType.INTEGER,
+        "text": FieldType.TEXT,
+        "vip": FieldType.BOOLEAN,
+    }
+    assert learned.loaded.contract.task is Task.BINARY
+    with learned.store.read() as tx:
+        live = releases.live(tx, "fraud")
+    assert live is not None
+    assert (live.stage, live.trigger, live.facts["rows"]) == (Stage.CERTIFIED, "attach", 200)
+
+
+def test_the_reference_knows_answers_and_keys_and_texts_but_no_trust(learned: Parts) -> None:
+    found = learned.open_version("fraud@1")
+    assert isinstance(found, reference.ReferenceOnly)
+    names = {signal.name for signal in found.profile.signals if not signal.segment}
+    assert {"amount", "country", "vip", "text.unseen", "answer.label", "answer.confidence"} <= names
+    assert "answer.low_trust" not in names
+    assert (found.profile.rows, found.profile.keys) == (200, 49)
+
+
+def test_requests_behind_the_learned_ones_are_watched_and_each_once(learned: Parts) -> None:
+    turn(learned)
+    with learned.store.read() as tx:
+        rows = sum(block.rows for block in blocks.blocks(tx, "fraud", limit=100))
+    assert 90 <= rows <= 100
+
+
+def test_traffic_like_the_first_raises_no_incident_and_a_zeroed_field_does(learned: Parts) -> None:
+    project = learned.loaded.root
+    send(project, 600, seed=2)
+    turn(learned)
+    with learned.store.read() as tx:
+        assert incidents.list_(tx, "fraud", limit=10) == []
+    send(project, 200, seed=3, amount=0.0)
+    turn(learned)
+    with learned.store.read() as tx:
+        (found,) = incidents.list_(tx, "fraud", limit=10)
+    assert "`amount` looks broken" in found.title
+
+
+def test_a_field_that_no_longer_comes_is_an_incident(learned: Parts) -> None:
+    project = learned.loaded.root
+    dice = random.Random(4)
+    for _ in range(200):
+        plain = row(dice)
+        del plain["amount"]
+        mainstay.log(project=project, inputs=plain, output=dice.choice(["ok", "fraud"]), confidence=0.75)
+    assert recorder(project).flush(20)
+    turn(learned)
+    with learned.store.read() as tx:
+        (found,) = incidents.list_(tx, "fraud", limit=10)
+    assert (found.severity.value, found.harm.value) == ("page", "data_fault")
+
+
+def test_truths_told_by_the_service_or_by_a_file_are_joined(learned: Parts) -> None:
+    project = learned.loaded.root
+    told = mainstay.log(project=project, inputs=row(random.Random(5)), output="ok", truth="fraud")
+    other = mainstay.log(project=project, inputs=row(random.Random(6)), output="ok")
+    assert recorder(project).flush(20)
+    facade = mainstay.Project.open(project, environ={})
+    assert facade.feedback([{"id": other, "label": "ok"}, {"id": told, "label": "a class never seen"}]).refused == ()
+    turn(learned)
+    found = facade.status().quality.real
+    assert found is not None
+    assert found.n == 2
+
+
+def test_what_a_person_wrote_into_the_file_while_it_learned_stays(project: Path) -> None:
+    mainstay.Watch(None, project=project, learn=50, pii={"text": "hash", "vip": "drop"})  # type: ignore[arg-type]
+    send(project, 60)
+    text = (project / "mainstay.toml").read_text() + "\n# mine\n[watch]\nblock_min_rows = 40\n"
+    (project / "mainstay.toml").write_text(text)
+    turn(parts_of(project))
+    loaded = config.load(project, environ={})
+    assert "# mine" in (project / "mainstay.toml").read_text()
+    assert loaded.settings.watch.block_min_rows == 40
+    assert {f.name: f.pii for f in loaded.contract.fields if f.pii is not Pii.KEEP} == {"text": Pii.HASH}
+    assert "vip" not in {f.name for f in loaded.contract.fields}
+
+
+def test_a_killed_turn_is_done_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mainstay.Watch(None, project=project, learn=50)  # type: ignore[arg-type]
+    send(project, 60)
+    parts = parts_of(project)
+    turn(parts)
+    with monkeypatch.context() as during:
+        during.setattr(learn, "_release", lambda *_, **__: 1 / 0)
+        assert "learn" in loop.turn(parts).failed
+    turn(parts)
+    with parts.store.read() as tx:
+        assert [release.version for release in releases.all_of(tx, "fraud")] == [1]
+
+
+def test_values_of_several_kinds_are_left_out_and_said(project: Path) -> None:
+    mainstay.Watch(None, project=project, learn=50)  # type: ignore[arg-type]
+    for number in range(60):
+        mainstay.log(project=project, inputs={"x": number, "mixed": number if number % 2 else "text"}, output="ok")
+    assert recorder(project).flush(20)
+    told = " ".join(turn(parts_of(project)).done)
+    assert "field mixed is not watched: holds texts and numbers at once" in told
+    assert [f.name for f in config.load(project, environ={}).contract.fields] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (["a", "b"], Task.BINARY),
+        (["a", "b", "c"], Task.MULTICLASS),
+        ([0, 1, 1], Task.BINARY),
+        ([0.5, 1.25], Task.REGRESSION),
+        (list(range(100)), Task.REGRESSION),
+        ([None, None], Task.MULTICLASS),
+        ([1, 0.5, None], Task.REGRESSION),
+    ],
+)
+def test_answers_suggest_the_task(labels: list[Any], task: Task) -> None:
+    assert learn.task_of(labels) is task
+
+
+def test_numbers_are_watched_as_numbers(project: Path) -> None:
+    mainstay.Watch(None, project=project, learn=50)  # type: ignore[arg-type]
+    dice = random.Random(7)
+    for _ in range(60):
+        mainstay.log(project=project, inputs={"x": dice.random()}, output=dice.random())
+    assert recorder(project).flush(20)
+    parts = parts_of(project)
+    turn(parts)
+    turn(parts)
+    found = parts.open_version("fraud@1")
+    assert found is not None
+    assert "answer.value" in {signal.name for signal in found.profile.signals}
+
+
+def reference_file(project: Path, rows: int = 100, **changes: Any) -> None:
+    project.mkdir(parents=True)
+    (project / "mainstay.toml").write_text(FILE)
+    dice = random.Random(8)
+    columns = {"amount": [dice.gauss(100, 20) for _ in range(rows)], "country": ["de", "fr"] * (rows // 2)}
+    columns |= {"truth": ["ok", "fraud"] * (rows // 2), "said": ["ok", "ok"] * (rows // 2), "sure": [0.75] * rows}
+    pl.DataFrame({**columns, **changes}).drop([name for name, value in changes.items() if value is None]).write_csv(
+        project / "reference.csv"
+    )
+
+
+def test_rows_that_the_project_names_are_the_reference_from_the_start(project: Path) -> None:
+    reference_file(project)
+    parts = parts_of(project)
+    assert "compared with 100 rows (reference.csv)" in " ".join(turn(parts).done)
+    found = parts.open_version("fraud@1")
+    assert found is not None
+    assert (found.profile.accuracy, found.profile.mean_confidence) == (0.5, 0.75)
+
+
+def test_a_reference_without_answers_watches_inputs(project: Path) -> None:
+    reference_file(project)
+    (project / "mainstay.toml").write_text(FILE.partition("[attach]")[0])
+    parts = parts_of(project)
+    turn(parts)
+    found = parts.open_version("fraud@1")
+    assert found is not None
+    assert {signal.name for signal in found.profile.signals} == {"amount", "country"}
+    assert found.profile.accuracy is None
+
+
+def test_a_reference_that_lacks_its_columns_is_told_with_those_it_has(project: Path) -> None:
+    reference_file(project)
+    (project / "mainstay.toml").write_text(FILE.replace('"said"', '"predicted"'))
+    with pytest.raises(BadData, match=r"'predicted'.*'said'"):
+        learn.rows_of_file(config.load(project, environ={}))
+
+
+def test_a_reference_file_that_is_not_there_is_told_by_check(project: Path) -> None:
+    reference_file(project)
+    (project / "reference.csv").unlink()
+    report = mainstay.Project.open(project, environ={}).check()
+    assert not report.ok
+    assert "reference.csv" in str(report.problems[0])
+
+
+def test_a_bundle_without_a_model_is_read_as_it_was_written(learned: Parts, tmp_path: Path) -> None:
+    found = learned.open_version("fraud@1")
+    assert isinstance(found, reference.ReferenceOnly)
+    again = reference.write(tmp_path, found)
+    assert again.digest == found.digest
+    opened = reference.open_(bundles.open_bundle(tmp_path / again.digest, again.digest))
+    assert msgspec.json.encode(opened.profile) == msgspec.json.encode(found.profile)
+    assert opened.vocabulary == found.vocabulary
+
+
+def test_records_of_a_service_carry_no_version_and_are_counted_for_what_they_are_compared_with(learned: Parts) -> None:
+    events, _ = learned.journal.read({}, 1_000)
+    assert {event.bundle for event in events if event.kind is Kind.EXTERNAL} == {""}
+    assert {event.bundle for event in loop._named(learned, events, "fraud@1")} == {"fraud@1"}
+
+
+def test_nothing_is_trained_or_served_for_it(learned: Parts) -> None:
+    facade = mainstay.Project.open(learned.loaded.root, environ={})
+    for act in (facade.train, facade.serve):
+        with pytest.raises(UsageError, match="answers elsewhere"):
+            act()
+    assert facade.check().ok
