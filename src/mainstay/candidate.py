@@ -260,7 +260,7 @@ def _after_gate(
         "gate": report.as_dict(),
         "choice": choice,
         "evaluation": dict(trained.evaluation),
-        "runtime": "sklearn",
+        "runtime": dict(trained.runtime),
         "recent": trained.recent,
     }
     with parts.store.begin() as tx:

@@ -22,6 +22,8 @@ from mainstay.models.inputs import InputSpec
 from mainstay.models.thresholds import Thresholds
 
 MANIFEST = "manifest.json"
+PROGRAM = "runtime/program.msgpack"
+"""The compiled form of the model, where there is one."""
 BUNDLE_VERSION = 1
 
 
@@ -53,6 +55,8 @@ class BundleParts:
         }
     )
     """Which runtime serves, and why."""
+    program: bytes | None = None
+    """The compiled form, where it holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +162,8 @@ def _contents(parts: BundleParts) -> dict[str, bytes]:
         "lineage.json": _json(parts.lineage),
         "parity.json": _json(parts.parity),
     }
+    if parts.program is not None:
+        contents[PROGRAM] = parts.program
     if parts.features_source is not None:
         contents["features.py"] = parts.features_source.encode("utf-8", "surrogatepass")
     return dict(sorted(contents.items()))

@@ -16,8 +16,10 @@ from mainstay.core.contracts import Contract
 from mainstay.core.errors import Damaged, EnvironmentFault, ModelOutputInvalid
 from mainstay.core.profiles import Profile
 from mainstay.models import environment
-from mainstay.models.bundle import Bundle
+from mainstay.models.bundle import PROGRAM, Bundle
 from mainstay.models.calibration import Calibration
+from mainstay.models.compiled import program_file
+from mainstay.models.compiled.parts import Program
 from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
 from mainstay.models.signals import RowSignals, text_fields
 from mainstay.models.thresholds import Thresholds
@@ -31,6 +33,7 @@ class LoadedModel:
     """A model in memory with everything that decides its answers. For one caller at a time."""
 
     estimator: Any
+    """None where the bundle holds a program: the library that fitted it is then never imported."""
     contract: Contract
     classes: tuple[str, ...]
     """In the order of the probability columns; empty for regression."""
@@ -46,6 +49,10 @@ class LoadedModel:
     lineage: Mapping[str, Any] = field(default_factory=dict)
     runtime: str = "sklearn"
     """What computes the answers."""
+    program: Program | None = None
+    """The compiled form, which answers where there is one."""
+    fitted: tuple[str, ...] = ()
+    """Names of the estimator's classes in its own order; taken from the estimator where it is there."""
     environment_differences: tuple[str, ...] = ()
     """Packages whose version here is not the one that trained, as sentences."""
     signals: RowSignals = field(init=False)
@@ -61,6 +68,8 @@ class LoadedModel:
 
         self._threads = ThreadpoolController()
         _use_one_job(self.estimator)
+        if hasattr(self.estimator, "classes_"):
+            self.fitted = tuple(class_name(name) for name in self.estimator.classes_)
         self.signals = RowSignals(self.contract, self.vocabulary)
         self.text_names = tuple(f.name for f in text_fields(self.contract))
         self._inputs = Inputs(self.contract, self.spec, self.features)
@@ -76,26 +85,35 @@ class LoadedModel:
         width = (len(self.classes),) if classification else ()
         if not rows:
             return np.zeros((0, *width))
-        given = self._inputs.build(rows)
-        with self._threads.limit(limits=1):
-            if not classification:
-                return _shaped(self.estimator.predict(given), (len(rows),))
-            output = _shaped(self.estimator.predict_proba(given), (len(rows), len(self.estimator.classes_)))
+        output = self._compiled(self.program, rows) if self.program is not None else self.original(rows)
         if self._order is None:
             return output
         ordered = np.zeros((len(rows), *width))
         ordered[:, self._order] = output
         return ordered
 
+    def original(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Return what the estimator itself says, its classes in its own order, also where a program answers."""
+        given = self._inputs.build(rows)
+        with self._threads.limit(limits=1):
+            if not self.contract.task.is_classification:
+                return _shaped(self.estimator.predict(given), (len(rows),))
+            return _shaped(self.estimator.predict_proba(given), (len(rows), len(self.estimator.classes_)))
+
+    def _compiled(self, program: Program, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        if self.spec.features is not None:
+            name = str(self.spec.input)
+            rows = [{name: text} for text in self._inputs.build(rows)]
+        return program.predict(rows)
+
     def _column_order(self) -> list[int] | None:
         """Return where each of the estimator's columns belongs; None when they are in declared order already."""
         if not self.contract.task.is_classification:
             return None
-        fitted = [class_name(name) for name in self.estimator.classes_]
-        strangers = [name for name in fitted if name not in self.classes]
+        strangers = [name for name in self.fitted if name not in self.classes]
         if strangers:
             raise ModelOutputInvalid(f"The estimator knows classes {strangers}; allowed are {list(self.classes)}")
-        order = [self.classes.index(name) for name in fitted]
+        order = [self.classes.index(name) for name in self.fitted]
         return None if order == list(range(len(self.classes))) else order
 
 
@@ -109,15 +127,19 @@ def class_name(value: Any) -> str:
 
 
 def load(bundle: Bundle) -> LoadedModel:
-    """Load a verified bundle. The pickle is read only after its digest held; model.py is never imported.
+    """Load a verified bundle. The pickle is read only after its digest held, and never where the bundle holds a program;
+    model.py is never imported.
 
     Raises Damaged when a file changed, EnvironmentFault when a package that the model needs is absent or too different.
     """
     model = bundle.json("model/model.json")
     spec = msgspec.convert(model["spec"], InputSpec)
     words = bundle.json("model/vocabulary.json")
+    described = program_file.decode(bundle.read(PROGRAM)) if bundle.has(PROGRAM) else None
     return LoadedModel(
-        estimator=_unpickle(bundle),
+        estimator=_unpickle(bundle) if described is None else None,
+        program=None if described is None else program_file.assemble(described),
+        fitted=() if described is None else tuple(described["classes"]),
         contract=_part(bundle, "contract.json", Contract),
         classes=tuple(model["classes"]),
         spec=spec,

@@ -18,6 +18,7 @@ from mainstay.core.ports import Progress, silent
 from mainstay.models import answers, environment, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
+from mainstay.models.compiled.make import Made, compile_model
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields, word_set
@@ -71,6 +72,8 @@ class Trained:
     """The same on the held-out labelled traffic, when there is any."""
     plots: list[Path]
     lineage: Mapping[str, Any]
+    runtime: Mapping[str, Any]
+    """What computes the answers, and why."""
     warnings: list[str]
     """What fitting warned of, each once."""
     seconds: float
@@ -142,9 +145,18 @@ def train_candidate(
         progress("bundle", 5, len(STEPS))
         pickled = pickles.dump(model.estimator, own_modules=code.hide_paths()) if handed is None else handed.pickle
         packages = handed.packages if handed is not None else ()
-        bundle = _write(pickled, plan, model, lineage, folder_bundles, packages)
+        with quiet():
+            made = compile_model(
+                model.estimator,
+                contract,
+                plan.spec,
+                classes=model.fitted,
+                original=model.original,
+                rows=[*test_rows.values, *rows.values],
+            )
+        bundle = _write(pickled, plan, model, lineage, folder_bundles, packages, made)
     progress("evaluate", 6, len(STEPS))
-    served = _reloaded(bundle, said, test_rows)
+    served = _reloaded(bundle, said, test_rows, tolerance=max(made.tolerance, PARITY_TOLERANCE))
     if saw_test and held_out is not None:
         evaluation = _evaluate_held_out(served, rows, held_out, settings)
     else:
@@ -159,6 +171,7 @@ def train_candidate(
         recent=_evaluate(served, recent_rows, settings) if recent_rows else None,
         plots=plots,
         lineage=lineage,
+        runtime=made.told,
         warnings=warned,
         seconds=perf_counter() - started,
         held_out=held_out,
@@ -262,6 +275,7 @@ def _write(
     lineage: Mapping[str, Any],
     folder: Path,
     packages: tuple[str, ...],
+    made: Made,
 ) -> Bundle:
     parts = BundleParts(
         pickle=pickled,
@@ -275,19 +289,26 @@ def _write(
         vocabulary=model.vocabulary,
         environment=tuple(dict.fromkeys((*packages, *environment.lock_lines(pickled)))),
         lineage=lineage,
+        parity=made.told,
+        program=made.data,
     )
     return write_bundle(folder, parts)
 
 
-def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows) -> LoadedModel:
-    """Load the bundle as a worker would, without the project's code, and hold its output equal to the original's."""
+def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolerance: float) -> LoadedModel:
+    """Load the bundle as a worker would, without the project's code, and hold its output equal to the original's.
+
+    `tolerance` is of a probability, or of a value relative to the largest.
+    """
+    if before.ndim == 1:
+        tolerance *= max(1.0, float(np.abs(before).max(initial=0.0)))
     served = load(open_bundle(bundle.path, bundle.digest))
     with quiet():
         after = served.predict(rows.values)
-    if not np.allclose(before, after, rtol=0.0, atol=PARITY_TOLERANCE, equal_nan=True):
+    if not np.allclose(before, after, rtol=0.0, atol=tolerance, equal_nan=True):
         raise ProjectFileError(
             f"The bundle's answers differ from the fitted model's by up to {np.nanmax(np.abs(before - after)):.3g} "
-            f"on the test rows; at most {PARITY_TOLERANCE:g} is allowed",
+            f"on the test rows; at most {tolerance:g} is allowed",
             remedy="The same row must get the same answer: seed what is random, in features.py too, and give the "
             "estimator everything it needs as attributes.",
         )

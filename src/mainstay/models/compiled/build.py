@@ -144,11 +144,19 @@ def _flags(encoder: Any, fields: list[str], filled: list[Any] | None) -> Describ
     dropped = encoder.drop_idx_ if encoder.drop_idx_ is not None else [None] * len(fields)
     places, start = [], 0
     for column, (categories, drop) in enumerate(zip(encoder.categories_, dropped, strict=True)):
-        kept = [value for index, value in enumerate(categories.tolist()) if drop is None or index != int(drop)]
-        own = [(_plain(value), start + index) for index, value in enumerate(kept)]
+        own: list[tuple[Any, Any]] = []
+        for index, value in enumerate(categories.tolist()):
+            is_dropped = drop is not None and index == int(drop)
+            own.append((_plain(value), -1 if is_dropped else start))
+            start += not is_dropped
         places.append(_with_filled(own, filled, column))
-        start += len(kept)
-    return {"kind": "flags", "fields": fields, "places": places, "width": start}
+    return {
+        "kind": "flags",
+        "fields": fields,
+        "places": places,
+        "width": start,
+        "refuses_unknown": encoder.handle_unknown == "error",
+    }
 
 
 def _codes(encoder: Any, fields: list[str], filled: list[Any] | None) -> Described:
@@ -161,8 +169,8 @@ def _codes(encoder: Any, fields: list[str], filled: list[Any] | None) -> Describ
         numbers = [missing if _is_nan(value) else float(code) for code, value in enumerate(categories.tolist())]
         own = [(_plain(value), code) for value, code in zip(categories.tolist(), numbers, strict=True)]
         codes.append(_with_filled(own, filled, column))
-    unknown = encoder.unknown_value if encoder.handle_unknown == "use_encoded_value" else np.nan
-    return {"kind": "codes", "fields": fields, "codes": codes, "unknown": [float(unknown)] * len(fields)}
+    unknown = float(encoder.unknown_value) if encoder.handle_unknown == "use_encoded_value" else None
+    return {"kind": "codes", "fields": fields, "codes": codes, "unknown": unknown}
 
 
 def _with_filled(own: list[tuple[Any, Any]], filled: list[Any] | None, column: int) -> list[tuple[Any, Any]]:

@@ -56,17 +56,24 @@ class NumberBlock:
 class CodeBlock:
     """Categorical fields, one column each: the number of the category."""
 
-    def __init__(self, fields: Sequence[str], codes: Sequence[Mapping[Any, float]], unknown: Sequence[float]) -> None:
-        """Take for each field category -> number, None for a missing value, and the number of what is not known."""
+    def __init__(self, fields: Sequence[str], codes: Sequence[Mapping[Any, float]], unknown: float | None) -> None:
+        """Take for each field category -> number, None for a missing value, and the number of what is not known.
+
+        Without a number, what is not known is an error.
+        """
         self.fields = tuple(fields)
         self.width = len(self.fields)
         self._codes = tuple(codes)
-        self._unknown = tuple(unknown)
+        self._unknown = unknown
 
     def fill(self, rows: Sequence[Row], out: Floats) -> None:
         """Write the columns into `out`."""
-        for column, (name, codes, unknown) in enumerate(zip(self.fields, self._codes, self._unknown, strict=True)):
-            out[:, column] = [codes.get(row.get(name), unknown) for row in rows]
+        unknown = self._unknown
+        for column, (name, codes) in enumerate(zip(self.fields, self._codes, strict=True)):
+            if unknown is None:
+                out[:, column] = [codes[row.get(name)] for row in rows]
+            else:
+                out[:, column] = [codes.get(row.get(name), unknown) for row in rows]
 
     def scores(self, rows: Sequence[Row], weights: Floats, out: Floats) -> None:
         """Add the columns times `weights` to `out`."""
@@ -78,24 +85,34 @@ class CodeBlock:
 class FlagBlock:
     """Categorical fields as one column for each category: 1 in the column of the value, else 0."""
 
-    def __init__(self, fields: Sequence[str], places: Sequence[Mapping[Any, int]], width: int) -> None:
-        """Take for each field category -> column; a value without one sets none."""
+    def __init__(
+        self, fields: Sequence[str], places: Sequence[Mapping[Any, int]], width: int, *, refuses_unknown: bool
+    ) -> None:
+        """Take for each field category -> column, −1 for one that sets none.
+
+        `refuses_unknown`: a category that is not among them is an error; else it sets no column.
+        """
         self.fields = tuple(fields)
         self.width = width
         self._places = tuple(places)
+        self._refuses_unknown = refuses_unknown
+
+    def _found(self, places: Mapping[Any, int], name: str, rows: Sequence[Row]) -> list[int]:
+        if self._refuses_unknown:
+            return [places[row.get(name)] for row in rows]
+        return [places.get(row.get(name), -1) for row in rows]
 
     def fill(self, rows: Sequence[Row], out: Floats) -> None:
         """Write the flags into `out`."""
         for name, places in zip(self.fields, self._places, strict=True):
-            for index, row in enumerate(rows):
-                place = places.get(row.get(name), -1)
+            for index, place in enumerate(self._found(places, name, rows)):
                 if place >= 0:
                     out[index, place] = 1.0
 
     def scores(self, rows: Sequence[Row], weights: Floats, out: Floats) -> None:
         """Add the weights of the columns that are set to `out`."""
         for name, places in zip(self.fields, self._places, strict=True):
-            found = np.array([places.get(row.get(name), -1) for row in rows])
+            found = np.array(self._found(places, name, rows), dtype=np.int64)
             if (found >= 0).all():
                 out += weights[found]
             else:  # a value that sets no column

@@ -33,11 +33,25 @@ def describe(head: Any, width: int) -> tuple[Described, list[str]]:
     raise NotKnown(type(head).__name__)
 
 
-def _described(trees: list[Described], start: Any, *, narrow: bool) -> Described:
+def _described(
+    trees: list[Described],
+    start: Any,
+    *,
+    narrow: bool,
+    refuses_missing: bool = False,
+    sums_in_32_bits: bool = False,
+) -> Described:
     nodes = sum(len(tree["feature"]) for tree in trees)
     if not trees or nodes > MOST_NODES:
         raise NotKnown(f"a forest of {nodes} nodes; at most {MOST_NODES} are compiled")
-    return {"kind": "trees", "trees": trees, "start": np.asarray(start, dtype=np.float64), "narrow": narrow}
+    return {
+        "kind": "trees",
+        "trees": trees,
+        "start": np.array(start, dtype=np.float64),
+        "narrow": narrow,
+        "refuses_missing": refuses_missing,
+        "sums_in_32_bits": sums_in_32_bits,
+    }
 
 
 def _tree(feature: Any, threshold: Any, left: Any, right: Any, values: Any, missing_left: Any) -> Described:
@@ -82,7 +96,7 @@ def _boosted(head: Any, width: int) -> tuple[Described, list[str]]:
             values = np.zeros((one.tree_.node_count, len(start)))
             values[:, score] = head.learning_rate * one.tree_.value[:, 0, 0]
             trees.append(_sklearn_tree(one.tree_, values))
-    return _described(trees, start, narrow=True), _links(head, len(start))
+    return _described(trees, start, narrow=True, refuses_missing=True), _links(head, len(start))
 
 
 def _links(head: Any, scores: int) -> list[str]:
@@ -136,7 +150,7 @@ def _xgboost(head: Any) -> tuple[Described, list[str]]:
         _xgboost_tree(tree, score, k)
         for tree, score in list(zip(booster["model"]["trees"], booster["model"]["tree_info"], strict=True))[:kept]
     ]
-    return _described(trees, start, narrow=True), [str(links[objective])]
+    return _described(trees, start, narrow=True, sums_in_32_bits=True), [str(links[objective])]
 
 
 def _rounds(head: Any, k: int, trees: int) -> int:

@@ -50,9 +50,11 @@ class LinearHead:
 class ForestHead:
     """The sum of what trees say, then the link."""
 
-    def __init__(self, forest: Forest, link: Link) -> None:
+    def __init__(self, forest: Forest, link: Link, *, refuses_missing: bool = False) -> None:
+        """Take the trees; `refuses_missing`: a row with a missing value is refused, as the library does."""
         self.forest = forest
         self.link = link
+        self._refuses_missing = refuses_missing
 
     def predict(self, rows: Sequence[Row], blocks: Sequence[Block]) -> Floats:
         """Return what the link makes of the sums."""
@@ -61,6 +63,8 @@ class ForestHead:
         for block in blocks:
             block.fill(rows, matrix[:, start : start + block.width])
             start += block.width
+        if self._refuses_missing and np.isnan(matrix).any():
+            raise ValueError("a value is missing, and this model knows no missing values")
         return linked(self.forest.sums(matrix), self.link)
 
 

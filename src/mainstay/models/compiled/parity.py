@@ -17,6 +17,7 @@ TOLERANCE = 1e-9
 TOLERANCE_32 = 2e-6
 """The same for libraries that add in 32 bits (XGBoost)."""
 MOST_ROWS = 4_000
+_FAILURES = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 STRANGE_TEXTS = (
     "",
     " ",
@@ -59,19 +60,25 @@ def hold(
     original: Callable[[Sequence[Row]], Floats],
     rows: Sequence[Row],
     *,
+    strange: Sequence[Row] = (),
     tolerance: float = TOLERANCE,
 ) -> tuple[Program | None, Parity]:
     """Return the program with the first of its links that holds on all rows, or None and how far off the best was.
 
-    `original` answers rows as the estimator does, shape (n, classes) in the estimator's order, or (n,). Rows are also
-    asked one by one (some of them), as a batch must not change an answer. A row that the original refuses (it raises)
-    must not be among them.
+    `original` answers rows as the estimator does, shape (n, classes) in the estimator's order, or (n,); it may refuse
+    (raise on) a strange row, and then the program must refuse it too, or answer it with what is no number. Some rows
+    are also asked one by one, as a batch must not change an answer.
     """
-    wanted = original(rows)
+    answered, refused = _sorted(original, strange)
+    asked = [*rows, *answered]
+    wanted = original(asked)
     best: Parity | None = None
     for link in described["links"]:
         program = assemble(described | {"head": described["head"] | {"link": link}})
-        found = _compare(program, wanted, rows, tolerance)
+        found = _compare(program, wanted, asked, tolerance)
+        bold = next((row for row in refused if not _refuses(program, row)), None)
+        if found.holds and bold is not None:
+            found = _told(0.0, len(asked), tolerance, "it answers a row that the estimator refuses")
         if found.holds:
             described["head"]["link"] = link
             return program, found
@@ -80,12 +87,33 @@ def hold(
     return None, best
 
 
+def _sorted(original: Callable[[Sequence[Row]], Floats], strange: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the strange rows that the estimator answers, and those that it refuses."""
+    answered: list[Row] = []
+    refused: list[Row] = []
+    for row in strange:
+        try:
+            is_answered = bool(np.isfinite(original([row])).all())
+        except Exception:  # noqa: BLE001 - edge: another library's model, which may refuse in any way
+            is_answered = False
+        (answered if is_answered else refused).append(row)
+    return answered, refused
+
+
+def _refuses(program: Program, row: Row) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            return not np.isfinite(program.predict([row])).all()
+    except _FAILURES:
+        return True
+
+
 def _compare(program: Program, wanted: Floats, rows: Sequence[Row], tolerance: float) -> Parity:
     with np.errstate(all="ignore"):
         try:
             got = program.predict(rows)
             alone = np.concatenate([program.predict([row]) for row in rows[: min(64, len(rows))]])
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        except _FAILURES as error:
             return _told(np.inf, len(rows), tolerance, f"it fails where the estimator does not: {error}")
     if got.shape != wanted.shape:
         return _told(np.inf, len(rows), tolerance, f"its shape is {got.shape}, the estimator's {wanted.shape}")
@@ -123,17 +151,21 @@ def _same_labels(got: Floats, wanted: Floats, tolerance: float) -> bool:
 
 
 def asked_rows(contract: Contract, rows: Sequence[Row]) -> list[Row]:
-    """Return rows to compare on: real ones, evenly taken, and a real one changed field by field to what is allowed."""
-    step = max(1, len(rows) // MOST_ROWS)
-    asked = [dict(row) for row in rows[::step][:MOST_ROWS]]
-    if not asked:
+    """Return at most MOST_ROWS real rows, evenly taken, reduced to what the model sees."""
+    names = [field.name for field in contract.features]
+    return [{name: row.get(name) for name in names} for row in rows[:: max(1, len(rows) // MOST_ROWS)][:MOST_ROWS]]
+
+
+def strange_rows(contract: Contract, rows: Sequence[Row]) -> list[Row]:
+    """Return real rows changed in one field each to the strangest values that the contract allows there."""
+    real = asked_rows(contract, rows[:: max(1, len(rows) // 100)])
+    if not real:
         return []
-    real = list(asked)
-    for field in contract.features:
-        asked += [
-            {**real[number % len(real)], field.name: value} for number, value in enumerate(_strange_values(field))
-        ]
-    return list(asked)
+    return [
+        {**real[number % len(real)], field.name: value}
+        for field in contract.features
+        for number, value in enumerate(_strange_values(field))
+    ]
 
 
 def _strange_values(field: Field) -> list[Any]:

@@ -48,7 +48,8 @@ def _block(one: Described) -> Block:
     if kind == "codes":
         codes = [dict(pairs) for pairs in one["codes"]]
         return columns.CodeBlock(one["fields"], codes, one["unknown"])
-    return columns.FlagBlock(one["fields"], [dict(pairs) for pairs in one["places"]], one["width"])
+    places = [dict(pairs) for pairs in one["places"]]
+    return columns.FlagBlock(one["fields"], places, one["width"], refuses_unknown=one["refuses_unknown"])
 
 
 def _text(one: Described) -> text.TextBlock:
@@ -79,7 +80,8 @@ def _head(one: Described) -> Head_:
     if one["kind"] == "linear":
         return LinearHead(one["weights"], one["intercept"], link)
     trees = [Tree(**tree) for tree in one["trees"]]
-    return ForestHead(Forest(trees, one["start"], narrow=one["narrow"]), link)
+    forest = Forest(trees, one["start"], narrow=one["narrow"], sums_in_32_bits=one["sums_in_32_bits"])
+    return ForestHead(forest, link, refuses_missing=one["refuses_missing"])
 
 
 def _array_out(value: Any) -> Any:

@@ -36,8 +36,13 @@ class Tree:
 class Forest:
     """Trees whose values are summed, from a start."""
 
-    def __init__(self, trees: Sequence[Tree], start: Floats, *, narrow: bool) -> None:
-        """Join the trees; `start` has shape (k,). `narrow`: values are rounded to 32 bits before they are compared."""
+    def __init__(self, trees: Sequence[Tree], start: Floats, *, narrow: bool, sums_in_32_bits: bool = False) -> None:
+        """Join the trees; `start` has shape (k,).
+
+        `narrow`: values are rounded to 32 bits before they are compared. `sums_in_32_bits`: leaves are added one tree
+        after the other in 32 bits, as XGBoost does.
+        """
+        self._sums_in_32_bits = sums_in_32_bits
         sizes = [len(tree.feature) for tree in trees]
         first = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
         self.start = np.asarray(start, dtype=np.float64)
@@ -62,7 +67,13 @@ class Forest:
         step = max(1, CELLS_AT_ONCE // len(self._roots))
         for at in range(0, len(matrix), step):
             part = matrix[at : at + step]
-            out[at : at + step] += self._values[self._leaves(part)].sum(axis=1)
+            found = self._values[self._leaves(part)]
+            if self._sums_in_32_bits:
+                begin = np.repeat(self.start.astype(np.float32)[None, None, :], len(part), axis=0)
+                added = np.cumsum(np.concatenate((begin, found.astype(np.float32)), axis=1), axis=1, dtype=np.float32)
+                out[at : at + step] = added[:, -1]
+            else:
+                out[at : at + step] += found.sum(axis=1)
         return out
 
     def _leaves(self, matrix: Floats) -> Ints:

@@ -292,6 +292,26 @@ def test_a_program_that_fails_is_not_believed() -> None:
     assert (program, held.holds, "it fails where" in held.why) == (None, False, True)
 
 
+def test_a_row_that_the_estimator_refuses_must_be_refused_by_the_program_too() -> None:
+    frame, truth = people(200, 1)
+    rows = [row | {"age": 1.0} for row in frame.to_dict("records")]
+    odd = [rows[0] | {"town": "never seen"}, rows[0] | {"age": None}]
+    encoder = ColumnTransformer([("c", OneHotEncoder(), ["town"])], remainder="drop")
+    strict = make_pipeline(encoder, lr()).fit(frame, truth)
+    described = build.describe(strict, fields=list(frame.columns), text=None)
+
+    def original(asked: Sequence[Any]) -> Any:
+        return strict.predict_proba(pd.DataFrame(list(asked), columns=list(frame.columns)))
+
+    program, held = parity.hold(described, original, rows, strange=odd)
+    assert (held.holds, held.rows) == (True, len(rows) + 1)
+    with pytest.raises(KeyError):
+        through_a_file(described, program).predict(odd[:1])
+    described["blocks"][0]["refuses_unknown"] = False
+    program, held = parity.hold(described, original, rows, strange=odd)
+    assert (program, "refuses" in held.why) == (None, True)
+
+
 @pytest.mark.parametrize("data", [b"", b"\x80", b"nonsense", program_file.encode({"v": 9})])
 def test_bytes_that_are_no_program_are_refused(data: bytes) -> None:
     with pytest.raises(Damaged):
@@ -309,7 +329,8 @@ def test_rows_to_compare_on_hold_every_strange_value_that_the_contract_allows() 
             Field(name="on", type=FieldType.BOOLEAN),
         ),
     )
-    rows = parity.asked_rows(contract, [{"said": "x", "age": 3, "town": "a", "on": True}] * 3)
+    real = [{"said": "x", "age": 3, "town": "a", "on": True, "left_out": 1}] * 3
+    rows = [*parity.asked_rows(contract, real), *parity.strange_rows(contract, real)]
     assert {row["age"] for row in rows} == {0, 3, 99}
     assert {row["town"] for row in rows} == {"a", "b", "never seen"}
     assert {row["on"] for row in rows} == {True, False}
@@ -317,4 +338,5 @@ def test_rows_to_compare_on_hold_every_strange_value_that_the_contract_allows() 
     assert None in texts
     assert "" in texts
     assert max(len(text) for text in texts if text) == 10
-    assert parity.asked_rows(contract, []) == []
+    assert not any("left_out" in row for row in rows)
+    assert parity.asked_rows(contract, []) == parity.strange_rows(contract, []) == []
