@@ -105,7 +105,8 @@ def _answering(found: Status) -> list[RenderableType]:
     if who is None:
         return ["answers    nobody"]
     back = f"; the way back leads to {who.previous}" if who.previous else ""
-    return [f"answers    {who.name} since {moment(who.since)}: {who.why or 'no reason was kept'}{back}"]
+    by = [f"computed   by {who.runtime}: {who.runtime_why}"] if who.runtime else []
+    return [f"answers    {who.name} since {moment(who.since)}: {who.why or 'no reason was kept'}{back}", *by]
 
 
 def _quality(found: Status) -> list[RenderableType]:

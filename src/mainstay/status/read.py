@@ -111,6 +111,8 @@ def _answering(
         since, why = live.since, live.reason
     else:
         since, why = (now, "") if change is None else (change.at, change.reason)
+    runtime = live.facts.get("runtime") if live is not None and told_by_release else None
+    told = runtime if isinstance(runtime, dict) else {}
     return Answering(
         name=f"{route.model}@{route.champion.version}",
         version=route.champion.version,
@@ -118,6 +120,8 @@ def _answering(
         why=why,
         share=1.0 - _share(route),
         previous=f"{route.model}@{route.previous.version}" if route.previous is not None else "",
+        runtime=str(told.get("runtime", "")),
+        runtime_why=str(told.get("why", "")),
     )
 
 

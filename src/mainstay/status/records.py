@@ -97,6 +97,10 @@ class Answering:
     """Part of the keys it answers."""
     previous: str = ""
     """The version that the way back leads to, or empty."""
+    runtime: str = ""
+    """What computes the answers: compiled, or the library that fitted the model; empty where it is not known."""
+    runtime_why: str = ""
+    """In a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
