@@ -41,9 +41,7 @@ def rows(seed: int, number: int = 900, *, shift: float = 0.0, new: str = "mail")
             "hour": rng.integers(0, 24, number),
             "amount": rng.lognormal(3, 0.5, number) * (1 + shift),
             "channel": rng.choice(["app", "chat", new], number),
-            "note": [
-                f"please look at order {rng.integers(999)} again {word}" for word in rng.choice(["now", "soon"], number)
-            ],
+            "note": [f"please look at order {rng.integers(999)} again {word}" for word in words],
             "hurt": [HOSTILE] * (number // 2) + ["calm"] * (number - number // 2),
             "order_id": np.arange(seed * 10_000, seed * 10_000 + number),
         }
@@ -78,7 +76,7 @@ def test_the_exit_code_tells_the_verdict_only_when_asked_to(run: Run, file: str,
 
 def test_the_answer_begins_with_the_verdict_and_names_what_moved(run: Run) -> None:
     said = run("march.csv", "may.ndjson").stdout
-    assert said.startswith("Different: 2 of 5 fields moved, led by channel.\n")
+    assert said.startswith("Different: 2 of 5 fields moved, led by amount.\n")
     assert "A model trained on march.csv would see" in said
     assert "fax" in said
     assert "an identifier" in said

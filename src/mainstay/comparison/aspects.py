@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,9 @@ class Asked:
         return Asked(units=self.units.where(a, b), material=self.material, rng=self.rng)
 
 
-def values_aspect(name: str, a: Floats, b: Floats, asked: Asked, *, called: str = "mean") -> Aspect:
+def values_aspect(
+    name: str, a: Floats, b: Floats, asked: Asked, *, called: str = "mean", show: Callable[[float], str] = words.number
+) -> Aspect:
     """Return whether two samples of numbers (NaN: missing) have one law.
 
     Sizes: the mean in standard deviations of the reference, and the share of rows that moved across one cut. The cut is
@@ -44,7 +47,7 @@ def values_aspect(name: str, a: Floats, b: Floats, asked: Asked, *, called: str 
     if not len(a) or not len(b):
         return _unknown(name, "no values to compare")
     if asked.units.has_few_keys:
-        return _unknown(name, f"{called} {words.number(float(a.mean()))} → {words.number(float(b.mean()))}")
+        return _unknown(name, f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}")
     keys = asked.units.keys
     mean = differences.mean_difference(a, b, keys=keys)
     sigma = scale(a)
@@ -69,7 +72,7 @@ def values_aspect(name: str, a: Floats, b: Floats, asked: Asked, *, called: str 
         test=SIGMA_TEST,
         p=two_sample.same_law_p(a, b, keys=keys),
         effects=tuple(effects),
-        says=f"{called} {words.number(float(a.mean()))} → {words.number(float(b.mean()))}",
+        says=f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}",
         rows=_effective(len(a), len(b), max(1.0, mean.effect)),
     )
 
@@ -95,7 +98,8 @@ def _crossed(a: Floats, b: Floats, units: Units) -> differences.Difference:
     for half in (True, False):
         seen_a, seen_b = a[half_a == half], b[half_b == half]
         if not len(seen_a) or not len(seen_b):
-            continue
+            # A cut that only one half can be judged by judges nobody.
+            return differences.share_difference(a[:0] > 0, b[:0] > 0)
         cut = two_sample.distances(seen_a, seen_b).at
         below = float((seen_b <= cut).mean()) >= float((seen_a <= cut).mean())
         other_a, other_b = half_a != half, half_b != half

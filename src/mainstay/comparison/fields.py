@@ -280,7 +280,8 @@ def _category_bars(table: pl.Series, share_a: Floats, share_b: Floats) -> Bars:
         labels.append(f"{len(table) - MOST_BARS} others")
         ours.append(max(0.0, 1.0 - sum(ours)))
         theirs.append(max(0.0, 1.0 - sum(theirs)))
-    return Bars(labels=tuple(labels), reference=tuple(ours), current=tuple(theirs), numeric=False)
+    rest = len(table) > MOST_BARS
+    return Bars(labels=tuple(labels), reference=tuple(ours), current=tuple(theirs), numeric=False, last_is_rest=rest)
 
 
 def _texts(column: Column, whole: Whole, asked: Asked) -> Measured:

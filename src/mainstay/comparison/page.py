@@ -108,6 +108,7 @@ def fragment(result: Comparison) -> str:
         leading=cards[:leading],
         others=cards[leading:],
         together=told,
+        rows="" if told is None else words.counted(told.rows),
         lean_plot=svg.lean_bars(told.leans_on) if told is not None and told.leans_on else "",
         area_plot=svg.forest(told.area) if told is not None else "",
         measures=_measures(result.quality),

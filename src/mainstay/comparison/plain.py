@@ -75,7 +75,8 @@ def says(field: FieldReport) -> str:
 
 def sparks(bars: Bars) -> str:
     """Return both sides' shares as small bars on one scale: reference, current."""
-    sides = [_merged(side) for side in (bars.reference, bars.current)]
+    single = len(bars.labels) - bars.last_is_rest
+    sides = [_merged(side[:single]) for side in (bars.reference, bars.current)]
     top = max(max(side, default=0.0) for side in sides) or 1.0
     return " → ".join("".join(_level(share / top) for share in side) for side in sides)
 

@@ -121,6 +121,8 @@ class Bars:
     numeric: bool
     ends_open: bool = False
     """Whether the first and last bin hold what lies beyond them too."""
+    last_is_rest: bool = False
+    """Whether the last category stands for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

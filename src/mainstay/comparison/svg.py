@@ -81,7 +81,9 @@ def _tidy(value: float, span: float) -> float:
 
 
 def _pairs(bars: Bars, title: str) -> Markup:
-    top = max(*bars.reference, *bars.current) or 1.0
+    # All others together would dwarf the single values: they are told in figures only.
+    single = len(bars.labels) - bars.last_is_rest
+    top = max(*bars.reference[:single], *bars.current[:single]) or 1.0
     label = min(LABEL, 18.0 + LETTER * max(len(words.short(text, LABEL_CHARS)) for text in bars.labels))
     room = WIDTH - label - VALUES
     parts = []
@@ -90,7 +92,7 @@ def _pairs(bars: Bars, title: str) -> Markup:
         parts.append(
             f'<text x="{label - 8:g}" y="{y + 16}" text-anchor="end">{escape(words.short(text, LABEL_CHARS))}</text>'
         )
-        for offset, side, share in ((3, "ref", then), (12, "cur", now)):
+        for offset, side, share in ((3, "ref", then), (12, "cur", now)) if row < single else ():
             width = max(1.5 if share > 0 else 0.0, room * share / top)
             parts.append(
                 f'<rect class="msc-{side}" x="{label:g}" y="{y + offset}" width="{width:.1f}" height="8" rx="1.5"/>'

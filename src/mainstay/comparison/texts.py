@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,9 +60,9 @@ def text_measures(a: pl.Series, b: pl.Series, asked: Asked) -> TextMeasures:
     some = _some(a, b, MOST_TEXTS, asked)
     aspects = [
         values_aspect("length", *pair["length"], asked, called="characters"),
-        values_aspect("capitals", *pair["capitals"], asked, called="share of capital letters"),
-        values_aspect("digits", *pair["digits"], asked, called="share of digits"),
-        values_aspect("marks", *pair["marks"], asked, called="share of punctuation and signs"),
+        values_aspect("capitals", *pair["capitals"], asked, called="capital letters", show=words.share),
+        values_aspect("digits", *pair["digits"], asked, called="digits", show=words.share),
+        values_aspect("marks", *pair["marks"], asked, called="punctuation and signs", show=words.share),
         _share_of_rows("emoji", pair["emoji"], asked, "texts with an emoji"),
         _share_of_rows("script", pair["script"], asked, "texts with letters that are not Latin"),
     ]
@@ -148,8 +148,9 @@ def _unseen(some: Some) -> tuple[Aspect | None, dict[str, Any]]:
         return None, {}
     judged = [text for text, first in zip(some.a, half, strict=True) if not first]
     shares = [np.array([_unseen_share(text, vocabulary) for text in side]) for side in (judged, some.b)]
-    asked = some.asked.where(~half, np.ones(len(some.b), dtype=np.bool_))
-    aspect = values_aspect("unseen words", shares[0], shares[1], asked, called="words never seen")
+    kept = some.asked.where(~half, np.ones(len(some.b), dtype=np.bool_))
+    asked = replace(kept, units=kept.units.with_new_halves(kept.rng))
+    aspect = values_aspect("unseen words", shares[0], shares[1], asked, called="words never seen", show=words.share)
     figures = {
         "unseen_words_reference": float(np.nanmean(shares[0])) if np.isfinite(shares[0]).any() else None,
         "unseen_words_current": float(np.nanmean(shares[1])) if np.isfinite(shares[1]).any() else None,

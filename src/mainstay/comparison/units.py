@@ -22,6 +22,15 @@ class Units:
     halves: tuple[Mask, Mask]
     """Random halves; rows of one key are in one. What one half suggests, the other judges."""
 
+    def with_new_halves(self, rng: np.random.Generator) -> Units:
+        """Return the same units in other random halves: for rows that one half alone was chosen by."""
+        if self.keys is None:
+            return Units(
+                keys=None, halves=(rng.random(len(self.halves[0])) < 0.5, rng.random(len(self.halves[1])) < 0.5)
+            )
+        half = rng.random(1 + max(int(side.max(initial=0)) for side in self.keys)) < 0.5
+        return Units(keys=self.keys, halves=(half[self.keys[0]], half[self.keys[1]]))
+
     @property
     def has_few_keys(self) -> bool:
         """Return whether a side has too few keys for any judgement on dependent rows."""
