@@ -129,7 +129,8 @@ def class_name(value: Any) -> str:
 def load(bundle: Bundle) -> LoadedModel:
     """Load a verified bundle; model.py is never imported.
 
-    The pickle is read only after its digest held, and not at all where the bundle holds a program. Raises Damaged when a file changed, EnvironmentFault when a package that the model needs is absent or too different.
+    The pickle is read only after its digest held, and not at all where the bundle holds a program. Raises Damaged when
+    a file changed, EnvironmentFault when a package that the model needs is absent or too different.
     """
     model = bundle.json("model/model.json")
     spec = msgspec.convert(model["spec"], InputSpec)
