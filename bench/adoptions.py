@@ -2,8 +2,8 @@
 
 Each runs in a process of its own whose __main__ is the notebook: classes and functions defined there are carried. The
 largest difference is between what the notebook's own estimator says about the holdout and what the project's bundle
-says about the same rows as requests, opened in a fresh process that has seen none of the notebook's code. With `--train`
-each project is then trained again by `mainstay train`.
+says about the same rows as requests, opened in a fresh process that has seen none of the notebook's code. With
+`--train` each project is then trained again by `mainstay train`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def make(frame):
     out["warm"] = (frame["season"].map(SEASONS).isin(["summer", "autumn"])).astype("int8")
     return out.join(frame[["temp", "hum", "workingday", "yr"]])
 frame = pd.read_csv(DATA + "/bike/hour.csv").sample(6000, random_state=0)
-X, X2, y, y2 = train_test_split(frame[["hr", "season", "temp", "hum", "workingday", "yr"]], frame["cnt"], random_state=0)
+sent = frame[["hr", "season", "temp", "hum", "workingday", "yr"]]
+X, X2, y, y2 = train_test_split(sent, frame["cnt"], random_state=0)
 features = make
 model = HistGradientBoostingRegressor(max_iter=80, random_state=0).fit(make(X), y)
 """,
@@ -225,7 +226,6 @@ def main(wanted: list[str]) -> None:
             code, out, err = adopt(name, folder)
             if code:
                 print(f"| {title} | | | | | | refused: {err.strip().splitlines()[-1]} |", flush=True)
-                assert not folder.exists()
                 continue
             found, asked = json.loads(out.splitlines()[-1]), answers(folder)
             print(
@@ -236,7 +236,9 @@ def main(wanted: list[str]) -> None:
             if train:
                 done = subprocess.run(
                     [sys.executable, "-m", "mainstay", "train", "--project", str(folder)],
-                    capture_output=True, text=True, check=False,
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 print(done.returncode, done.stdout[-600:], done.stderr[-1500:], flush=True)
 

@@ -27,7 +27,7 @@ from mainstay.adoption.rows import Given
 from mainstay.config import load as config
 from mainstay.config.settings import NAME_PATTERN, SplitBy
 from mainstay.core import releases
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Role
 from mainstay.core.errors import BadData, GateFailed, NotEnoughEvidence, UsageError
 from mainstay.core.ports import Progress, silent
 from mainstay.core.profiles import Profile
@@ -369,9 +369,13 @@ def _notes(
         )
     if seen.form is None:
         yield "X is texts without a name: requests call the field text."
-    unused = [f.name for f in told.fields if f.name not in way.takes and f.name not in (told.key, told.time)]
+    unused = [
+        field.name
+        for field in told.fields
+        if field.name not in (*way.takes, told.key, told.time) and Role.SEGMENT not in field.roles
+    ]
     if unused:
-        yield f"{', '.join(unused)}: the estimator does not take them."
+        yield f"the estimator does not take {', '.join(unused)}: requests may leave that out."
     if code is not None and code.why_bytes:
         yield f"the feature function stands in features.py as bytes, as {code.why_bytes}."
     yield from audited

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ def write(
         test=TEST,
         pipelines={ADOPTED: pipeline_table(spec, labels)},
         settings=settings,
-        title="\n".join([f"{name}: adopted from a notebook by mainstay.adopt.", *(f"Note: {note}" for note in notes)]),
+        title="\n".join([f"{name}: adopted from a notebook by mainstay.adopt.", *_wrapped(notes)]),
         notes=_NOTES,
     )
     more = "" if "retrain" in settings else RETRAIN
@@ -126,6 +127,11 @@ def pipeline_table(spec: InputSpec, labels: str) -> dict[str, Any]:
     table["labels"] = None if labels == "text" else labels
     table["columns"] = {name: _column(msgspec.to_builtins(column)) for name, column in spec.columns.items()} or None
     return {key: value for key, value in table.items() if value is not None}
+
+
+def _wrapped(notes: tuple[str, ...]) -> Iterator[str]:
+    for note in notes:
+        yield from textwrap.wrap(f"Note: {note}", 110)
 
 
 def _column(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from mainstay.config.settings import SCHEMA_VERSION
-from mainstay.core.contracts import Contract, Field, Pii, Policy, Role
+from mainstay.core.contracts import Contract, Field, FieldType, Pii, Policy, Role
 from mainstay.core.errors import UsageError
 
 _BARE = re.compile(r"^[A-Za-z0-9_-]+$")
@@ -64,8 +64,8 @@ def field_table(field: Field) -> dict[str, Any]:
     table: dict[str, Any] = {"type": field.type.value}
     told: dict[str, tuple[Any, bool]] = {
         "required": (field.required, field.required),
-        "min": (field.min, field.min is None),
-        "max": (field.max, field.max is None),
+        "min": (_bound(field, field.min), field.min is None),
+        "max": (_bound(field, field.max), field.max is None),
         "on_range": (field.on_range.value, field.on_range is Policy.REFUSE),
         "max_chars": (field.max_chars, field.max_chars is None),
         "values": (list(field.values), not field.values),
@@ -75,6 +75,12 @@ def field_table(field: Field) -> dict[str, Any]:
         "pii": (field.pii.value, field.pii is Pii.KEEP),
     }
     return table | {key: value for key, (value, is_default) in told.items() if not is_default}
+
+
+def _bound(field: Field, value: float | None) -> float | int | None:
+    """Return a bound of whole numbers as one."""
+    is_whole = value is not None and field.type is FieldType.INTEGER and float(value).is_integer()
+    return int(value) if is_whole and value is not None else value
 
 
 def toml_value(value: Any) -> str:

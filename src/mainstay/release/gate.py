@@ -79,7 +79,7 @@ def run_gate(
         return _report([*behaves, _unasked("not_worse", f"the champion did not answer the test rows: {theirs}")])
     checks = [
         *behaves,
-        quality.floors(mine, gate.floors),
+        quality.floors(mine, gate.floors) if not _saw(candidate) else quality.candidate_saw(gate.floors),
         quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed)
         if not _saw(champion)
         else quality.champion_saw("not_worse"),
@@ -92,7 +92,7 @@ def run_gate(
         _timed(probe, gate.max_p99_ms),
         behaviour.size(bundle_path, gate.max_bundle_mb),
     ]
-    if contract.task.is_classification:
+    if contract.task.is_classification and not _saw(candidate):
         checks.append(quality.calibration(mine, gate.floors))
     return _report(checks)
 
@@ -154,9 +154,9 @@ def _scored(model: LoadedModel, data: Labelled) -> Scored | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _saw(champion: LoadedModel | None) -> bool:
-    """Return whether the champion was fitted on the test rows too, so that nothing can be measured on them."""
-    return champion is not None and bool(champion.lineage.get("saw_test"))
+def _saw(model: LoadedModel | None) -> bool:
+    """Return whether a model was fitted on the test rows too, so that nothing can be measured of it on them."""
+    return model is not None and bool(model.lineage.get("saw_test"))
 
 
 def _scored_empty() -> Scored:

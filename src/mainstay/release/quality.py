@@ -161,6 +161,15 @@ def _part(data: Labelled, positions: list[int]) -> Labelled:
     )
 
 
+def candidate_saw(declared: Mapping[str, float]) -> Check:
+    """Return the check of floors for a candidate that was fitted on the test rows too: they prove nothing of it."""
+    question = "Does every metric on the frozen test rows reach its floor?"
+    if not declared:
+        return _silent("floors", question, "no floor is declared in [gate] floors: nothing was asked")
+    why = "the model was adopted without a holdout and saw these rows: they prove nothing; give it a holdout"
+    return Check(name="floors", question=question, verdict=Verdict.NOT_ENOUGH, reason=why)
+
+
 def champion_saw(name: str) -> Check:
     """Return the check of a candidate whose champion was fitted on the test rows too: they would flatter it."""
     why = "the champion was adopted without a holdout and saw these rows; live traffic compares the two"
