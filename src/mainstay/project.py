@@ -323,6 +323,7 @@ class Project:
 
     def promote(self, version: int, *, reason: str, by: str, force: bool = False) -> Changed:
         """Let a version answer everybody now; `reason` is a sentence for the release's history."""
+        _must_answer_here(self, "no version of it can be promoted")
         _must_say_why(reason)
         from mainstay.release import manual
         from mainstay.store import releases as rows
@@ -341,6 +342,7 @@ class Project:
 
         The serving process is asked first: there it holds at once, and the store follows.
         """
+        _must_answer_here(self, "there is nothing to roll back")
         _must_say_why(reason)
         from mainstay.serve import control
 
@@ -456,6 +458,29 @@ class Project:
         if not self.elsewhere and not self.has_version() and not self.train(progress=progress).passed:
             raise errors.GateFailed("the gate did not pass the first version, so there is nothing to serve")
         return together.Together(self, wait=True, progress=progress)
+
+    def learn(self, *, reason: str, by: str, rows: int | None = None) -> str:
+        """Compare a service's traffic with its newest requests from now on; return what was done, as a sentence."""
+        _must_say_why(reason)
+        if not self.elsewhere:
+            raise errors.UsageError(
+                f"{self.name} is trained here: its reference belongs to each version",
+                remedy="Train a version, or set [watch] reference.",
+            )
+        from mainstay.attach import learn
+        from mainstay.watch import turn as watching
+
+        parts = self.parts
+        place = learn.Place(
+            loaded=parts.loaded,
+            store=parts.store,
+            journal=parts.journal,
+            snapshots=parts.snapshots,
+            bundles=parts.bundles,
+        )
+        count = rows or self.settings.attach.learn_requests
+        watch = watching.consumer(self.name)
+        return learn.again(place, count, self.clock.now(), watch=watch, by=by, reason=reason)
 
     def turn(self) -> TurnReport:
         """Do one turn of the loop."""

@@ -30,12 +30,13 @@ from mainstay.core.releases import Release, Stage
 from mainstay.data import frame_check, infer, source
 from mainstay.data.request_check import compile_request_check
 from mainstay.data.snapshot import Snapshots
+from mainstay.journal import frames
 from mainstay.journal.read import Journal
 from mainstay.models import reference
 from mainstay.models.answers import Answer
 from mainstay.models.profiles import LOW_TRUST, build_profile
 from mainstay.models.signals import RowSignals, Signals, text_fields, word_set
-from mainstay.store import blocks, releases, states
+from mainstay.store import audit, blocks, releases, states
 from mainstay.store.engine import Store
 
 if TYPE_CHECKING:
@@ -124,6 +125,27 @@ def turn(place: Place, now: datetime, *, watch: str) -> Step:
     return Step(told=(make_reference(place, made, now, watch=watch),))
 
 
+def again(place: Place, rows: int, now: datetime, *, watch: str, by: str, reason: str) -> str:
+    """Make the newest `rows` answered requests what traffic is compared with from now on; return what was done.
+
+    For a service whose model or use has changed for good, and after a change of the contract in the project file.
+    Raises UsageError while the first reference is still being learned, NotEnoughEvidence for too few requests.
+    """
+    model = place.loaded.settings.project.name
+    with place.store.read() as tx:
+        live = releases.live(tx, model)
+    if live is None or not place.loaded.contract.fields:
+        raise errors.UsageError(
+            f"{model} has no reference yet: it is still being learned", remedy="`mainstay status` tells how far it is."
+        )
+    made = rows_of_events(place.loaded.contract, newest_requests(place.journal, model, rows), which="newest")
+    told = make_reference(place, made, now, watch=watch, reason=f"{reason} ({len(made.values)} rows, {made.source})")
+    with place.store.begin() as tx:
+        detail = {"rows": len(made.values), "reason": reason}
+        audit.append(tx, who=by, what="learn", subject=model, detail=detail, now=now)
+    return told
+
+
 def names_rows(loaded: Loaded) -> bool:
     """Return whether the project file itself names reference rows under [data]."""
     return any(loaded.origins.get(key, "default") != "default" for key in ("data.train", "data.test"))
@@ -148,7 +170,9 @@ def make_reference(place: Place, rows: Rows, now: datetime, *, watch: str, reaso
     bundle = reference.write(place.bundles, made)
     with place.store.begin() as tx:
         if rows.taken:
-            blocks.set_cursor(tx, watch, {**blocks.cursor(tx, watch), **rows.taken})
+            place_before = blocks.cursor(tx, watch)
+            behind = {worker: max(seq, place_before.get(worker, 0)) for worker, seq in rows.taken.items()}
+            blocks.set_cursor(tx, watch, {**place_before, **behind})
         return _release(tx, model, bundle.digest, snapshot.id, rows, now, reason=reason)
 
 
@@ -238,6 +262,13 @@ def first_requests(journal: Journal, model: str, needed: int) -> list[Event]:
     return found[:needed]
 
 
+def newest_requests(journal: Journal, model: str, most: int) -> list[Event]:
+    """Return the newest answered requests of the journal, oldest first."""
+    kept = journal.scan(model).filter(pl.col("kind") == Kind.EXTERNAL.value).sort("received_at", "worker", "seq")
+    found = [frames.decode(payload) for payload in kept.tail(most).select("payload").collect()["payload"]]
+    return [event for event in found if _is_learned_from(event, model)]
+
+
 def _is_learned_from(event: Event, model: str) -> bool:
     return event.kind is Kind.EXTERNAL and event.model == model and bool(event.inputs)
 
@@ -292,7 +323,7 @@ def task_of(labels: Sequence[Any]) -> Task:
     return infer.infer_task(pl.Series(known, strict=False))
 
 
-def rows_of_events(contract: Contract, events: Sequence[Event]) -> Rows:
+def rows_of_events(contract: Contract, events: Sequence[Event], *, which: str = "first") -> Rows:
     """Return the requests that hold the contract as reference rows."""
     check = compile_request_check(contract)
     hidden = {field.name for field in contract.fields if field.pii is not Pii.KEEP}
@@ -308,7 +339,7 @@ def rows_of_events(contract: Contract, events: Sequence[Event]) -> Rows:
         labels=[label_in(contract, event.label) for event in kept],
         confidences=[event.confidence for event in kept],
         keys=[event.key_hash or None for event in kept],
-        source=f"first {len(events)} requests",
+        source=f"{which} {len(events)} requests",
         taken={event.worker: event.seq for event in events},
     )
 

@@ -36,7 +36,7 @@ def promote(
 
     project = Project.open(call.project)
     number = version_number(version, model=project.name)
-    result = project.promote(number, reason=reason, by=_who(), force=force)
+    result = project.promote(number, reason=reason, by=who(), force=force)
     call.out.document(result)
     call.out.say(result.text)
 
@@ -62,12 +62,13 @@ def rollback(
 
     project = Project.open(call.project)
     target = None if to is None else version_number(to, model=project.name)
-    result = project.rollback(to=target, reason=reason, by=_who())
+    result = project.rollback(to=target, reason=reason, by=who())
     call.out.document(result)
     call.out.say(result.text)
 
 
-def _who() -> str:
+def who() -> str:
+    """Return the name of the user who gives the command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -16,7 +16,7 @@ from mainstay.attach import learn
 from mainstay.attach.recorder import recorder
 from mainstay.config import load as config
 from mainstay.core.contracts import FieldType, Pii, Task
-from mainstay.core.errors import BadData, UsageError
+from mainstay.core.errors import BadData, NotEnoughEvidence, UsageError
 from mainstay.core.events import Kind
 from mainstay.core.releases import Stage
 from mainstay.models import bundle as bundles
@@ -301,3 +301,40 @@ def test_nothing_is_trained_or_served_for_it(learned: Parts) -> None:
         with pytest.raises(UsageError, match="answers elsewhere"):
             act()
     assert facade.check().ok
+
+
+def test_the_newest_requests_become_the_reference_when_a_person_says_so(learned: Parts) -> None:
+    project = learned.loaded.root
+    send(project, 100, seed=9, amount=0.0)
+    facade = mainstay.Project.open(project, environ={})
+    told = facade.learn(reason="amounts are hidden since the new contract", by="ann", rows=100)
+    assert told == "fraud@2: amounts are hidden since the new contract (100 rows, newest 100 requests)"
+    with learned.store.read() as tx:
+        stages = {release.name: release.stage for release in releases.all_of(tx, "fraud")}
+        assert releases.verify_chain(tx, "fraud") == []
+    assert stages == {"fraud@1": Stage.RETIRED, "fraud@2": Stage.CERTIFIED}
+    send(project, 300, seed=10, amount=0.0)
+    turn(learned)
+    with learned.store.read() as tx:
+        assert incidents.list_(tx, "fraud", limit=10) == []
+
+
+def test_learning_anew_waits_for_the_first_reference(project: Path) -> None:
+    send(project, 30)
+    turn(parts_of(project))
+    with pytest.raises(UsageError, match="still being learned"):
+        mainstay.Project.open(project, environ={}).learn(reason="new model", by="ann")
+
+
+def test_too_few_requests_make_no_reference(learned: Parts) -> None:
+    facade = mainstay.Project.open(learned.loaded.root, environ={})
+    with pytest.raises(NotEnoughEvidence, match="5 usable reference rows"):
+        facade.learn(reason="new model", by="ann", rows=5)
+
+
+def test_what_answers_elsewhere_is_neither_promoted_nor_rolled_back(learned: Parts) -> None:
+    facade = mainstay.Project.open(learned.loaded.root, environ={})
+    with pytest.raises(UsageError, match="answers elsewhere"):
+        facade.promote(1, reason="why not", by="ann")
+    with pytest.raises(UsageError, match="answers elsewhere"):
+        facade.rollback(reason="why not", by="ann")

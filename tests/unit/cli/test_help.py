@@ -40,6 +40,7 @@ COMMANDS = [
     "promote",
     "rollback",
     "feedback",
+    "learn",
     "config",
 ]
 HELPS = dict(document.helps(typer.main.get_command(app), None, "mainstay"))
