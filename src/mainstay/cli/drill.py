@@ -141,7 +141,9 @@ def _summary(report: Report) -> Sequence[str]:
         for one in report.incidents
     ]
     lines += [f"Played with {key} = {value}" for key, value in report.settings.items()]
-    lines += [f"The project is kept in {report.folder}: mainstay status -C {report.folder}"] if report.folder else []
+    if report.folder:
+        look = f"MAINSTAY_CLOCK={report.folder}/clock.json mainstay status -C {report.folder}"
+        lines += [f"The project is kept; as it stood at the end: {look}"]
     return [*lines, "passed" if report.passed else f"missed: {len(report.missed)} of {len(report.found)}"]
 
 

@@ -23,7 +23,8 @@ from mainstay.core import errors
 from mainstay.core.ports import Clock
 from mainstay.drills.records import Asked, Drill, Phase, Tally, View
 from mainstay.project import Project
-from mainstay.store import heartbeats, incidents, jobs, releases
+from mainstay.serve import control
+from mainstay.store import heartbeats, incidents, jobs, releases, routes
 
 NEEDED_MB = 100
 """Free space for a drill's project, its journal and MLflow's tables (MB); the three drills use 10 to 20."""
@@ -217,8 +218,8 @@ class Stage:
         """Wait until the loop has taken all that was asked so far.
 
         Twice the clock goes on by a second and a sign of life of that second is waited for: the turn of the second one
-        began after the first one ended, and so after the last request. A training under way is waited for: simulated
-        days must not outrun it.
+        began after the first one ended, and so after the last request. Simulated time must not outrun what takes real
+        time: a training under way is waited for, and every worker that is yet to follow the store's route.
         """
         if "loop" not in self._wanted:
             return
@@ -228,11 +229,19 @@ class Stage:
             self.say("  a version is trained by the loop")
             self._wait(lambda: not self._busy(), READY_S, "the training to end")
             self._turn()
+        self._wait(self._follows, TURN_S, "every worker to follow the route of the store")
 
     def _turn(self) -> None:
         self.clock.advance(seconds=NUDGE.total_seconds())
         now = self.clock.now()
         self._wait(lambda: self._beat() >= now, TURN_S, "the loop to take its turn")
+
+    def _follows(self) -> bool:
+        with self.project.parts.store.read() as tx:
+            route = routes.current(tx, self.project.name)
+        told = control.running(self.project.run_folder) or {}
+        epochs = [int(worker["epoch"]) for worker in told.get("workers", ())]
+        return route is None or (bool(epochs) and min(epochs) >= route.epoch)
 
     def _busy(self) -> bool:
         with self.project.parts.store.read() as tx:
