@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -408,3 +409,40 @@ def test_an_empty_segment_is_removed_without_a_trace(tmp_path: Path) -> None:
         assert seal_closed(tmp_path) == []
         assert not path.exists()
         assert everything(tmp_path) == written
+
+
+@pytest.mark.parametrize("gone", ["", "active", "segment"])
+def test_a_writer_knows_when_its_record_was_taken_from_under_it(tmp_path: Path, gone: str) -> None:
+    folder = tmp_path / "journal"
+    with SegmentWriter(folder, "w0") as out:
+        assert out.is_found()
+        write(out, 2)
+        assert out.is_found()
+        if gone == "segment":
+            next(files.active(folder).glob("*.seg")).unlink()
+        else:
+            shutil.rmtree(folder / gone)
+        assert not out.is_found()
+
+
+def test_a_forked_child_lets_go_without_a_trace(tmp_path: Path) -> None:
+    with SegmentWriter(tmp_path, "w0") as out:
+        write(out, 2)
+        child = os.fork()
+        if child == 0:
+            out.forsake()
+            os._exit(0)
+        os.waitpid(child, 0)
+        with pytest.raises(errors.EnvironmentFault, match="another process"):
+            SegmentWriter(tmp_path, "w0")
+        write(out, 2)
+    assert [event.seq for event in everything(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_only_the_last_of_many_unsealed_segments_is_read_to_go_on(tmp_path: Path) -> None:
+    for _ in range(3):
+        with SegmentWriter(tmp_path, "w0", segment_mb=0.1) as out:
+            write(out, 5)
+    (files.active(tmp_path) / ".w0.lock").unlink()
+    with SegmentWriter(tmp_path, "w0") as out:
+        assert out.next_seq == 16
