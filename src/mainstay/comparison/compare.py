@@ -129,7 +129,7 @@ def _features(entries: Iterable[judging.Entry]) -> dict[str, Feature]:
     """Return what a classifier may see: fields that both sides have, not the target, the prediction or the key."""
     coded = (Kind.CATEGORY, Kind.BOOLEAN)
     return {
-        name: Feature(a=a, b=b, coded=entry.column.kind in coded)
+        name: Feature(a=a, b=b, coded=entry.column.kind in coded, field=entry.column.name)
         for entry in entries
         if entry.role == "field" and entry.measured is not None
         for name, (a, b) in entry.measured.features.items()

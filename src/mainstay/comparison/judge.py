@@ -280,7 +280,8 @@ def _would_see(judged: Judged, name: str, surprised: float) -> list[str]:
     said = []
     if moved:
         parts = [f"{words.short(r.name)} {_brief(r)}" for r in moved[:MOST_SEEN]]
-        more = f", and {len(moved) - MOST_SEEN} more fields that moved" if len(moved) > MOST_SEEN else ""
+        others = len(moved) - MOST_SEEN
+        more = f", and {others} more field{'s' * (others > 1)} that moved" if others > 0 else ""
         said.append(f"A model trained on {name} would see {', '.join(parts)}{more}.")
     if surprised > 0:
         said.append(

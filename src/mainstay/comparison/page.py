@@ -87,7 +87,6 @@ class MeasureLine:
     then: str
     now: str
     change: str
-    plot: Markup
 
 
 def document(result: Comparison) -> str:
@@ -210,7 +209,6 @@ def _measure(measure: Measure) -> MeasureLine:
         then=_triple(measure.reference, measure.name),
         now="unknown: no truth" if measure.current is None else _triple(measure.current, measure.name),
         change="" if change is None else _change(measure),
-        plot=Markup("") if change is None else svg.forest(change),
     )
 
 

@@ -103,7 +103,7 @@ def _quality(quality: Quality) -> list[str]:
 
 def figure(value: float) -> str:
     """Return a measure of quality with three digits."""
-    return words.number(value, 3)
+    return f"{value:.3f}".replace("-", "−") if abs(value) < 10 else words.number(value, 3)
 
 
 def _triple(value: tuple[float, float, float], name: str) -> str:

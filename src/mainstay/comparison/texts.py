@@ -90,7 +90,7 @@ def _signals(cells: pl.Series) -> dict[str, Floats]:
         length=size.cast(pl.Float64),
         capitals=text.str.count_matches(r"\p{Lu}") / per,
         digits=text.str.count_matches(r"\p{Nd}") / per,
-        marks=text.str.count_matches(r"[\p{P}\p{S}]") / per,
+        marks=text.str.count_matches(r"[\p{P}\p{Sm}\p{Sc}\p{Sk}]") / per,
         emoji=text.str.contains(EMOJI).cast(pl.Float64),
         script=text.str.contains(NOT_LATIN).cast(pl.Float64),
     )

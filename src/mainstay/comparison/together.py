@@ -35,6 +35,8 @@ class Feature:
     b: Floats
     coded: bool
     """Whether its numbers are places of categories."""
+    field: str
+    """The field that it is of; a text has several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ def _changed_pair(features: Mapping[str, Feature], leading: Sequence[str]) -> st
     numbers = [name for name in leading if not features[name].coded]
     best, says = CHANGED_CORRELATION, ""
     for i, first in enumerate(numbers):
-        for second in numbers[i + 1 :]:
+        for second in (name for name in numbers[i + 1 :] if features[name].field != features[first].field):
             then = ranking.rank_correlation(features[first].a, features[second].a)
             now = ranking.rank_correlation(features[first].b, features[second].b)
             if abs(now - then) > best:
