@@ -55,7 +55,20 @@ def package(
         number = project.newest()
     with call.out.progress() as progress:
         made = project.package(number, out=out, wheel=wheel, force=force, progress=progress)
-    call.out.document(made)
+    call.out.document(
+        {
+            "folder": made.folder,
+            "version": made.name,
+            "digest": made.digest,
+            "image": made.image,
+            "base": made.base,
+            "packages": {pin.name: pin.version for pin in made.packages},
+            "without_hashes": [pin.name for pin in made.packages if not pin.hashes],
+            "left_out": made.left_out,
+            "rows": made.rows,
+            "notes": made.notes,
+        }
+    )
     call.out.say(
         f"{made.name} was packaged in {made.folder}: {len(made.packages)} packages on {made.base}.",
         f"Started with these packages alone, it answered {made.rows} rows as {made.name} does here.",

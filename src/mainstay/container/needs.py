@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mainstay.container import wheel
 from mainstay.models import environment
-from mainstay.models.bundle import Bundle
+from mainstay.models.bundle import PROGRAM, Bundle
 
 SERVING = (
     "fastapi",
@@ -64,10 +64,17 @@ def smallest(bundle: Bundle) -> frozenset[str]:
 
     A bundle's lock always names the usual libraries; here they count only where something asks for them.
     """
+    return required({*SERVING, *_of_estimator(bundle), *distributions_of(_feature_imports(bundle))})
+
+
+def _of_estimator(bundle: Bundle) -> frozenset[str]:
+    """Return what the estimator asks for; nothing where a compiled form answers, as the pickle is then never read."""
+    if bundle.has(PROGRAM):
+        return frozenset()
     lock = bundle.read("environment.lock").decode().split()
     locked = {canonical(line.partition("==")[0]) for line in lock} - set(environment.ALWAYS) - {"python"}
     named = distributions_of(environment.modules_named(bundle.read("model/model.pkl")))
-    return required({*SERVING, *locked, *named, *distributions_of(_feature_imports(bundle)), *_framework(bundle)})
+    return frozenset({*locked, *named, *_framework(bundle)})
 
 
 def _framework(bundle: Bundle) -> tuple[str, ...]:
