@@ -108,6 +108,7 @@ def test_the_server_answers_as_the_notebook_did(from_notebook: Path, served: str
     assert float(np.abs(said - own[:40]).max()) <= SAME
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_copy_is_trained_again_once_somebody_vouches_for_it(from_notebook: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"

@@ -97,7 +97,7 @@ class Adopted(Project):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Looked:
+class Looked:
     """Everything that is known before anything is written."""
 
     kind: Kind
@@ -146,14 +146,14 @@ def adopt(
     started = perf_counter()
     place = _place(name, folder)
     progress(STEPS[0], 0, len(STEPS))
-    looked = _look(
+    looked = look(
         fitted,
         X,
         y,
         holdout,
         features=features,
         column=input,
-        roles=_Roles(key=key, time=time, segments=tuple(segments)),
+        roles=Roles(key=key, time=time, segments=tuple(segments)),
         progress=progress,
     )
     progress(STEPS[2], 2, len(STEPS))
@@ -172,10 +172,12 @@ def adopt(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Roles:
-    key: str | None
-    time: str | None
-    segments: tuple[str, ...]
+class Roles:
+    """Columns that have another use than to be answered from."""
+
+    key: str | None = None
+    time: str | None = None
+    segments: tuple[str, ...] = ()
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -200,7 +202,7 @@ def _place(name: str, given: str | Path | None) -> Path:
     return place
 
 
-def _look(
+def look(
     fitted: Any,
     given: Any,
     y: Any,
@@ -208,10 +210,10 @@ def _look(
     *,
     features: Features | None,
     column: str | None,
-    roles: _Roles,
-    progress: Progress,
-) -> _Looked:
-    """Find out everything; raise what keeps the model from being adopted."""
+    roles: Roles,
+    progress: Progress = silent,
+) -> Looked:
+    """Find out everything that is needed, writing nothing; raise what keeps the model from being adopted."""
     kind = estimator.kind_of(fitted)
     unfitted = carry.unfitted_bytes(fitted)
     private, data = carry.private_copy(fitted)
@@ -236,7 +238,7 @@ def _look(
     difference = _difference(private, told, spec, code, frame.head(compared), own[:compared])
     if test is None:
         train, test = _set_aside(told, train)
-    return _Looked(
+    return Looked(
         kind=kind,
         way=way,
         contract=told,
@@ -381,7 +383,7 @@ def _notes(
     yield from audited
 
 
-def _written(place: Path, name: str, looked: _Looked, settings: Mapping[str, Any]) -> Adopted:
+def _written(place: Path, name: str, looked: Looked, settings: Mapping[str, Any]) -> Adopted:
     with folder.whole(place) as root:
         folder.write(
             root,
