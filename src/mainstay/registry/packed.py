@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import warnings
+import weakref
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +42,7 @@ _SWAP = RLock()
 class PackedModel:
     """A model of MLflow's pyfunc interface that travels with its folder; unpacked and loaded where it is unpickled."""
 
-    __slots__ = ("_folder", "_model", "_modules", "archive", "layout")
+    __slots__ = ("__weakref__", "_folder", "_model", "_modules", "archive", "layout")
 
     def __init__(self, archive: bytes, layout: Layout) -> None:
         self.archive = archive
@@ -64,11 +66,12 @@ class PackedModel:
     def _unpack(self) -> None:
         # The folder stays as long as the model: MLflow's models may read their artifacts when they are asked.
         self._modules: dict[str, ModuleType] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="mainstay-model-")
-        unpack(self.archive, Path(self._folder.name))
+        self._folder = Path(tempfile.mkdtemp(prefix="mainstay-model-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        unpack(self.archive, self._folder)
         os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
         with quiet_mlflow(), self._own_code():
-            self._model = self._open(self._folder.name)
+            self._model = self._open(str(self._folder))
 
     def _open(self, folder: str) -> Any:
         import mlflow.pyfunc
@@ -78,7 +81,7 @@ class PackedModel:
     @contextmanager
     def _own_code(self) -> Iterator[None]:
         """Give the model the modules of its own folder: another version's may have the same names."""
-        code = Path(self._folder.name) / "code"
+        code = self._folder / "code"
         if not code.is_dir():
             yield
             return
