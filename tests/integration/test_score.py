@@ -18,8 +18,12 @@ import httpx
 import pytest
 
 from loop_kit import Shop, sentence
+from mainstay import Project
+from mainstay.core.incidents import Harm
 from mainstay.journal.read import Journal
 from mainstay.serve import control
+from mainstay.store import blocks, feedback, incidents
+from mainstay.testing.clock import FakeClock
 
 HOST = Path(__file__).parent / "scoring_host.py"
 SOURCES = Path(__file__).parents[2] / "src"
@@ -208,3 +212,30 @@ def test_a_row_of_a_file_is_answered_as_the_server_answers_it(shop: Path) -> Non
         server.terminate()
         server.wait(30)
     assert sum(line["status"] == "refused" for line in lines) == 3
+
+
+def test_the_watch_takes_the_rows_of_a_batch_like_live_traffic(trained_shop: Shop, tmp_path: Path) -> None:
+    shop = trained_shop.copy(tmp_path / "shop", clock=FakeClock())
+    project = Project.open(shop.folder, environ={})
+    project.__dict__["clock"] = shop.clock
+    project.score(write_rows(shop.folder / "july.csv", 400), shop.folder / "july.parquet")
+    shop.turns()
+    parts = shop.parts()
+    with parts.store.read() as tx:
+        july = blocks.blocks(tx, "shop", limit=100)
+        assert Harm.DATA_FAULT not in {one.harm for one in incidents.list_(tx, "shop")}
+    assert sum(block.rows for block in july) == 400
+    assert {block.bundle for block in july} == {"shop@1"}
+    report = project.score(write_rows(shop.folder / "august.csv", 400, bad=3), shop.folder / "august.csv.out.csv")
+    assert report.counts["refused"] == 133
+    shop.turns()
+    with parts.store.read() as tx:
+        assert Harm.DATA_FAULT in {one.harm for one in incidents.list_(tx, "shop")}
+    # Labels find the answers of a batch by the ids in its file.
+    with (shop.folder / "august.csv.out.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    project.feedback([{"id": first["id"], "label": "fruit", "at": shop.clock.now().isoformat()}])
+    shop.turns()
+    with parts.store.read() as tx:
+        [graded] = feedback.labels(tx, "shop", limit=10)
+    assert (graded.id, graded.bundle) == (first["id"], "shop@1")

@@ -66,6 +66,7 @@ def _labels(loaded: LoadedModel, output: NDArray[np.float64], measured: Sequence
     classes, limits, text_names = loaded.classes, loaded.thresholds, loaded.text_names
     best = output.argmax(axis=1)
     confidences = loaded.calibration.apply(output.max(axis=1)).tolist()
+    probabilities = output.tolist()
     out = []
     for index, chosen in enumerate(best.tolist()):
         confidence = confidences[index]
@@ -73,7 +74,7 @@ def _labels(loaded: LoadedModel, output: NDArray[np.float64], measured: Sequence
         out.append(
             Answer(
                 label=classes[chosen],
-                probabilities=dict(zip(classes, output[index].tolist(), strict=True)),
+                probabilities=dict(zip(classes, probabilities[index], strict=True)),
                 confidence=confidence,
                 trust=_trust(confidence, low=low, limits=limits),
                 caveats=caveats,
