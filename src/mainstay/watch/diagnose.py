@@ -37,8 +37,9 @@ SEVERITIES: Mapping[Harm, Severity] = {
 ADVICE: Mapping[Harm, str] = {
     Harm.QUALITY: "Label a random part of the requests since then; retraining on them is likely to help. Until then "
     "treat answers with low trust as suggestions.",
-    Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the model never saw it. Retraining on "
-    "broken values would teach the fault; if the values are right, label some of these requests and retrain.",
+    Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the model never saw it. These requests "
+    "are not learned from, for that would teach the fault. If their values are right, name `incident:data_fault` under "
+    "[retrain] on, label some of them and retrain.",
     Harm.OPERATIONS: "Read the workers' log; roll back if it began with a release.",
     Harm.OUTPUT: "Check with a few labels whether the new mix of answers is right; the inputs may simply ask for it.",
     Harm.INPUT: "Nothing needs to be done now; label a few requests if these inputs matter to you.",
