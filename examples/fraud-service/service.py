@@ -1,7 +1,8 @@
 """A service of one's own, put under watch in two lines: `uvicorn service:app`."""
 
-import mainstay
 from fastapi import Body, FastAPI
+
+import mainstay
 
 app = FastAPI()
 app.add_middleware(mainstay.Watch, project="fraud", path="/score")
