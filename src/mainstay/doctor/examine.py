@@ -49,7 +49,7 @@ def _of_project(place: Place, found: list[Finding]) -> list[tuple[str, Check]]:
         kept = stored.read(place)
     except errors.MainstayError as error:
         can_read = False
-        found.append(fail("store", error.message, error.remedy))
+        found.append(stored.unreadable(place, error))
     except Exception as error:  # noqa: BLE001 - edge: whatever the file holds, the other checks go on
         can_read = False
         found.append(_broken("store", error))

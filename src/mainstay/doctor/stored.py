@@ -69,6 +69,25 @@ def read(place: Place) -> Stored:
     )
 
 
+def unreadable(place: Place, error: errors.MainstayError) -> Finding:
+    """Return why the store could not be read: what a reader that may not write cannot mend, or the error itself."""
+    path = store_file(place)
+    if path is not None and _header(path)[WAL_BYTE : WAL_BYTE + 1] == b"\2":
+        return warn(
+            "store",
+            f"{path} was switched to a write-ahead log by somebody",
+            f"Stop everything, then: sqlite3 {path} 'PRAGMA journal_mode = DELETE' (any command of ours does it too)",
+        )
+    hot = path.with_name(f"{path.name}-journal") if path is not None else None
+    if hot is not None and hot.exists() and hot.stat().st_size and not isinstance(error, errors.Damaged):
+        return warn(
+            "store",
+            f"a process died in the middle of a transaction: {hot} holds what it began",
+            "Nothing is lost: the next command that opens the store takes it back, for example `mainstay status`.",
+        )
+    return fail("store", error.message, error.remedy)
+
+
 def store_file(place: Place) -> Path | None:
     """Return the store's file; None when it is not one."""
     return _file_of(wiring.store_url(place.loaded))
@@ -83,12 +102,6 @@ def store(place: Place, stored: Stored) -> Iterator[Finding]:
     restore = "Stop the loop and restore the store from its last backup; the journal still holds every prediction."
     if path is not None and not os.access(path, os.W_OK):
         yield fail("store", f"{path} cannot be written", f"chown $USER {path}; chmod u+w {path}")
-    if path is not None and _header(path)[WAL_BYTE : WAL_BYTE + 1] == b"\2":
-        yield warn(
-            "store",
-            f"{path} was switched to a write-ahead log by somebody",
-            f"Stop everything, then: sqlite3 {path} 'PRAGMA journal_mode = DELETE'",
-        )
     for problem in stored.problems:
         yield fail("store", problem, restore)
     if not stored.problems:

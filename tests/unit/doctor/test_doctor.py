@@ -360,7 +360,23 @@ def test_a_store_that_was_switched_to_a_write_ahead_log(patient: Patient) -> Non
     held = sqlite3.connect(patient.state / "store.db")
     held.execute("PRAGMA journal_mode = WAL").fetchall()
     held.close()
-    assert patient.ill()["store"].severity in (Severity.WARN, Severity.FAIL)
+    assert "write-ahead log" in patient.only("store", Severity.WARN)
+
+
+def test_a_transaction_that_was_cut_off(patient: Patient) -> None:
+    code = (
+        "import os, signal, sqlite3, sys\n"
+        "store = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "store.execute('PRAGMA cache_size = 1'); store.execute('BEGIN IMMEDIATE')\n"
+        "store.execute('CREATE TABLE big (x)')\n"
+        "store.executemany('INSERT INTO big VALUES (?)', [('x' * 3000,) for _ in range(500)])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(patient.state / "store.db")], check=False)
+    assert (patient.state / "store.db-journal").stat().st_size > 0
+    assert "in the middle of a transaction" in patient.only("store", Severity.WARN)
+    patient.store().close()
+    assert patient.ill() == {}
 
 
 def dead_pid() -> int:
