@@ -38,7 +38,11 @@ DATA, FOLDER, NAME = sys.argv[1:4]
 features, more = None, {}
 """
 TAIL = """
-given = model, X, y
+import resource
+def cpu():
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in found)
+before = cpu()
 project = mainstay.adopt(model, X, y, name=NAME, holdout=(X2, y2), features=features, folder=FOLDER, say=None, **more)
 rows = features(X2) if features else X2
 column = more.get("input")
@@ -47,7 +51,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     own = model.predict_proba(rows) if hasattr(model, "predict_proba") else model.predict(rows)
 np.save(FOLDER + ".own.npy", np.asarray(own, dtype=float))
-print(json.dumps({"seconds": project.seconds, "stage": project.version.stage.value, "rows": len(X2), "train": len(X)}))
+print(json.dumps({"seconds": project.seconds, "cpu": cpu() - before, "stage": project.version.stage.value, "rows": len(X2), "train": len(X)}))
 """
 ADULT = """
 frame = pd.read_parquet(DATA + "/adult/adults.parquet").rename(columns=lambda c: c.replace("-", "_"))
@@ -216,8 +220,8 @@ def answers(folder: Path) -> dict[str, float]:
 def main(wanted: list[str]) -> None:
     """Print one line of the table for each pipeline."""
     train = "--train" in wanted
-    print("| model | rows | adopted in | bundle | project | answers compared | largest difference |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | rows | adopted in | processor time | bundle | project | answers compared | largest difference |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, (title, _) in PIPELINES.items():
         if [one for one in wanted if one != "--train"] and name not in wanted:
             continue
@@ -225,11 +229,11 @@ def main(wanted: list[str]) -> None:
             folder = Path(scratch) / name
             code, out, err = adopt(name, folder)
             if code:
-                print(f"| {title} | | | | | | refused: {err.strip().splitlines()[-1]} |", flush=True)
+                print(f"| {title} | | | | | | | refused: {err.strip().splitlines()[-1]} |", flush=True)
                 continue
             found, asked = json.loads(out.splitlines()[-1]), answers(folder)
             print(
-                f"| {title} | {found['train']:,} | {found['seconds']:.1f} s | {asked['bundle'] / 1e6:.2f} MB "
+                f"| {title} | {found['train']:,} | {found['seconds']:.1f} s | {found['cpu']:.1f} s | {asked['bundle'] / 1e6:.2f} MB "
                 f"| {asked['project'] / 1e6:.2f} MB | {asked['rows']:,} | {asked['difference']:.1g} |",
                 flush=True,
             )

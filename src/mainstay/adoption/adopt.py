@@ -56,6 +56,8 @@ SAW_TEST = (
     "answers. A fifth of the rows is set aside as test set for the versions to come; against this version they are "
     "compared on live traffic."
 )
+FEW_TEST_ROWS = 133
+"""With fewer, Tango's interval is wider than two points even where two versions never differ: z²/(n + z²) > 0.02."""
 UNSEEN = (
     "the holdout judges version 1, calibrates its confidence and is what traffic is compared with; its calibration "
     "error on these same rows is therefore flattered a little."
@@ -251,7 +253,11 @@ def look(
         code=code,
         difference=difference,
         compared=compared,
-        notes=tuple(_notes(told, way, seen, code, saw_test=unseen is None, audited=_audited(told, train, test))),
+        notes=tuple(
+            _notes(
+                told, way, seen, code, unseen=0 if unseen is None else len(unseen), audited=_audited(told, train, test)
+            )
+        ),
     )
 
 
@@ -361,9 +367,15 @@ def _audited(told: Contract, train: pl.DataFrame, test: pl.DataFrame) -> tuple[s
 
 
 def _notes(
-    told: Contract, way: Way, seen: Given, code: FeatureCode | None, *, saw_test: bool, audited: Sequence[str]
+    told: Contract, way: Way, seen: Given, code: FeatureCode | None, *, unseen: int, audited: Sequence[str]
 ) -> Iterator[str]:
-    yield SAW_TEST if saw_test else UNSEEN
+    """Yield what should be known; `unseen` rows that the estimator never saw judge it."""
+    yield UNSEEN if unseen else SAW_TEST
+    if told.task.is_classification and 0 < unseen < FEW_TEST_ROWS:
+        yield (
+            f"the holdout has {unseen} rows; a next version can be shown to be within two points of this one from "
+            f"{FEW_TEST_ROWS} rows on, so its gate may say not_enough."
+        )
     if way.form is Form.ARRAY and seen.form is Form.ARRAY:
         yield (
             f"X is an array without names: requests call its columns {way.takes[0]} to {way.takes[-1]}, in order. "
