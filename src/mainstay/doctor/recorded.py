@@ -27,10 +27,8 @@ def journal(place: Place) -> Iterator[Finding]:
     found = [*_damage(listed), *_set_aside(folder), *_sealed(folder), *_left_open(folder, listed)]
     yield from found
     if not found:
-        yield well(
-            "journal",
-            f"{len(listed)} segments are open or wait to be sealed, {len(files.sealed_names(folder))} are sealed; all whole",
-        )
+        sealed = len(files.sealed_names(folder))
+        yield well("journal", f"{len(listed)} segments are open or wait to be sealed, {sealed} are sealed; all whole")
 
 
 def _damage(listed: list[Segment]) -> Iterator[Finding]:
