@@ -51,7 +51,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     own = model.predict_proba(rows) if hasattr(model, "predict_proba") else model.predict(rows)
 np.save(FOLDER + ".own.npy", np.asarray(own, dtype=float))
-print(json.dumps({"seconds": project.seconds, "cpu": cpu() - before, "stage": project.version.stage.value, "rows": len(X2), "train": len(X)}))
+told = {"seconds": project.seconds, "cpu": cpu() - before, "stage": project.version.stage.value}
+print(json.dumps(told | {"rows": len(X2), "train": len(X)}))
 """
 ADULT = """
 frame = pd.read_parquet(DATA + "/adult/adults.parquet").rename(columns=lambda c: c.replace("-", "_"))
@@ -233,8 +234,9 @@ def main(wanted: list[str]) -> None:
                 continue
             found, asked = json.loads(out.splitlines()[-1]), answers(folder)
             print(
-                f"| {title} | {found['train']:,} | {found['seconds']:.1f} s | {found['cpu']:.1f} s | {asked['bundle'] / 1e6:.2f} MB "
-                f"| {asked['project'] / 1e6:.2f} MB | {asked['rows']:,} | {asked['difference']:.1g} |",
+                f"| {title} | {found['train']:,} | {found['seconds']:.1f} s | {found['cpu']:.1f} s "
+                f"| {asked['bundle'] / 1e6:.2f} MB | {asked['project'] / 1e6:.2f} MB "
+                f"| {asked['rows']:,} | {asked['difference']:.1g} |",
                 flush=True,
             )
             if train:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pickletools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 
 ALWAYS = ("cloudpickle", "joblib", "numpy", "pandas", "polars", "scikit-learn", "scipy")
+SHARED_BY = 3
+"""A module name that more distributions share says nothing about which is needed (`google`)."""
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "cv2": "opencv-python"}
 
 
 def lock_lines(pickle: bytes = b"") -> tuple[str, ...]:
     """Return `name==version` for Python, the libraries that answers depend on, and those the pickle names, sorted."""
-    names = {_DISTRIBUTIONS.get(root, root) for root in modules_named(pickle)} | set(ALWAYS)
+    names = {name for root in modules_named(pickle) for name in _distributions(root)} | set(ALWAYS)
     found = {name.lower().replace("_", "-"): version for name in names if (version := _version(name)) is not None}
     python = f"python=={sys.version_info.major}.{sys.version_info.minor}"
     return (*sorted(f"{name}=={version}" for name, version in found.items()), python)
@@ -37,6 +40,20 @@ def differences(lines: Iterable[str]) -> tuple[str, ...]:
 def pip_requirements(lines: Sequence[str]) -> list[str]:
     """Return the lines that pip installs: all but Python itself."""
     return [line for line in lines if line and not line.startswith("python==")]
+
+
+def _distributions(root: str) -> list[str]:
+    """Return what installs the top-level module `root`: xgboost may come from xgboost or xgboost-cpu."""
+    name = _DISTRIBUTIONS.get(root, root)
+    if _version(name) is not None:
+        return [name]
+    found = _installed().get(root, [])
+    return sorted(set(found)) if len(found) <= SHARED_BY else []
+
+
+@cache
+def _installed() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def _version(name: str) -> str | None:

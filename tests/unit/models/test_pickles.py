@@ -83,3 +83,14 @@ def test_sets_come_back_as_they_were() -> None:
 def test_what_cannot_be_saved_is_told_as_the_projects_error() -> None:
     with pytest.raises(ProjectFileError, match="cannot be saved"):
         pickles.dump({"generator": (n for n in range(3))})
+
+
+def test_a_library_is_locked_by_the_name_that_installs_it() -> None:
+    from importlib import metadata
+
+    xgboost = pytest.importorskip("xgboost", reason="XGBoost is not installed")
+    from mainstay.models import environment
+
+    model = xgboost.XGBClassifier(n_estimators=2).fit([[0.0], [1.0]], [0, 1])
+    name = metadata.packages_distributions()["xgboost"][0]
+    assert f"{name}=={metadata.version(name)}" in environment.lock_lines(pickles.dump(model))
