@@ -152,7 +152,10 @@ def _learn(parts: Parts, _runner: Runner) -> list[str]:
     """Make of a service's first requests what its traffic is compared with; seal its segments, as no server does."""
     if not learn.answers_elsewhere(parts.loaded):
         return []
-    seal.seal_closed(parts.journal.folder)
+    try:
+        seal.seal_closed(parts.journal.folder)
+    except (OSError, errors.MainstayError) as error:
+        log.warning("closed journal segments could not be sealed, later again: %s", error)
     place = learn.Place(
         loaded=parts.loaded,
         store=parts.store,

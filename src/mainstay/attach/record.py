@@ -54,7 +54,8 @@ def log(
         given = str(id)[:128].replace("\0", "")
     told = _Told(to, at=_moment(to, at), id=given or new_id())
     if truth is not None and inputs is None and output is None and error is None:
-        told.kind, told.truth_at = Kind.FEEDBACK, at
+        told.kind, told.at = Kind.FEEDBACK, to.clock.now()
+        told.truth_at = None if at is None else _moment(to, at)
     elif error is not None:
         told.kind, told.reason = Kind.ERROR, _reason(error)
     told.latency_us = int(latency_ms * 1000) if isinstance(latency_ms, int | float) and 0 <= latency_ms < 1e9 else 0
@@ -112,7 +113,7 @@ class _Told:
                 reason=self.reason,
                 latency_us=self.latency_us,
                 truth=truth,
-                truth_at=self.truth_at if self.truth_at is None else self.at,
+                truth_at=self.truth_at,
             )
         ]
 

@@ -11,13 +11,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mainstay.attach.rows import Row, label_of
+from mainstay.attach.rows import Row, Unusable, label_of
 from mainstay.config import load as config
 from mainstay.config import write
 from mainstay.config.settings import NAME_PATTERN
 from mainstay.core import errors
 from mainstay.core.contracts import Contract, Pii
-from mainstay.core.events import Caveat, Event, Feedback, Kind
+from mainstay.core.events import FEEDBACK_AHEAD, Caveat, Event, Feedback, Kind
 from mainstay.data.request_check import RequestCheck
 from mainstay.journal.personal import Hasher, compile_journal_copy, read_or_make_salt
 
@@ -124,6 +124,9 @@ class Rules:
 
     def _feedback(self, row: Row) -> Event:
         at = row.truth_at or row.at
+        if at - row.at > FEEDBACK_AHEAD:
+            told = f"a truth is of {at.isoformat()}, in the future, and would win over every later one"
+            raise Unusable("future_truth", told)
         content = "\x1f".join((row.id, repr(row.truth), row.truth_at.isoformat() if row.truth_at else ""))
         made = "log-" + blake2b(content.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
         truth = Feedback(

@@ -41,7 +41,7 @@ _ANSWERS = {
     "answer.low_trust": "the share of answers with low trust",
     "answer.label": "the mix of answers",
     "answer.value": "the answered value",
-    streams.REFUSED: "the share of refused requests",
+    streams.REFUSED: "the share of refused requests (those that break the contract)",
     streams.FAILED: "the share of failed requests",
     streams.GAP: "the share of right answers among labelled ones",
     streams.ERROR: "the mean distance of the answer from its label",

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from attach_kit import counts, recorded
 from mainstay.attach import recorder as recorders
 from mainstay.attach import sink
 from mainstay.attach.recorder import recorder
+from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import EnvironmentFault, JournalFull
 from mainstay.core.events import Kind
 from mainstay.journal.read import Journal
 from mainstay.journal.writer import SegmentWriter
+from mainstay.serve import feedback, wire
+from mainstay.serve.log import Log
 
 
 def log(project: Path, **more: Any) -> str:
@@ -71,6 +75,30 @@ def test_errors_and_truths_are_records_of_their_own_kind(project: Path) -> None:
     assert [e.kind for e in found] == [Kind.ERROR, Kind.EXTERNAL, Kind.FEEDBACK, Kind.FEEDBACK]
     assert found[0].reason == "TimeoutError: late"
     assert [e.feedback.value for e in found[2:] if e.feedback] == ["fraud", "ok"]
+
+
+def test_a_truth_has_its_own_time_and_none_comes_from_the_future(project: Path) -> None:
+    now = recorder(project).clock.now()
+    for at in (now - timedelta(days=3), now + timedelta(days=3)):
+        mainstay.log(project=project, id="r-1", truth="ok", at=at)
+    (found,) = recorded(project)
+    assert found.feedback is not None
+    assert found.feedback.at == now - timedelta(days=3)
+    assert found.received_at >= now
+    assert counts(project)["skipped: future_truth"] == 1
+
+
+def test_feedback_by_http_knows_what_a_service_answered(project: Path) -> None:
+    told = log(project)
+    recorded(project)
+    journal = Journal(project / ".mainstay" / "journal")
+    contract = Contract(task=Task.BINARY, fields=(), target="truth", classes=("ok", "fraud"))
+    now = recorder(project).clock.now()
+    items = [wire.FeedbackItem(id=id_, kind="label", value="fraud") for id_ in (told, "nobody asked this")]
+    asked = feedback.validate(wire.FeedbackRequest(items=items), contract, model="fraud", now=now, arrived=0.0)
+    entries: list[Any] = []
+    feedback.Book(journal, Log(None, "w0")).enter(asked, entries)  # type: ignore[arg-type]
+    assert [result.status for result in asked.results] == ["stored", "waiting_for_prediction"]
 
 
 class Strange:
