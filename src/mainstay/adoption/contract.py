@@ -75,7 +75,9 @@ def way_of(fitted: Any, rows: Given, *, features: Features | None, column: str |
     if rows.form is Form.ARRAY:
         return Way(takes=takes, form=Form.ARRAY, dtype=str(rows.raw.dtype))
     chosen = rows.columns(takes)
-    if not estimators.names_of(fitted) and not estimators.wants_names(fitted, chosen):
+    # Columns named by numbers are no names to scikit-learn, and a field's name is a text.
+    nameless = rows.form is Form.PANDAS and not all(isinstance(name, str) for name in chosen.columns)
+    if not estimators.names_of(fitted) and (nameless or not estimators.wants_names(fitted, chosen)):
         return Way(takes=takes, form=Form.ARRAY, dtype=str(np.asarray(chosen).dtype))
     return Way(takes=takes, form=rows.form)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +27,23 @@ from mainstay.adoption.folder import pipeline_table
 from mainstay.config import load as config
 from mainstay.config.write import project_toml
 from mainstay.core.contracts import FieldType, Role, Task
-from mainstay.models.inputs import Form
-from mainstay.train.fit import input_spec
+from mainstay.data.frame_check import check_frame
+from mainstay.models.inputs import Form, Inputs
+from mainstay.train.fit import input_spec, read_rows
 
+OWN_STEPS = """
+import own_numbers
+from sklearn.base import BaseEstimator, TransformerMixin
+
+
+class Times(TransformerMixin, BaseEstimator):
+    def fit(self, rows, truth=None):
+        self.n_features_in_ = rows.shape[1]
+        return self
+
+    def transform(self, rows):
+        return rows * own_numbers.FACTOR
+"""
 ROWS = 240
 DRAW = np.random.default_rng(5)
 A, B = DRAW.normal(size=ROWS), DRAW.normal(size=ROWS)
@@ -109,6 +127,11 @@ def array_for_a_named_model() -> tuple[Any, Any]:
     return LogisticRegression().fit(rows[TRAIN], TRUTH[TRAIN]), rows.to_numpy()
 
 
+def columns_named_by_numbers() -> tuple[Any, Any]:
+    rows = pd.DataFrame(FRAME[["n", "a"]].to_numpy())
+    return LogisticRegression().fit(rows[TRAIN], TRUTH[TRAIN]), rows
+
+
 def search() -> tuple[Any, Any]:
     rows = FRAME[["n", "a"]]
     return GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(rows[TRAIN], TRUTH[TRAIN]), rows
@@ -136,6 +159,7 @@ WAYS: dict[str, tuple[Callable[[], tuple[Any, Any]], Form]] = {
     "words with gaps": (with_gaps_in_words, Form.PANDAS),
     "a frame for a model fitted on an array": (frame_for_a_nameless_model, Form.ARRAY),
     "an array for a model fitted on a frame": (array_for_a_named_model, Form.PANDAS),
+    "columns named by numbers": (columns_named_by_numbers, Form.ARRAY),
     "a search": (search, Form.PANDAS),
     "a vote": (vote, Form.PANDAS),
     "texts": (texts, Form.PANDAS),
@@ -150,6 +174,15 @@ def test_answers_are_the_notebooks_own(way: str) -> None:
     assert found.difference == 0.0
     assert found.compared == ROWS - 160
     assert found.spec.form is form
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_served_rows_make_no_warning(way: str) -> None:
+    make, _ = WAYS[way]
+    found = looked(*make())
+    rows = read_rows(found.contract, check_frame(found.contract, found.test, with_target=True).good).values
+    given = Inputs(found.contract, found.spec, None).build(rows[:3])
+    assert found.handed.estimator.predict_proba(given).shape == (3, 2)  # a warning is an error in these tests
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -239,6 +272,25 @@ def test_key_and_time_need_not_be_seen_by_the_model_and_keep_rows_of_one_key_tog
     assert not set(found.train["who"]) & set(found.test["who"])
     assert found.saw_test
     assert found.compared == 160
+
+
+def test_a_class_of_a_file_beside_the_notebook_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_steps.py").write_text(OWN_STEPS)
+    (tmp_path / "own_numbers.py").write_text("FACTOR = 3.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    steps = importlib.import_module("own_steps")
+    rows = FRAME[["n", "a"]]
+    found = looked(make_pipeline(steps.Times(), LogisticRegression()).fit(rows[TRAIN], TRUTH[TRAIN]), rows)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "unfitted.pkl").write_bytes(found.unfitted)
+    ask = (
+        "import pickle; step = pickle.load(open('unfitted.pkl', 'rb'))[0]; print(step.transform(2.0)); "
+        "import sys; print('own_steps' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tmp_path / "elsewhere", capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["6.0", "False"], done.stderr
 
 
 def test_the_notebooks_estimator_is_left_as_it_was() -> None:
