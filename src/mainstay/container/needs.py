@@ -133,11 +133,9 @@ def known_hashes(files: Sequence[Path]) -> dict[tuple[str, str], tuple[str, ...]
 
 
 def lock_files(project: Path) -> list[Path]:
-    """Return where hashes may be had: the project's own locks, then Mainstay's (in its package or its source)."""
+    """Return where hashes may be had: the project's own locks, and Mainstay's where it runs from its repository."""
     own = wheel.own_folder()
-    ours = [own / "container" / "requirements.lock"]
-    if own.parent.name == "src":
-        ours += sorted(own.parents[1].glob("requirements*.lock"))
+    ours = sorted(own.parents[1].glob("requirements*.lock")) if own.parent.name == "src" else []
     return [*sorted(project.glob("requirements*.txt")), *sorted(project.glob("*.lock")), *ours]
 
 
