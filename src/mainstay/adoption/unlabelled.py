@@ -6,6 +6,7 @@ registered until a person lets it answer with a reason, and feedback tells how r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.models import answers, environment
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import Calibration
+from mainstay.models.compiled.make import compile_model
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.profiles import build_profile
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 BY = "adopt"
 NOT_KNOWN = "the reference rows have no truth: nothing is known about accuracy"
 WHY = "no rows with a truth: confidence is the model's own and was held against nothing"
+COMPILED_ON = 5000
+"""Rows on which a compiled form is held against the model itself."""
 VOCABULARY_SHARE = 2
 """Every second row gives the known words of text fields, the others are what traffic is compared with."""
 
@@ -57,7 +61,7 @@ def deliver(
     snapshot = parts.snapshots.put(frame, {"model": parts.model, "part": "reference"}, parts.clock.now())
     names = [field.name for field in contract.fields if field.name in frame.columns]
     rows = [dict.fromkeys(field.name for field in contract.fields) | row for row in frame.select(names).to_dicts()]
-    bundle = _bundle(parts, contract, rows, estimator, pickled, spec, packages, snapshot.id)
+    bundle, runtime = _bundle(parts, contract, rows, estimator, pickled, spec, packages, snapshot.id)
     lineage = {"pipeline": run.ADOPTED, "train": snapshot.id, "test": snapshot.id, "commit": "", "adopted": True}
     trained = run.Trained(
         bundle=bundle,
@@ -66,6 +70,7 @@ def deliver(
         recent=None,
         plots=[],
         lineage=lineage,
+        runtime=runtime,
         warnings=[],
         seconds=perf_counter() - started,
         held_out=None,
@@ -96,7 +101,7 @@ def _bundle(
     spec: InputSpec,
     packages: tuple[str, ...],
     snapshot: str,
-) -> Bundle:
+) -> tuple[Bundle, Mapping[str, Any]]:
     texts = text_fields(contract)
     known = rows[::VOCABULARY_SHARE] if texts else rows
     model = LoadedModel(
@@ -121,8 +126,11 @@ def _bundle(
             source=snapshot,
             vocabulary=model.vocabulary,
         )
+        made = compile_model(
+            estimator, contract, spec, classes=model.fitted, original=model.original, rows=rows[:COMPILED_ON]
+        )
     lines = tuple(dict.fromkeys((*packages, *environment.lock_lines(pickled))))
-    return write_bundle(
+    written = write_bundle(
         parts.bundles,
         BundleParts(
             pickle=pickled,
@@ -135,8 +143,11 @@ def _bundle(
             vocabulary=model.vocabulary,
             environment=lines,
             lineage={"model": parts.model, "pipeline": run.ADOPTED, "adopted": True, "test": snapshot},
+            parity=made.told,
+            program=made.data,
         ),
     )
+    return written, made.told
 
 
 def _report(parts: Parts, contract: Contract, bundle: Bundle, rows: list[dict[str, Any]]) -> GateReport:

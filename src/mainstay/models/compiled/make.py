@@ -48,7 +48,8 @@ def compile_model(
         text, fields = _form(contract, spec)
         described = build.describe(estimator, fields=fields, text=text)
     except NotKnown as reason:
-        return Made(told={"runtime": "sklearn", "why": f"the estimator itself answers: {reason} is not compiled"})
+        own = getattr(estimator, "flavor", "") or "sklearn"
+        return Made(told={"runtime": own, "why": f"the estimator itself answers: {reason} is not compiled"})
     tolerance = parity.TOLERANCE_32 if described["head"].get("sums_in_32_bits") else parity.TOLERANCE
     asked, strange = parity.asked_rows(contract, rows), parity.strange_rows(contract, rows)
     program, held = parity.hold(described, original, asked, strange=strange, tolerance=tolerance)
