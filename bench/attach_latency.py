@@ -5,8 +5,8 @@
 Each figure compares a service with and without the middleware in one run, asked in turns of 100 requests, so that both
 see the same machine. In process: the ASGI application is awaited directly (raw ASGI, and FastAPI). Over HTTP: two
 uvicorn processes, one client and one connection at a time; there the recording thread runs beside the requests as it
-would in a real service. The client takes part of the same cores, so the figures are upper bounds. On a machine that does
-other things too, one core for this alone tells more: `taskset -c 1 chrt -f 5 python bench/attach_latency.py`.
+would in a real service. The client takes part of the same cores, so the figures are upper bounds. On a machine that
+does other things too, one core for this alone tells more: `taskset -c 1 chrt -f 5 python bench/attach_latency.py`.
 """
 
 from __future__ import annotations
