@@ -107,7 +107,10 @@ def serve(folder: Path, state: Path, environ: Mapping[str, str]) -> int:
     threading.Thread(target=_watch_start, args=(supervisor, ready, failed), name="start", daemon=True).start()
     supervisor.run()
     if failed:
-        raise EnvironmentFault(f"The version does not come up here: {failed[0]}", remedy="Build the image again.")
+        raise EnvironmentFault(
+            f"The version does not come up here: {failed[0]}",
+            remedy="Read what the worker said above; if a package or a file is missing, build the image again.",
+        )
     return int(ExitCode.DONE)
 
 
