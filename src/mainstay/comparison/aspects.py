@@ -17,6 +17,8 @@ from mainstay.stats import differences, intervals, mixes, two_sample
 from mainstay.stats.differences import Codes
 from mainstay.stats.intervals import Floats
 
+MOST_DRAWN = 100
+"""Of more categories than this the rare ones are taken as one before tables are drawn."""
 SIGMA_TEST = "ranks (place, spread) and Kolmogorov-Smirnov, Cauchy combination"
 
 
@@ -143,7 +145,8 @@ def mix_aspect(a: Codes, b: Codes, asked: Asked, *, says: str) -> Aspect:
     size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
     keys = asked.units.keys
     if keys is None:
-        counts = [np.bincount(side, minlength=size).astype(np.int64) for side in (a, b)]
+        sides = pool_rare(a, b) if size > MOST_DRAWN else (a, b)
+        counts = [np.bincount(side, minlength=size + 1).astype(np.int64) for side in sides]
         p = mixes.same_mix_p(counts[0], counts[1], rng=asked.rng)
         test = "χ² of the mix; by drawn tables where an expected count is below 5"
     else:

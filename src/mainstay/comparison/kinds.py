@@ -25,8 +25,13 @@ MANY_VALUES = 200
 ROWS_PER_VALUE = 20.0
 """More different values than MANY_VALUES with fewer rows each than this are names of things, not a mix."""
 LOOK_AT = 20_000
+KNOWN_SHARE = 0.5
+"""... unless so many of the current ones are known: then they are a list after all."""
 _ID_NAME = re.compile(r"(^|[_\-. ])(id|ids|uuid|guid|key|index|rowid|row|no|nr|number|hash)$|[a-z](Id|ID|Key)$", re.I)
-_STRICT_ID_NAME = re.compile(r"(^|[_\-. ])(id|uuid|guid|rowid|index)$|[a-z](Id|ID)$")
+_STRICT_ID_NAME = re.compile(
+    r"(^|[_\-. ])(id|uuid|guid|rowid|index|customer|client|user|account|device|session|patient|member|e-?mail|phone)$"
+    r"|[a-z](Id|ID)$"
+)
 _TYPES = {
     Kind.NUMBER: FieldType.NUMBER,
     Kind.INTEGER: FieldType.INTEGER,
@@ -175,10 +180,11 @@ def _finer_text(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
         return Kind.TEXT, ""
     if _unique(a, distinct_a) and (_unique(b, distinct_b) or len(b) < LEAST_UNIQUE_ROWS):
         return Kind.IDENTIFIER, "nearly every value once"
-    if distinct_a > MANY_VALUES and len(a) < ROWS_PER_VALUE * distinct_a:
-        return Kind.IDENTIFIER, f"{distinct_a:,} values with few rows each"
     if _STRICT_ID_NAME.search(a.name) and distinct_a > FEW_INTEGERS:
         return Kind.IDENTIFIER, "named like one"
+    many = distinct_a > MANY_VALUES and len(a) < ROWS_PER_VALUE * distinct_a
+    if many and float(b.is_in(a.unique().implode()).mean() or 0.0) < KNOWN_SHARE:  # type: ignore[arg-type]
+        return Kind.IDENTIFIER, f"{distinct_a:,} values with few rows each, mostly others now"
     return Kind.CATEGORY, ""
 
 

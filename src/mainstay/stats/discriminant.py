@@ -14,6 +14,8 @@ from mainstay.stats.intervals import Floats
 MOST_VALUES = 20
 """Categories of one field with a column of their own, the most frequent first."""
 LEAST_ROWS = 5
+MOST_COLUMNS = 400
+"""Of more columns those that place the fields are kept first: the cost grows with their square."""
 MOST_LEADS = 30
 """Columns of which all pairs are multiplied."""
 LEADS_OF_CATEGORIES = 3
@@ -49,6 +51,8 @@ def scores_of(columns: Sequence[Floats], *, coded: Sequence[bool]) -> Scores:
             parts.append((_standard(gaps.astype(np.float64)), number, False))
     if not parts:
         return Scores(table=np.empty((0, 0)), owner=np.empty(0, np.intp), leads=np.empty(0, np.intp))
+    if len(parts) > MOST_COLUMNS:
+        parts = sorted(parts, key=lambda part: not part[2])[:MOST_COLUMNS]
     leads = [place for place, (_, _, lead) in enumerate(parts) if lead]
     return Scores(
         table=np.column_stack([column for column, _, _ in parts]),

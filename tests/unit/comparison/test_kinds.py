@@ -72,3 +72,10 @@ def test_a_kind_that_no_cell_has_is_refused() -> None:
 def test_infinite_numbers_are_gaps() -> None:
     found = read_column(pl.Series("x", [1.0, float("inf"), float("nan")] * 30), pl.Series("x", [1.0, 2.0, 3.0] * 30))
     assert found.a.null_count() == 60
+
+
+def test_names_of_places_that_come_again_are_categories_however_many() -> None:
+    cities = [f"city-{i}" for i in range(400)]
+    assert kind(RNG.choice(cities, 3000), RNG.choice(cities, 3000)) is Kind.CATEGORY
+    assert kind(RNG.choice(cities, 3000), RNG.choice([f"other-{c}" for c in cities], 3000)) is Kind.IDENTIFIER
+    assert kind(RNG.choice(cities, 3000), RNG.choice(cities, 3000), "customer") is Kind.IDENTIFIER
