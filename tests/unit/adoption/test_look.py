@@ -22,8 +22,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from mainstay.adoption.adopt import Looked, Roles, look
 from mainstay.adoption.folder import pipeline_table
+from mainstay.adoption.look import Looked, Roles, look
 from mainstay.config import load as config
 from mainstay.config.write import project_toml
 from mainstay.core.contracts import FieldType, Role, Task
