@@ -152,6 +152,9 @@ def _learn(parts: Parts, _runner: Runner) -> list[str]:
     """Make of a service's first requests what its traffic is compared with; seal its segments, as no server does."""
     if not learn.answers_elsewhere(parts.loaded):
         return []
+    if not _reference_name(parts):
+        # Whoever corrects the project file because learning cannot go on need not restart the loop.
+        parts.loaded = config.load(parts.loaded.file, environ=parts.environ)
     try:
         seal.seal_closed(parts.journal.folder)
     except (OSError, errors.MainstayError) as error:

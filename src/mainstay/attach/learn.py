@@ -113,6 +113,14 @@ def turn(place: Place, now: datetime, *, watch: str) -> Step:
         live = releases.live(tx, model)
     if live is not None:
         return Step()
+    try:
+        return _next_step(place, model, now, watch=watch)
+    except (errors.ContractViolation, errors.NotEnoughEvidence, errors.UsageError) as error:
+        return Step(told=_keep_failure(place, model, now, f"{error.message}. {error.remedy}"))
+
+
+def _next_step(place: Place, model: str, now: datetime, *, watch: str) -> Step:
+    loaded = place.loaded
     if names_rows(loaded):
         made = rows_of_file(loaded)
     else:
@@ -123,6 +131,17 @@ def turn(place: Place, now: datetime, *, watch: str) -> Step:
             return _learn_contract(loaded, events)
         made = rows_of_events(loaded.contract, events)
     return Step(told=(make_reference(place, made, now, watch=watch),))
+
+
+def _keep_failure(place: Place, model: str, now: datetime, why: str) -> tuple[str, ...]:
+    """Keep why there is no reference, for status; it is told when it begins, not at each turn."""
+    with place.store.begin() as tx:
+        kept = states.get(tx, progress_name(model))
+        before = kept[0] if kept else {"seen": 0, "needed": 0, "since": now.isoformat()}
+        if before.get("failed") == why:
+            return ()
+        states.put(tx, progress_name(model), {**before, "failed": why}, expected_version=kept[1] if kept else None)
+    return (f"nothing to compare traffic with: {why}",)
 
 
 def again(place: Place, rows: int, now: datetime, *, watch: str, by: str, reason: str) -> str:
@@ -240,8 +259,8 @@ def _first_requests(place: Place, model: str, now: datetime) -> list[Event] | No
     seen += sum(_is_learned_from(event, model) for event in events)
     if events or kept is None or kept[0]["needed"] != needed:
         with place.store.begin() as tx:
-            since = kept[0]["since"] if kept else now.isoformat()
-            told = {"seen": seen, "needed": needed, "since": since}
+            before = kept[0] if kept else {"since": now.isoformat()}
+            told = {**before, "seen": seen, "needed": needed}
             states.put(tx, progress_name(model), told, expected_version=kept[1] if kept else None)
             if events:
                 blocks.set_cursor(tx, progress_name(model), after)

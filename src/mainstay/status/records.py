@@ -155,6 +155,8 @@ class Learning:
     seen: int
     needed: int
     since: datetime
+    failed: str = ""
+    """Why it cannot go on, or empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

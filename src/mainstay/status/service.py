@@ -25,11 +25,14 @@ class _Told(msgspec.Struct):
 
 def learning(kept: tuple[dict[str, Any], int] | None) -> Learning | None:
     """Return how far learning is by the loop's own count, or None where it never counted a request."""
-    if kept is None or not kept[0]["seen"]:
+    if kept is None or not (kept[0]["seen"] or kept[0].get("failed")):
         return None
     state = kept[0]
     return Learning(
-        seen=min(state["seen"], state["needed"]), needed=state["needed"], since=datetime.fromisoformat(state["since"])
+        seen=min(state["seen"], state["needed"]),
+        needed=state["needed"],
+        since=datetime.fromisoformat(state["since"]),
+        failed=state.get("failed", ""),
     )
 
 
@@ -40,6 +43,8 @@ def answering(model: str, live: Release | None, learns: Learning | None) -> Answ
     if learns is None:
         return None
     why = f"answers elsewhere; learning: {learns.seen} of {learns.needed} requests"
+    if learns.failed:
+        why = "answers elsewhere; there is nothing to compare it with"
     return Answering(name=model, version=0, since=learns.since, why=why)
 
 

@@ -90,6 +90,9 @@ def _by_incident(health: Health, found: Sequence[incidents.Incident]) -> Summary
 
 
 def _learns(learning: Learning) -> Summary:
+    if learning.failed:
+        why = f"There is nothing to compare its traffic with: {learning.failed}"
+        return Summary(health=Health.UNKNOWN, since=learning.since, why=why, next_step="mainstay check")
     return Summary(
         health=Health.UNKNOWN,
         since=learning.since,

@@ -338,3 +338,27 @@ def test_what_answers_elsewhere_is_neither_promoted_nor_rolled_back(learned: Par
         facade.promote(1, reason="why not", by="ann")
     with pytest.raises(UsageError, match="answers elsewhere"):
         facade.rollback(reason="why not", by="ann")
+
+
+def test_a_reference_that_cannot_be_used_is_told_once_and_by_status_and_mended_without_a_restart(project: Path) -> None:
+    reference_file(project)
+    (project / "mainstay.toml").write_text(FILE.replace('"said"', '"predicted"'))
+    parts = wiring.assemble(project, environ={})
+    assert "nothing to compare traffic with: reference.csv has no column 'predicted'" in " ".join(turn(parts).done)
+    assert turn(parts).done == []
+    assert "no column 'predicted'" in mainstay.Project.open(project, environ={}).status().summary.why
+    (project / "mainstay.toml").write_text(FILE)
+    assert "fraud@1" in " ".join(turn(parts).done)
+
+
+def test_first_requests_that_break_a_declared_contract_make_no_reference(project: Path) -> None:
+    project.mkdir()
+    (project / "mainstay.toml").write_text(
+        FILE.replace('[data]\ntest = "reference.csv"\n', "").partition("[attach]")[0]
+    )
+    with (project / "mainstay.toml").open("a") as file:
+        file.write("[attach]\nlearn_requests = 50\n")
+    for _ in range(60):
+        mainstay.log(project=project, inputs={"amount": "three", "country": "de"}, output="ok")
+    assert recorder(project).flush(20)
+    assert "0 usable reference rows of first 50 requests" in " ".join(turn(parts_of(project)).done)
