@@ -16,6 +16,8 @@ from mainstay.score import pieces
 from mainstay.score.pieces import AGAIN, Piece, chosen, first_line, rows_of
 from mainstay.score.records import Row
 
+BLOCK_BYTES = 1 << 20
+"""What is parsed at once; the reader holds up to 32 of these ahead, and a single row may not be longer."""
 Broken = tuple[int, Problem]
 """The place of a row that could not be read, from 0, and why."""
 
@@ -37,25 +39,47 @@ class CsvSource:
 
     def pieces(self, skip: int) -> Iterator[Piece]:
         """Yield pieces of the blocks in which the file is parsed."""
+
+        rows: list[Row] = []
+        blocks = 0
+        for block, share in self._blocks(skip):
+            rows += block
+            blocks += bool(rows)
+            while len(rows) >= pieces.PIECE_ROWS:
+                yield Piece(rows=rows[: pieces.PIECE_ROWS], share=share)
+                rows = rows[pieces.PIECE_ROWS :]
+                blocks = bool(rows)
+            if rows and blocks >= pieces.PIECE_BYTES // _block_bytes():
+                yield Piece(rows=rows, share=share)
+                rows, blocks = [], 0
+        if rows:
+            yield Piece(rows=rows, share=1.0)
+
+    def _blocks(self, skip: int) -> Iterator[tuple[list[Row], float]]:
+        """Yield the rows of each block that stand behind the first `skip` rows, and the share of the file until then.
+
+        Where pieces end follows from where the one before ended: a piece holds so many rows, or what is left of its
+        first block and some whole ones.
+        """
         import pyarrow as pa
 
         broken: deque[Broken] = deque()
         number = 0
         with pa.OSFile(str(self._path), "rb") as file:
             try:
-                for batch in self._reader(file, broken):
+                for count, batch in enumerate(self._reader(file, broken), start=1):
                     end = _end(number, batch.num_rows, broken)
                     if end > skip:
                         rows = _merged(rows_of(batch, self._contract, self._columns, self._id), broken, number)
-                        yield from _cut(rows, skip, min(1.0, file.tell() / self._size))
+                        # The reader is some blocks ahead, so that the file's own position does not tell.
+                        yield rows[max(0, skip - number) :], min(1.0, count * _block_bytes() / self._size)
                     else:
                         while broken and broken[0][0] < end:
                             broken.popleft()
                     number = end
             except pa.ArrowInvalid as error:
                 raise _unreadable_csv(self._path, error) from error
-        last = [_broken_row(place, problem) for place, problem in broken if place >= skip]
-        yield from _cut(last, skip, 1.0)
+        yield [_broken_row(place, problem) for place, problem in broken if place >= skip], 1.0
 
     def _reader(self, file: Any, broken: deque[Broken]) -> Any:
         import pyarrow as pa
@@ -70,7 +94,7 @@ class CsvSource:
         wanted = list(dict.fromkeys([*self._columns, *([self._id] if self._id else [])]))
         return arrow.open_csv(
             file,
-            read_options=arrow.ReadOptions(block_size=pieces.PIECE_BYTES, use_threads=False),
+            read_options=arrow.ReadOptions(block_size=_block_bytes(), use_threads=False),
             parse_options=arrow.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             convert_options=arrow.ConvertOptions(
                 include_columns=wanted,
@@ -140,11 +164,8 @@ def _broken_row(number: int, problem: Problem) -> Row:
     return Row(number=number, raw=None, problems=(problem,))
 
 
-def _cut(rows: list[Row], skip: int, share: float) -> Iterator[Piece]:
-    for start in range(0, len(rows), pieces.PIECE_ROWS):
-        piece = rows[start : start + pieces.PIECE_ROWS]
-        if piece[0].number >= skip:
-            yield Piece(rows=piece, share=share)
+def _block_bytes() -> int:
+    return min(BLOCK_BYTES, pieces.PIECE_BYTES)
 
 
 def _first_record(head: bytes, path: Path) -> list[str]:
@@ -171,7 +192,7 @@ def _unreadable_csv(path: Path, error: Exception) -> BadData:
     said = first_line(error)
     if "straddl" in said:
         return BadData(
-            f"a row of {path.name} is longer than {pieces.PIECE_BYTES >> 20} MB, or a quotation mark is not closed",
+            f"a row of {path.name} is longer than {BLOCK_BYTES >> 20} MB, or a quotation mark is not closed",
             remedy="Close the quotation mark, or shorten the row.",
         )
     if "UTF8" in said or "UTF-8" in said:

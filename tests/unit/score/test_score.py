@@ -15,8 +15,9 @@ from mainstay.core.errors import BadData, EnvironmentFault, MainstayError, Model
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.journal.personal import Hasher
 from mainstay.journal.read import Journal
+from mainstay.journal.seal import seal_closed
 from mainstay.models.load import load
-from mainstay.score import entry, pieces
+from mainstay.score import csv_file, entry, pieces
 from mainstay.score.records import Answerer, Pace, Report
 from mainstay.score.source import open_source
 from mainstay.testing.clock import FakeClock
@@ -232,25 +233,30 @@ def test_rows_of_another_length_and_lines_that_are_no_json_are_bad_rows_in_their
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "ndjson"])
-@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize(("size", "piece", "block"), [(1, 200, 200), (3, 200, 200), (7, 450, 150), (100, 450, 150)])
 def test_a_source_gives_the_same_pieces_from_every_piece_on(
-    bench: Bench, kind: str, size: int, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, kind: str, size: int, piece: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces, "PIECE_ROWS", size)
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 200)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", piece)
+    monkeypatch.setattr(csv_file, "BLOCK_BYTES", block)
     source = bench.write(f"in.{kind}", [row | {"text": f"{row['text']} {n}"} for n in range(5) for row in ROWS])
     if kind == "csv":
         lines = source.read_text().splitlines(keepends=True)
         source.write_text("".join([*lines[:4], "broken\n", *lines[4:], "broken\n", "a,b,c,d,e\n"]))
     opened = open_source(source, bench.answerer.contract, id_column=None, ignore=())
-    whole = [[(row.number, row.raw) for row in piece.rows] for piece in opened.pieces(0)]
-    flat = [number for piece in whole for number, _ in piece]
+    whole = [[(row.number, row.raw) for row in one.rows] for one in opened.pieces(0)]
+    flat = [number for rows in whole for number, _ in rows]
     assert flat == list(range(33 if kind == "csv" else 30))
-    assert max(len(piece) for piece in whole) <= size
+    assert len(whole) > 2
+    assert max(len(rows) for rows in whole) <= size
+    shares = [one.share for one in opened.pieces(0)]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] == 1.0
     done = 0
-    for place, piece in enumerate(whole):
+    for place, rows in enumerate(whole):
         assert [[(row.number, row.raw) for row in one.rows] for one in opened.pieces(done)] == whole[place:]
-        done += len(piece)
+        done += len(rows)
 
 
 def test_columns_that_are_no_fields_are_refused_by_name_until_they_are_set_aside(bench: Bench) -> None:
@@ -396,6 +402,18 @@ def test_a_stopped_batch_is_gone_on_with_and_tells_so(bench: Bench) -> None:
     for name in ("ndjson", "ndjson.bad.ndjson"):
         assert (bench.folder / f"out.{name}").read_bytes() == (bench.folder / f"whole.{name}").read_bytes()
     assert [event.trace_id for event in bench.events()] == [f"{report.run}:{number}" for number in range(6)]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_what_was_sealed_meanwhile_is_not_journalled_again(bench: Bench) -> None:
+    source = bench.write("in.csv")
+    with pytest.raises(Stopped):
+        bench.score(source, tell=stop_after(4))
+    ledger = next((bench.state / "score").glob("*.json"))
+    ledger.write_text(ledger.read_text().replace('"rows":4', '"rows":2').replace('"seq":4', '"seq":2'))
+    assert seal_closed(bench.state / "journal") != []
+    assert bench.score(source).journalled == 2
+    assert [event.trace_id.rpartition(":")[2] for event in bench.events() if event.trace_id] == list("012345")
 
 
 @pytest.mark.usefixtures("small_pieces")
