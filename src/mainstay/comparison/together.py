@@ -19,7 +19,7 @@ from mainstay.stats import discriminant, ranking
 from mainstay.stats.discriminant import Scores
 from mainstay.stats.intervals import Floats
 
-MOST_ROWS = 10_000
+MOST_ROWS = 8_000
 """Rows of each side that it learns from and is tried on."""
 LEAST_ROWS = 60
 MOST_NAMED = 6

@@ -14,9 +14,9 @@ from mainstay.stats.intervals import Floats
 MOST_VALUES = 20
 """Categories of one field with a column of their own, the most frequent first."""
 LEAST_ROWS = 5
-MOST_COLUMNS = 400
+MOST_COLUMNS = 300
 """Of more columns those that place the fields are kept first: the cost grows with their square."""
-MOST_LEADS = 30
+MOST_LEADS = 24
 """Columns of which all pairs are multiplied."""
 LEADS_OF_CATEGORIES = 3
 LEAST_SHRINKAGE = 0.01
