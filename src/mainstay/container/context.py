@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ def _write(
 
 def _about(release: Release, opened: bundle.Bundle) -> Packaged:
     lines = opened.read("environment.lock").decode().split()
-    python = next((line.partition("==")[2] for line in lines if line.startswith("python==")), "")
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = next((line.partition("==")[2] for line in lines if line.startswith("python==")), here)
     lineage = {"snapshot": release.snapshot, "commit": release.commit, "pipeline": release.pipeline}
     return Packaged(
         model=release.model,

@@ -39,6 +39,7 @@ COMMANDS = [
     "status",
     "promote",
     "rollback",
+    "package",
     "feedback",
     "learn",
     "config",
