@@ -34,6 +34,7 @@ def make_bundle(folder: Path) -> str:
 
     from mainstay.models import pickles
     from mainstay.models.bundle import BundleParts, write_bundle
+    from mainstay.models.compiled.make import compile_model
     from mainstay.models.inputs import InputSpec
     from mainstay.models.thresholds import Thresholds
     from mainstay.testing.models import PROFILE, make_contract
@@ -42,8 +43,20 @@ def make_bundle(folder: Path) -> str:
     texts = [" ".join(dice.choices(WORDS, k=9)) for _ in range(2000)]
     truth = ["cold" if text.count("snow") + text.count("frost") > text.count("sun") else "warm" for text in texts]
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10, max_iter=300)).fit(texts, truth)
+    rows = [{"text": text} for text in texts]
+    made = compile_model(
+        model,
+        make_contract(),
+        InputSpec(input="text"),
+        classes=[str(name) for name in model.classes_],
+        original=lambda asked: model.predict_proba([row["text"] for row in asked]),
+        rows=rows,
+    )
+    print(f"model: {made.told['runtime']}, {made.told['why']}", file=sys.stderr)
     parts = BundleParts(
         pickle=pickles.dump(model),
+        program=made.data,
+        parity=made.told,
         contract=make_contract(),
         profile=PROFILE,
         classes=("warm", "cold"),
