@@ -46,6 +46,16 @@ ADVICE: Mapping[Harm, str] = {
     Harm.REWARD: "Compare with what changed at that time.",
     Harm.SKEW: "Compare the feature code of training and serving.",
 }
+ADVICE_ELSEWHERE: Mapping[Harm, str] = {
+    Harm.QUALITY: "Label a random part of the requests since then, and train the service's model on them. Until then "
+    "treat its answers with doubt.",
+    Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the service never saw it. If its "
+    'values are right and here to stay, `mainstay learn --reason "…"` makes them the reference.',
+    Harm.OPERATIONS: "Read the service's log; bring its last release back if it began with another.",
+    Harm.OUTPUT: "Check with a few labels whether the new mix of answers is right; the inputs may simply ask for it. "
+    'If the service got another model, `mainstay learn --reason "…"` makes its answers the reference.',
+}
+"""For a model that answers elsewhere: nothing is trained or rolled back here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,8 @@ class Window:
     gaps: Sequence[tuple[str, float]] = ()
     """Labelled answers since the start: key, confidence minus right."""
     correct: Sequence[bool] = ()
+    elsewhere: bool = False
+    """Whether a service of its own answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +129,8 @@ def tell(
         facts["not_known"] = facts["not_known"].replace("is estimated, not measured", "is not measured")
     rows = int(columns[-1])
     units = _units(comparison, columns)
+    facts |= {"recommendation": _advice(harm, estimated, elsewhere=window.elsewhere), "rows": rows, "units": units}
     story = _story(harm, found, facts, estimated, since=since, rows=rows)
-    facts |= {"recommendation": _advice(harm, estimated), "rows": rows, "units": units}
     return Incident(
         model=state.model,
         bundle=state.bundle,
@@ -382,14 +394,14 @@ def _story(
     for name, told in facts["words"].items():
         if told:
             lines.append(f"Words in `{name}` that came up: " + ", ".join(item["word"] for item in told[:10]) + ".")
-    lines += [facts["not_known"], _advice(harm, estimated)]
+    lines += [facts["not_known"], facts["recommendation"]]
     return tuple(lines)
 
 
-def _advice(harm: Harm, estimated: estimate.Estimate | None) -> str:
+def _advice(harm: Harm, estimated: estimate.Estimate | None, *, elsewhere: bool) -> str:
     if harm is Harm.INPUT and estimated is None:
         return "Label a few requests: without an estimate, only that tells whether these inputs do harm."
-    return ADVICE[harm]
+    return ADVICE_ELSEWHERE.get(harm, ADVICE[harm]) if elsewhere else ADVICE[harm]
 
 
 def _capital(text: str) -> str:

@@ -12,6 +12,7 @@ from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract
 from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, Severity, State
 from mainstay.core.profiles import Profile
+from mainstay.models.reference import ReferenceOnly
 from mainstay.models.signals import RowSignals
 from mainstay.store import blocks, feedback, incidents
 from mainstay.watch import diagnose, findings, streams
@@ -128,6 +129,7 @@ def _window(tx: Connection, bundle: Bundle, first: int, since: datetime) -> diag
         examples=[id_ for _, id_ in sorted(unsure)[:MOST_EXAMPLES]],
         gaps=[(unit_of(item, state), gap(item)) for item in graded],
         correct=[item.correct for item in graded if item.correct is not None],
+        elsewhere=isinstance(bundle.reference, ReferenceOnly),
     )
 
 

@@ -138,6 +138,8 @@ def test_traffic_like_the_first_raises_no_incident_and_a_zeroed_field_does(learn
     with learned.store.read() as tx:
         (found,) = incidents.list_(tx, "fraud", limit=10)
     assert "`amount` looks broken" in found.title
+    assert "`mainstay learn" in found.story[-1]
+    assert "retrain" not in " ".join(found.story)
 
 
 def test_a_field_that_no_longer_comes_is_an_incident(learned: Parts) -> None:
