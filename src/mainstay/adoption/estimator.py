@@ -13,8 +13,8 @@ from mainstay.core.errors import UsageError
 from mainstay.models.load import class_name
 
 NO_PROBABILITIES = (
-    "Wrap it, fitted as it is: CalibratedClassifierCV(FrozenEstimator(model)).fit(X2, y2) with rows it never saw "
-    "(sklearn.calibration, sklearn.frozen), and adopt that."
+    "Fit it within one that gives them, for example CalibratedClassifierCV(SVC()).fit(X, y) (sklearn.calibration), and "
+    "adopt that; a decision function is no probability."
 )
 
 
@@ -130,6 +130,17 @@ def width_of(fitted: Any) -> int | None:
         return int(fitted.n_features_in_)
     except Exception:  # noqa: BLE001 - edge: a property of the user's estimator
         return None
+
+
+def holds_frozen(fitted: Any) -> bool:
+    """Return whether a part of it is a FrozenEstimator: a clone keeps that part fitted."""
+    from sklearn.frozen import FrozenEstimator
+
+    try:
+        parts = fitted.get_params(deep=True).values()
+    except Exception:  # noqa: BLE001 - edge: the user's estimator; cloning it tells what is wrong
+        return False
+    return any(isinstance(part, FrozenEstimator) for part in (fitted, *parts))
 
 
 def _require_estimator(fitted: Any) -> None:

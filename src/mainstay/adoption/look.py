@@ -23,6 +23,7 @@ from mainstay.core.profiles import Profile
 from mainstay.data.audit import audit_training
 from mainstay.data.frame_check import check_frame
 from mainstay.data.split import split_rows
+from mainstay.models.calibration import MIN_ROWS
 from mainstay.models.inputs import Form, InputSpec
 from mainstay.models.load import LoadedModel, load_features
 from mainstay.train.fit import quiet, read_rows
@@ -104,6 +105,13 @@ def look(
     target = rows.target_name(y, seen.frame.columns)
     train = _with_truth(seen, y, kind, target, "y")
     unseen, test = _holdout(holdout, seen, kind, target, names)
+    frozen = estimator.holds_frozen(fitted)
+    if frozen and (unseen is None or len(unseen) < MIN_ROWS):
+        raise UsageError(
+            "the estimator holds a FrozenEstimator, whose clones are fitted already, so that no clone can speak for "
+            f"it; a holdout of {MIN_ROWS} rows or more can",
+            remedy="Give holdout=(X2, y2) with rows that no part of it ever saw, or fit it without freezing.",
+        )
     told = contract.contract_of(
         train, test, way, kind, target=target, key=roles.key, time=roles.time, segments=roles.segments
     )
@@ -133,7 +141,13 @@ def look(
         compared=compared,
         notes=tuple(
             _notes(
-                told, way, seen, code, unseen=0 if unseen is None else len(unseen), audited=_audited(told, train, test)
+                told,
+                way,
+                seen,
+                code,
+                frozen=frozen,
+                unseen=0 if unseen is None else len(unseen),
+                audited=_audited(told, train, test),
             )
         ),
     )
@@ -245,10 +259,19 @@ def _audited(told: Contract, train: pl.DataFrame, test: pl.DataFrame) -> tuple[s
 
 
 def _notes(
-    told: Contract, way: Way, seen: Given, code: FeatureCode | None, *, unseen: int, audited: Sequence[str]
+    told: Contract,
+    way: Way,
+    seen: Given,
+    code: FeatureCode | None,
+    *,
+    frozen: bool,
+    unseen: int,
+    audited: Sequence[str],
 ) -> Iterator[str]:
     """Yield what should be known; `unseen` rows that the estimator never saw judge it."""
     yield UNSEEN if unseen else SAW_TEST
+    if frozen:
+        yield "the estimator holds a FrozenEstimator: training again fits the rest of it alone."
     if told.task.is_classification and 0 < unseen < FEW_TEST_ROWS:
         yield (
             f"the holdout has {unseen} rows; a next version can be shown to be within two points of this one from "

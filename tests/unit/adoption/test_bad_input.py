@@ -12,9 +12,11 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -108,6 +110,10 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "no probabilities": (lambda: {"fitted": SVC().fit(X, Y)}, "no probabilities"),
     "a ridge classifier": (lambda: {"fitted": RidgeClassifier().fit(X, Y)}, "no probabilities"),
+    "a frozen part without a holdout": (
+        lambda: {"fitted": CalibratedClassifierCV(FrozenEstimator(FITTED)).fit(X2, Y2), "holdout": None},
+        "FrozenEstimator",
+    ),
     "an estimator that cannot be cloned": (lambda: {"fitted": Twisted(("x",)).fit(X, Y)}, "cannot be cloned"),
     "a lock": (lambda: {"fitted": make_pipeline(Locked(), LogisticRegression()).fit(X, Y)}, "lock_"),
     "a lambda that cannot be carried": (lambda: {"fitted": with_a_lambda()}, r"cannot be carried.*connection \(a lock"),
