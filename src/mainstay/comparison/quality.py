@@ -56,7 +56,8 @@ def quality_of(target: Column, prediction: Column, units: Units, material: Mater
         material=material,
     )
     classes = sorted(set(rows.truth[0].cast(pl.String).to_list()))
-    if prediction.kind in NUMBERS and target.kind in NUMBERS and len(classes) > 2:
+    # A rating from 1 to 5 is told apart as codes; beside a prediction of 3.7 it is a number.
+    if prediction.kind in NUMBERS and target.a.dtype.is_numeric() and len(classes) > 2:
         return _of_numbers(rows)
     if prediction.kind is Kind.NUMBER and len(classes) == 2 and _in_unit(rows.told):
         return _of_probabilities(rows, classes[1])

@@ -109,3 +109,12 @@ def test_with_keys_the_interval_of_accuracy_is_wider() -> None:
     assert plain is not None
     wide, narrow = (m.measures[0].reference for m in (keyed, plain))
     assert wide[2] - wide[1] > 1.5 * (narrow[2] - narrow[1])
+
+
+def test_ratings_beside_a_predicted_number_are_numbers_and_beside_codes_are_classes() -> None:
+    rng = np.random.default_rng(5)
+    stars = [rng.integers(1, 6, 400) for _ in range(2)]
+    guessed = [pl.DataFrame({"y": s, "told": s + 0.3 * rng.normal(size=400)}) for s in stars]
+    coded = [pl.DataFrame({"y": s, "told": np.where(rng.random(400) < 0.8, s, 3)}) for s in stars]
+    tasks = [compare(a, b, target="y", prediction="told").quality for a, b in (guessed, coded)]
+    assert [t.task for t in tasks if t is not None] == ["numbers", "classes"]
