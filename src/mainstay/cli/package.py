@@ -69,13 +69,14 @@ def package(
             "notes": made.notes,
         }
     )
+    folder = made.folder.relative_to(Path.cwd()) if made.folder.is_relative_to(Path.cwd()) else made.folder
     call.out.say(
-        f"{made.name} was packaged in {made.folder}: {len(made.packages)} packages on {made.base}.",
+        f"{made.name} was packaged in {folder}: {len(made.packages)} packages on {made.base}.",
         f"Started with these packages alone, it answered {made.rows} rows as {made.name} does here.",
         *([f"Left out, as its answers do not need them: {', '.join(made.left_out)}."] if made.left_out else []),
         *(f"note: {note}" for note in made.notes),
         "",
         "Next:",
-        f"  docker build -t {made.image} {made.folder}",
+        f"  docker build -t {made.image} {folder}",
         f"  docker run --read-only --cap-drop all -p 127.0.0.1:8080:8080 -v mainstay-state:/state {made.image}",
     )
