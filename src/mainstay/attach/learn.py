@@ -300,7 +300,8 @@ def _learn_contract(loaded: Loaded, events: Sequence[Event]) -> Step:
     told = [f"field {name} is not watched: {why}" for name, why in left_out.items()]
     contract = infer.infer_contract(frame.drop(target, strict=False), target=None)
     pii = settings.attach.pii
-    fields = [replace(one, pii=pii.get(one.name, Pii.KEEP)) for one in contract.fields]
+    # Not required: then each field's absence is watched for itself, and an incident names the field that went away.
+    fields = [replace(one, pii=pii.get(one.name, Pii.KEEP), required=False) for one in contract.fields]
     task = task_of([event.label for event in events])
     text = loaded.file.read_text(encoding="utf-8")
     text = re.sub(r'(?m)^task\s*=\s*"\w+".*$', f'task = "{task.value}"', text, count=1)

@@ -142,18 +142,19 @@ def test_traffic_like_the_first_raises_no_incident_and_a_zeroed_field_does(learn
     assert "retrain" not in " ".join(found.story)
 
 
-def test_a_field_that_no_longer_comes_is_an_incident(learned: Parts) -> None:
+@pytest.mark.parametrize("broken", [None, "12.50", {"value": 12.5, "currency": "EUR"}])
+def test_a_field_that_is_gone_or_of_another_kind_is_an_incident_that_names_it(learned: Parts, broken: Any) -> None:
     project = learned.loaded.root
     dice = random.Random(4)
     for _ in range(200):
-        plain = row(dice)
-        del plain["amount"]
-        mainstay.log(project=project, inputs=plain, output=dice.choice(["ok", "fraud"]), confidence=0.75)
+        asked = row(dice, amount=broken)
+        mainstay.log(project=project, inputs=asked, output=dice.choice(["ok", "fraud"]), confidence=0.75)
     assert recorder(project).flush(20)
     turn(learned)
     with learned.store.read() as tx:
         (found,) = incidents.list_(tx, "fraud", limit=10)
     assert (found.severity.value, found.harm.value) == ("page", "data_fault")
+    assert "`amount`" in found.title + " ".join(found.story)
 
 
 def test_truths_told_by_the_service_or_by_a_file_are_joined(learned: Parts) -> None:
