@@ -62,6 +62,21 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def addressed(address: str) -> Iterator[None]:
+    """Make `address` MLflow's within the block, and leave no trace of it."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(address)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shelf:
     """A registry in a folder."""
@@ -78,20 +93,15 @@ class Shelf:
         import mlflow
 
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        with quiet():
-            before = mlflow.get_tracking_uri()
-            mlflow.set_tracking_uri(self.address)
-            try:
-                if mlflow.get_experiment_by_name("shelf") is None:
-                    mlflow.create_experiment("shelf", artifact_location=(self.root / "artifacts").as_uri())
-                mlflow.set_experiment("shelf")
-                with mlflow.start_run() as run:
-                    log_model: Callable[..., Any] = getattr(mlflow, flavor).log_model
-                    given.setdefault("pip_requirements", ["numpy"])
-                    log_model(name="model", registered_model_name=name, **given)
-                return str(run.info.run_id)
-            finally:
-                mlflow.set_tracking_uri(before)
+        with quiet(), addressed(self.address):
+            if mlflow.get_experiment_by_name("shelf") is None:
+                mlflow.create_experiment("shelf", artifact_location=(self.root / "artifacts").as_uri())
+            mlflow.set_experiment("shelf")
+            with mlflow.start_run() as run:
+                log_model: Callable[..., Any] = getattr(mlflow, flavor).log_model
+                given.setdefault("pip_requirements", ["numpy"])
+                log_model(name="model", registered_model_name=name, **given)
+            return str(run.info.run_id)
 
     def alias(self, name: str, alias: str, version: str) -> None:
         """Give a version an alias."""

@@ -65,11 +65,14 @@ def open_foreign(
     """Open a fetched model and check it on `frame`, rows as serving will hand them over.
 
     `truth` are the target's values of these rows, where they are known; `classes` what a person says the classes are.
-    Call it in `flavors.code_of(stored)`. Raises ModelOutputInvalid for a model that predicts nothing usable,
+    Call it in `flavors.code_of(stored)`. Raises UsageError for a model that predicts nothing usable,
     EnvironmentFault where a library is missing.
     """
-    found = _open(stored, frame, truth=truth, classes=tuple(classes))
-    said = _beside_mlflow(stored, found, frame)
+    try:
+        found = _open(stored, frame, truth=truth, classes=tuple(classes))
+        said = _beside_mlflow(stored, found, frame)
+    except ModelOutputInvalid as error:  # a server's error elsewhere; here a model that cannot be taken
+        raise UsageError(f"{stored.uri} cannot be adopted: {error.message}", remedy=error.remedy) from error
     return replace(found, own_modules=tuple(flavors.own_modules(stored)), notes=(*found.notes, *said))
 
 
@@ -250,6 +253,8 @@ def _named(
         return replace(reading, raw=names, classes=names), [note] if note else []
     if raw and not classes and (not known or set(known) <= set(raw)):
         return replace(reading, classes=raw), []
+    if classes and not set(known) <= set(classes):
+        raise _strangers(classes, known)
     count = len(raw) or width
     codes = tuple(str(number) for number in range(count))
     if classes:
@@ -288,9 +293,9 @@ def _given(reading: Reading, classes: tuple[str, ...], count: int) -> Reading:
     return replace(reading, classes=classes)
 
 
-def _strangers(said: Sequence[str], known: Sequence[str]) -> ModelOutputInvalid:
-    return ModelOutputInvalid(
-        f"the model says {shorten(list(said), 150)}, and the target holds {shorten(list(known), 150)}",
+def _strangers(said: Sequence[str], known: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"the model's classes are {shorten(list(said), 150)}, and the target holds {shorten(list(known), 150)}",
         remedy="Name the right column with --target, or the classes in the order of the model's codes: --classes A,B.",
     )
 

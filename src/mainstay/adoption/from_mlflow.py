@@ -159,7 +159,8 @@ def _place(uri: str, name: str | None, folder: Path | None) -> _Place:
             "or digit",
             remedy="Give it one with --name.",
         )
-    folder = (folder or Path(name)).expanduser().absolute()
+    is_model = (Path(name) / "MLmodel").is_file() or Path(uri).expanduser().absolute() == Path(name).absolute()
+    folder = (folder or Path(f"{name}-adopted" if is_model else name)).expanduser().absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already; nothing was written", remedy="Name another folder with --folder.")
     return _Place(name=name, folder=folder)
