@@ -19,12 +19,14 @@ from typing import Any
 
 import pytest
 
+import mainstay
 from mainstay.core.events import Event, Kind
 from mainstay.journal.read import Journal
 from mainstay.project import Project
 from mainstay.status.records import Status
 
 SERVICE = Path(__file__).parents[1] / "attach_service.py"
+CENSUS = Path(__file__).parents[3] / "shared" / "data" / "adult" / "adults.parquet"
 FAST = {"MAINSTAY_LOOP__INTERVAL_S": "0.1"}
 
 
@@ -345,3 +347,33 @@ def test_up_shows_a_page_for_a_project_that_answers_elsewhere(tmp_path: Path) ->
             up.terminate()
             up.wait(20)
         assert service.ask(shop.row())[0] == 200
+
+
+@pytest.mark.skipif(not CENSUS.exists(), reason="the public census rows are not beside this checkout")
+def test_thousands_of_census_rows_raise_nothing_and_a_zeroed_field_does(tmp_path: Path) -> None:
+    import polars as pl
+
+    from mainstay import loop, wiring
+    from mainstay.attach.recorder import recorder
+
+    project = tmp_path / "census"
+    rows = pl.read_parquet(CENSUS).sample(4_300, seed=5).to_dicts()
+    parts = wiring.assemble(begun(project), environ={})
+    for part, zero in ((rows[:4_000], False), (rows[4_000:], True)):
+        for row in part:
+            asked = {name: value for name, value in row.items() if name != "class"}
+            mainstay.log(project=project, inputs=asked | ({"education-num": 0} if zero else {}), output=row["class"])
+        assert recorder(project).flush(30)
+        for _ in range(3):
+            assert loop.turn(parts).failed == {}
+        found = status(project)
+        assert [incident.severity.value for incident in found.incidents] == (["page"] if zero else [])
+    assert "`education-num` looks broken" in found.incidents[0].title
+
+
+def begun(project: Path) -> Path:
+    """Return a project that begins empty, as the first request makes it."""
+    from mainstay.attach.rules import begin_project
+
+    begin_project(project, early={}, learn=500)
+    return project
