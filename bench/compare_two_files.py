@@ -148,8 +148,8 @@ def speed(rows: int) -> None:
             began, busy = time.perf_counter(), time.process_time()
             result = compare(*(path.with_suffix(suffix) for path in paths))
             took, busy = time.perf_counter() - began, time.process_time() - busy
-            line = f"| {rows:,} rows x 20 columns, {suffix} | {took:.1f} s ({busy:.1f} s of processor) | {result.verdict} |"
-            print(line, flush=True)
+            times = f"{took:.1f} s ({busy:.1f} s of processor)"
+            print(f"| {rows:,} rows x 20 columns, {suffix} | {times} | {result.verdict} |", flush=True)
 
 
 def wide(rng: np.random.Generator, rows: int) -> pl.DataFrame:

@@ -40,15 +40,15 @@ def keyed(rng: np.random.Generator, first: int) -> pl.DataFrame:
 
 @pytest.mark.slow
 def test_one_population_is_called_different_no_more_often_than_alpha() -> None:
-    wrong, runs = different(lambda rng: (normal(rng, 400), normal(rng, 400)), runs=60)
+    wrong, runs = different(lambda rng: (normal(rng, 400), normal(rng, 400)), runs=40)
     assert wilson(wrong, runs, confidence=0.99)[0] <= 0.05
 
 
 @pytest.mark.slow
 def test_a_quarter_of_a_standard_deviation_in_one_of_twenty_columns_is_found() -> None:
-    some, runs = different(lambda rng: (normal(rng, 500), normal(rng, 500, 0.25)), runs=30)
+    some, runs = different(lambda rng: (normal(rng, 500), normal(rng, 500, 0.25)), runs=20)
     assert wilson(some, runs, confidence=0.99)[1] >= 0.6
-    every, runs = different(lambda rng: (normal(rng, 2000), normal(rng, 2000, 0.25)), runs=6)
+    every, runs = different(lambda rng: (normal(rng, 2000), normal(rng, 2000, 0.25)), runs=4)
     assert every == runs
 
 
