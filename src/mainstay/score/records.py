@@ -122,7 +122,7 @@ class Report:
     """Whether the watch sees these rows, as a sentence."""
     seconds: float
     run: str
-    """Names the run: the same file, version and options give the same."""
+    """Names the run: the same file, version and `id_column` give the same."""
     ignored: tuple[str, ...] = ()
     """Columns that were not read."""
 

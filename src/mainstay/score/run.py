@@ -195,7 +195,7 @@ def _check_paths(options: Options) -> str:
 
 def _asked(options: Options, answerer: Answerer, *, watch: bool, kind: str) -> Asked:
     fingerprint = _fingerprint(options.source)
-    parts = [fingerprint, answerer.loaded.digest, options.id_column or "", *sorted(options.ignore)]
+    parts = [fingerprint, answerer.loaded.digest, options.id_column or ""]
     return Asked(
         run=blake2b("\x1f".join(parts).encode("utf-8", "surrogateescape"), digest_size=6).hexdigest(),
         source=str(options.source.resolve()),
