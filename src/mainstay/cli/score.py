@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +68,7 @@ def score(
 
     project = Project.open(call.project)
     number = None if version is None else version_number(version, model=project.name)
-    with call.out.progress() as progress:
+    with call.out.progress() as progress, _told_if_interrupted(call):
         report = project.score(
             source,
             target,
@@ -81,6 +83,15 @@ def score(
         )
     call.out.document(report)
     call.out.say(*_lines(report))
+
+
+@contextmanager
+def _told_if_interrupted(call: edge.Call) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        call.out.note("What is done is kept: the same command goes on with it.")
+        raise
 
 
 def _seldom(progress: Progress) -> Tell:

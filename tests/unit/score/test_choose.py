@@ -12,6 +12,7 @@ from loop_kit import Shop
 from mainstay.cli.main import app
 from mainstay.core.errors import GateFailed, NotFound, NotReady, UsageError
 from mainstay.core.releases import Stage
+from mainstay.score import run
 from mainstay.score.entry import choose
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
@@ -99,3 +100,15 @@ def test_what_is_wrong_is_said_with_its_exit_code_and_leaves_nothing(
     assert "Remedy:" in done.stderr
     assert "Traceback" not in done.output
     assert list(shop.folder.glob("*out*")) + list(shop.folder.glob(".out*")) == []
+
+
+def test_an_interrupted_command_says_that_the_same_one_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "refuse_dead_model", interrupted)
+    done = score(shop)
+    assert done.exit_code == 130
+    assert "the same command goes on" in done.stderr
+    monkeypatch.undo()
+    assert score(shop).exit_code == 0
