@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -46,6 +47,8 @@ log = logging.getLogger("mainstay.attach")
 BY = "attach"
 CHUNK = 5_000
 FOLDS = 10
+MOST_FIELDS = 300
+LEAST_SHARE = 0.01
 LEAST_ROWS = 20
 """Fewer usable rows make no reference."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -317,8 +320,13 @@ def _learn_contract(loaded: Loaded, events: Sequence[Event]) -> Step:
 
 
 def frame_of(inputs: Sequence[Mapping[str, Any]]) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return rows as a frame, and the fields that make no column with the reason (values of several kinds)."""
-    names = list(dict.fromkeys(name for row in inputs for name in row))
+    """Return rows as a frame, and the fields that make no column with the reason (values of several kinds).
+
+    Of at most MOST_FIELDS fields, those that LEAST_SHARE of the requests or more had: anybody may send a stray one.
+    """
+    counted = Counter(name for row in inputs for name, value in row.items() if value is not None)
+    often = {name for name, count in counted.most_common(MOST_FIELDS) if count >= LEAST_SHARE * len(inputs)}
+    names = [name for name in counted if name in often]
     columns = {name: [row.get(name) for row in inputs] for name in names}
     left_out: dict[str, str] = {}
     while columns:

@@ -170,7 +170,7 @@ class Watch:
 
     async def _watched(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         plan = self._plan
-        seen = Seen(plan.mapping, plan.recorder.clock.now(), scope["path"], scope["headers"])
+        seen = Seen(plan.mapping, plan.recorder.now(), scope["path"], scope["headers"])
         began = perf_counter_ns()
         kept = done = False
 

@@ -54,7 +54,7 @@ def log(
         given = str(id)[:128].replace("\0", "")
     told = _Told(to, at=_moment(to, at), id=given or new_id())
     if truth is not None and inputs is None and output is None and error is None:
-        told.kind, told.at = Kind.FEEDBACK, to.clock.now()
+        told.kind, told.at = Kind.FEEDBACK, to.now()
         told.truth_at = None if at is None else _moment(to, at)
     elif error is not None:
         told.kind, told.reason = Kind.ERROR, _reason(error)
@@ -64,6 +64,10 @@ def log(
     if truth is not None and told.kind is not Kind.FEEDBACK:
         log(project=project, id=told.id, truth=truth, at=at)
     return told.id
+
+
+MOST_BYTES = 1_000_000
+"""Bytes that one call may tell."""
 
 
 class _Told:
@@ -85,7 +89,8 @@ class _Told:
     def pack(self, what: tuple[Any, ...]) -> None:
         """Copy what was told."""
         try:
-            self._packed = _encode(what)
+            packed = _encode(what)
+            self._packed = packed if len(packed) <= MOST_BYTES else f"{len(packed)} bytes; {MOST_BYTES} are allowed"
             self.size = len(self._packed)
         except Exception as error:  # noqa: BLE001 - edge: whatever the caller's objects do when they are looked at
             self._packed = f"{type(error).__name__}: {error}"
@@ -137,7 +142,7 @@ _decode = msgspec.msgpack.Decoder().decode
 
 def _moment(to: Recorder, at: datetime | None) -> datetime:
     if not isinstance(at, datetime):
-        return to.clock.now()
+        return to.now()
     return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 

@@ -15,11 +15,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mainstay.attach.rows import Row, Unusable
-from mainstay.config.clocks import clock_from
+from mainstay.config.clocks import SystemClock, clock_from
 from mainstay.core.errors import ContractViolation, MainstayError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mainstay.attach.sink import Sink
     from mainstay.core.contracts import Pii
     from mainstay.core.events import Event
+    from mainstay.core.ports import Clock
 
 log = logging.getLogger("mainstay.attach")
 MOST_QUEUED = 10_000
@@ -64,7 +66,7 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock = clock_from(os.environ)
+        self.clock = _clock()
         self.early: dict[str, Pii] = {}
         """Personal fields that the service itself named."""
         self.learn = 500
@@ -78,6 +80,13 @@ class Recorder:
         self._looked_at_rules = -1e9
         self._told_at = -1e9
         self._warned_at: dict[str, float] = {}
+
+    def now(self) -> datetime:
+        """Return the time, whatever became of a simulated clock."""
+        try:
+            return self.clock.now()
+        except Exception:  # noqa: BLE001 - edge: it is asked in the request's way
+            return SystemClock().now()
 
     def put(self, draft: Draft) -> None:
         """Hand over what was seen; full: it is dropped and counted. Never raises, never waits."""
@@ -119,7 +128,7 @@ class Recorder:
         self._forget()
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler or destructor may call in the middle of a call
         self._wake = threading.Event()
         self._queue: deque[Draft] = deque()
         self._bytes = 0
@@ -272,7 +281,7 @@ class Recorder:
 _recorders: dict[Path, Recorder] = {}
 _by_name: dict[object, Recorder] = {}
 """The same as callers name them, so that a call need not look at paths."""
-_making = threading.Lock()
+_making = threading.RLock()
 
 
 def recorder(
@@ -309,7 +318,7 @@ def stop_all() -> None:
 
 def _after_fork() -> None:
     global _making  # noqa: PLW0603 - another thread of the parent may have held it
-    _making = threading.Lock()
+    _making = threading.RLock()
     for one in _recorders.values():
         one.forked()
 
@@ -320,6 +329,14 @@ def _at_end_of_child() -> None:
     util = sys.modules.get("multiprocessing.util")
     if processes is not None and util is not None and processes.parent_process() is not None:
         util.Finalize(None, stop_all, exitpriority=100)
+
+
+def _clock() -> Clock:
+    try:
+        return clock_from(os.environ)
+    except MainstayError as error:
+        log.warning("the system's time is used: %s", error.message)
+        return SystemClock()
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

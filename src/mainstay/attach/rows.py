@@ -13,6 +13,8 @@ from mainstay.core.events import Kind
 
 MOST_FIELDS = 1_000
 """Fields of one request; what goes beyond is left out."""
+LONGEST_NAME = 128
+"""Characters of a field's name; what goes beyond is cut off."""
 MOST_CLASSES = 1_000
 LONGEST_ID = 128
 """Characters, as for predictions of our own."""
@@ -96,9 +98,14 @@ def _plain(inputs: dict[Any, Any]) -> dict[str, Any] | None:
     return out
 
 
-@lru_cache(maxsize=4096)
 def _field_name(key: Any) -> str:
     name = key if isinstance(key, str) else str(key)
+    # What strangers send is not remembered without bound.
+    return _short_name(name) if len(name) <= LONGEST_NAME else _clean(name[:LONGEST_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _short_name(name: str) -> str:
     return name if name.isidentifier() and name[0] != "_" else _clean(name)
 
 

@@ -37,7 +37,7 @@ class WatchedApp:
         path = environ.get("PATH_INFO", "")
         if not plan.wants(environ["REQUEST_METHOD"], path) or not is_json(_bytes(environ.get("CONTENT_TYPE", ""))):
             return self.app(environ, start_response)
-        passing = _Passing(plan, Seen(plan.mapping, plan.recorder.clock.now(), path, _headers(environ)))
+        passing = _Passing(plan, Seen(plan.mapping, plan.recorder.now(), path, _headers(environ)))
         body = environ.get("wsgi.input")
         if body is not None:
             environ["wsgi.input"] = _Read(body, passing.seen)

@@ -365,3 +365,9 @@ def test_first_requests_that_break_a_declared_contract_make_no_reference(project
         mainstay.log(project=project, inputs={"amount": "three", "country": "de"}, output="ok")
     assert recorder(project).flush(20)
     assert "0 usable reference rows of first 50 requests" in " ".join(turn(parts_of(project)).done)
+
+
+def test_stray_fields_and_floods_of_names_do_not_enter_the_contract() -> None:
+    rows = [{"x": 1, f"stray_{number}": 2} for number in range(500)]
+    assert learn.frame_of(rows)[0].columns == ["x"]
+    assert len(learn.frame_of([{f"f{n}": 1 for n in range(1_000)}] * 20)[0].columns) == 300

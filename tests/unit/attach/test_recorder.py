@@ -138,6 +138,24 @@ def test_inputs_that_hold_themselves_raise_nothing(project: Path) -> None:
     assert counts(project)["skipped: not_encodable"] == 1
 
 
+def test_more_than_a_call_may_tell_is_counted(project: Path) -> None:
+    log(project, inputs={"x": "y" * 2_000_000})
+    assert counts(project)["skipped: not_encodable"] == 1
+
+
+def test_a_call_within_a_call_waits_for_nothing(project: Path) -> None:
+    """A signal handler or a destructor may run at any instruction, also while the queue is held."""
+    with recorder(project)._lock:
+        log(project)
+    assert len(recorded(project)) == 1
+
+
+def test_a_clock_that_is_gone_stops_nobody(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINSTAY_CLOCK", str(project / "no clock"))
+    log(project)
+    assert len(recorded(project)) == 1
+
+
 def test_an_argument_that_there_is_not_raises_as_python_does(project: Path) -> None:
     with pytest.raises(TypeError, match="unexpected keyword"):
         log(project, outputs="ok")
@@ -196,7 +214,9 @@ def test_a_folder_that_is_removed_is_made_again(project: Path, monkeypatch: pyte
     monkeypatch.setattr(sink, "LOOK_EVERY_S", 0.0)
     log(project, id="before")
     recorded(project)
-    shutil.rmtree(project / gone)
+    # Away in one step: the recorder may be writing there at this very moment.
+    (project / gone).resolve().rename(project.parent / "gone")
+    shutil.rmtree(project.parent / "gone")
     log(project, id="after")
     assert [event.id for event in recorded(project)] == ["after"]
 
@@ -261,6 +281,7 @@ def recorder_draft() -> Any:
     return draft
 
 
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded")
 def test_a_forked_child_begins_anew_and_leaves_the_parents_record_alone(project: Path) -> None:
     log(project, id="parent")
     recorded(project)

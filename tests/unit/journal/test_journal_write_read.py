@@ -425,6 +425,7 @@ def test_a_writer_knows_when_its_record_was_taken_from_under_it(tmp_path: Path, 
         assert not out.is_found()
 
 
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded")
 def test_a_forked_child_lets_go_without_a_trace(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path, "w0") as out:
         write(out, 2)
