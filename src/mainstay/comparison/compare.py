@@ -96,7 +96,10 @@ def compare(
     columns = {entry.column.name: entry.column for entry in entries}
     quality = (
         quality_of(columns[target], columns[prediction], units, material)
-        if target is not None and prediction is not None
+        if target is not None
+        and prediction is not None
+        and columns[target].changed_from is None
+        and columns[prediction].changed_from is None
         else None
     )
     judged = judging.judge(entries, found, quality, alpha=alpha)

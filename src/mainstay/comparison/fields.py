@@ -171,7 +171,7 @@ def histogram(a: Floats, b: Floats, *, whole_numbers: bool) -> Bars:
         counts = np.histogram(np.clip(side, edges[0], edges[-1]), bins=edges)[0]
         shares.append(tuple(float(c) for c in counts / len(side)))
     return Bars(
-        labels=tuple(f"{edge:.12g}" for edge in edges),
+        labels=tuple(f"{edge:.17g}" for edge in edges),
         reference=shares[0],
         current=shares[1],
         numeric=True,

@@ -25,6 +25,8 @@ MANY_VALUES = 200
 ROWS_PER_VALUE = 20.0
 """More different values than MANY_VALUES with fewer rows each than this are names of things, not a mix."""
 LOOK_AT = 20_000
+LARGEST = 1e100
+"""Floats beyond this, infinite ones too, are gaps: their squares are no floats any more."""
 KNOWN_SHARE = 0.5
 """... unless so many of the current ones are known: then they are a list after all."""
 _ID_NAME = re.compile(r"(^|[_\-. ])(id|ids|uuid|guid|key|index|rowid|row|no|nr|number|hash)$|[a-z](Id|ID|Key)$", re.I)
@@ -120,9 +122,12 @@ def _plain(cells: pl.Series) -> pl.Series:
         return cells.cast(pl.String)
     if cells.dtype.is_float():
         numbers = cells.cast(pl.Float64)
-        return pl.select(pl.when(numbers.is_finite()).then(numbers).alias(cells.name)).to_series()
-    if cells.dtype.is_decimal():
-        return cells.cast(pl.Float64)
+        usable = numbers.abs() <= LARGEST
+        return pl.select(pl.when(usable).then(numbers).alias(cells.name)).to_series()
+    if cells.dtype.is_decimal() or cells.dtype in (pl.UInt64, pl.Int128, pl.UInt128):
+        small = cells.cast(pl.Int64, strict=False)
+        exact = not cells.dtype.is_decimal() and small.null_count() == cells.null_count()
+        return small if exact else cells.cast(pl.Float64)
     if cells.dtype == pl.Time or cells.dtype == pl.Duration:
         return cells.cast(pl.Int64)
     return cells

@@ -38,7 +38,7 @@ def _framed(body: str, *, width: float, height: float, title: str) -> Markup:
 
 def _histogram(bars: Bars, title: str) -> Markup:
     edges = [float(label) for label in bars.labels]
-    low, high = edges[0], edges[-1]
+    low, high = edges[0], max(edges[-1], math.nextafter(edges[0], math.inf))
     top = max(*bars.reference, *bars.current) or 1.0
     across = [4.0 + (WIDTH - 8.0) * (edge - low) / (high - low) for edge in edges]
     parts = []

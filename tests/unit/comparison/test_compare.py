@@ -225,3 +225,31 @@ def test_an_empty_frame_is_refused(empty: Any) -> None:
 def test_an_object_that_is_no_table_is_refused() -> None:
     with pytest.raises(UsageError, match="the rows are a"):
         compare(normal(1), object())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pl.Series(np.random.default_rng(0).normal(size=400) * 1e300),
+        pl.Series(np.random.default_rng(0).normal(size=400) * 1e-300),
+        pl.Series(np.random.default_rng(0).normal(size=400) + 1e17),
+        pl.Series([2**64 - 1 - i % 90 for i in range(400)], dtype=pl.UInt64),
+        pl.Series([i * 7 % 97 for i in range(400)], dtype=pl.Int128),
+        pl.Series(["0001-01-01", "9999-12-31"] * 200),
+        pl.Series(["", "  ", "\x00"] * 100),
+    ],
+)
+def test_values_at_the_edge_of_their_type_are_compared_and_shown(cells: pl.Series) -> None:
+    found = compare({"d": cells}, {"d": cells})
+    assert found.moved == ()
+    assert "<svg" in found._repr_html_() or not found.fields[0].aspects
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_a_target_of_another_type_is_a_difference_and_leaves_quality_unknown() -> None:
+    rng = np.random.default_rng(0)
+    a = pl.DataFrame({"y": rng.normal(size=300), "p": rng.normal(size=300)})
+    found = compare(a, a.with_columns(y=pl.lit("high")), target="y", prediction="p")
+    assert found.quality is None
+    assert [f.name for f in found.moved] == ["y"]
