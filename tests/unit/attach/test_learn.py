@@ -17,13 +17,14 @@ from mainstay.attach.recorder import recorder
 from mainstay.config import load as config
 from mainstay.core.contracts import FieldType, Pii, Task
 from mainstay.core.errors import BadData, NotEnoughEvidence, UsageError
-from mainstay.core.events import Kind
+from mainstay.core.events import Event, Kind
 from mainstay.core.releases import Stage
 from mainstay.models import bundle as bundles
 from mainstay.models import reference
 from mainstay.parts import Parts
 from mainstay.store import blocks, incidents, releases
 from mainstay.testing.clock import FakeClock
+from mainstay.watch.window import Outcome, outcome_of
 
 FILE = """
 mainstay = 1
@@ -371,3 +372,21 @@ def test_stray_fields_and_floods_of_names_do_not_enter_the_contract() -> None:
     rows = [{"x": 1, f"stray_{number}": 2} for number in range(500)]
     assert learn.frame_of(rows)[0].columns == ["x"]
     assert len(learn.frame_of([{f"f{n}": 1 for n in range(1_000)}] * 20)[0].columns) == 300
+
+
+def test_the_loop_seals_what_a_stopped_service_left_and_truths_still_find_it(learned: Parts) -> None:
+    project = learned.loaded.root
+    told = mainstay.log(project=project, inputs=row(random.Random(5)), output="ok")
+    recorder(project).stop()
+    turn(learned)
+    assert list((project / ".mainstay" / "journal" / "active").glob("*.seg")) == []
+    found = learned.journal.find(told)
+    assert found is not None
+    assert found.label == "ok"
+
+
+def test_an_answer_to_what_breaks_the_contract_counts_as_refused_and_any_other_as_answered() -> None:
+    at = FakeClock().now()
+    event = Event(model="m", worker="x", seq=1, id="i", kind=Kind.EXTERNAL, occurred_at=at, received_at=at)
+    assert outcome_of(event) is Outcome.ANSWERED
+    assert outcome_of(msgspec.structs.replace(event, reason="breaks the contract: x")) is Outcome.REFUSED
