@@ -48,7 +48,7 @@ def adopt(
     ] = None,
     time: Annotated[str | None, typer.Option("--time", metavar="COLUMN", help="The event time.")] = None,
 ) -> None:
-    """Turn a model that MLflow stored into a project that serves and watches it.
+    """Turn a model that MLflow stored into a project that serves it.
 
     Any flavor: scikit-learn, XGBoost, LightGBM, PyTorch, TensorFlow, a pyfunc. The model travels inside the project;
     serving it asks neither MLflow's server nor its store. Its answers are held against MLflow's own on the reference

@@ -13,16 +13,16 @@ def register(app: typer.Typer) -> None:
 
 
 def trust(call: edge.Call) -> None:
-    """Sign the pickles of an adopted model with this project's key, after it was copied or cloned.
+    """Sign an adopted model's pickles, after its project was copied.
 
-    An adopted project carries its estimator in adopted/estimator.pkl, signed with a key that stays in .mainstay. In a
+    They are signed with this project's key. An adopted project carries its estimator in adopted/estimator.pkl, signed with a key that stays in .mainstay. In a
     copy the key is absent or another, so `mainstay train` refuses the pickle: loading one runs its code. Run this once
     where the project came from somebody you trust. What answers already is not touched by it.
 
     \b
     Example:
-      git clone … support && cd support
-      mainstay trust && mainstay train
+      mainstay trust
+      mainstay train
     """
     from mainstay.project import Project
 
