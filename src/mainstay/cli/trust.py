@@ -15,9 +15,10 @@ def register(app: typer.Typer) -> None:
 def trust(call: edge.Call) -> None:
     """Sign an adopted model's pickles, after its project was copied.
 
-    They are signed with this project's key. An adopted project carries its estimator in adopted/estimator.pkl, signed with a key that stays in .mainstay. In a
-    copy the key is absent or another, so `mainstay train` refuses the pickle: loading one runs its code. Run this once
-    where the project came from somebody you trust. What answers already is not touched by it.
+    An adopted project carries its estimator in adopted/estimator.pkl, signed with a key that stays in .mainstay. In a
+    copy the key is absent or another, so `mainstay train` refuses the pickle: loading one runs its code. This signs it
+    with the key of this copy: run it once, where the project came from somebody you trust. What answers already is not
+    touched by it.
 
     \b
     Example:
