@@ -247,9 +247,7 @@ def main() -> None:
     if given.json:
         print(json.dumps(found, indent=1))
         return
-    print(
-        "microseconds        requests |  p50 plain  watched  added  ratio |  p99 plain  watched  added  ratio | mean"
-    )
+    print("microseconds        requests |  p50 plain  watched  added  ratio |  p99 plain  watched  added  ratio | mean")
     for one in found:
         sides = [
             f"{one[f'{q}_plain_us']:10} {one[f'{q}_watched_us']:8} {one[f'{q}_added_us']:6} {one[f'{q}_ratio']:6}"
