@@ -42,7 +42,8 @@ def values_aspect(
 
     Sizes: the mean in standard deviations of the reference, and the share of rows that moved across one cut. The cut is
     where the Kolmogorov-Smirnov distance of one half of the rows lies; each half is judged by the other half's cut, so
-    that the share has no bias and its interval holds (a lower bound of D).
+    that the share is not biased upwards (it estimates a lower bound of D). Its interval takes the cuts as given; where
+    there is no difference it is too narrow (both halves' cuts follow the same chance), so it never stands without `p`.
     """
     asked = asked.where(np.isfinite(a), np.isfinite(b))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]

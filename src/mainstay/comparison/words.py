@@ -115,5 +115,7 @@ def seen(aspect: Aspect, *, brief: bool = False) -> str:
         return f"{aspect.says} ({size.partition(' (')[0]})" if sized else aspect.says.partition("; ")[0]
     if effect.name not in MOVED_ROWS:
         return f"{aspect.says}, {size}"
+    if effect.low <= 0:
+        return aspect.says  # the other half of the rows named a cut that this half does not confirm
     limits = f"({100 * effect.low:.1f} to {100 * effect.high:.1f})".replace("-", "−")
     return f"{aspect.says}; {share(effect.value)} of rows {MOVED_ROWS[effect.name]} {limits}"
