@@ -16,15 +16,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mainstay.adoption import folder
 from mainstay.adoption.contract import Features
 from mainstay.adoption.look import Looked, Roles, look
 from mainstay.config import load as config
 from mainstay.config.settings import NAME_PATTERN
 from mainstay.core import releases
-from mainstay.core.errors import GateFailed, UsageError
+from mainstay.core.errors import Damaged, GateFailed, UsageError
 from mainstay.core.ports import Progress, silent
+from mainstay.data.frame_check import check_frame
+from mainstay.models.load import LoadedModel
 from mainstay.project import Judged, Project, judged
+from mainstay.train.fit import quiet, read_rows
 
 if TYPE_CHECKING:
     from mainstay.train.run import Handed
@@ -39,7 +44,7 @@ class Adopted(Project):
     notes: tuple[str, ...]
     """What should be known, as sentences."""
     difference: float
-    """Largest difference between an answer and the notebook's own, on `compared` rows."""
+    """Largest difference between the released bundle's answers and the notebook's own, on `compared` rows."""
     compared: int
     seconds: float
 
@@ -111,9 +116,10 @@ def adopt(
     progress(STEPS[2], 2, len(STEPS))
     with gone_on_failure(project):
         version = delivered(project, looked.handed)
+        project.difference = _difference(project, version, looked)
     project.version = version
     project.notes = (*looked.notes, *version.notes)
-    project.difference, project.compared = looked.difference, looked.compared
+    project.compared = len(looked.own)
     project.seconds = perf_counter() - started
     progress(STEPS[-1], len(STEPS), len(STEPS))
     if say is not None:
@@ -193,6 +199,17 @@ def delivered(project: Project, handed: Handed) -> Judged:
         metrics=found.metrics,
         notes=tuple(delivered.warnings),
     )
+
+
+def _difference(project: Project, version: Judged, looked: Looked) -> float:
+    """Ask the bundle as it was released (a compiled runtime may answer) about the rows that the notebook judged."""
+    model = project.parts.open_version(version.name)
+    if not isinstance(model, LoadedModel):
+        raise Damaged(f"the bundle of {version.name} cannot be opened", remedy="Adopt the model again.")
+    checked = check_frame(looked.contract, looked.judges, with_target=True).good
+    with quiet():
+        said = model.predict(read_rows(looked.contract, checked).values)
+    return float(np.abs(said - looked.own).max())
 
 
 def _metric(name: str, found: Mapping[str, Any]) -> str:

@@ -66,8 +66,12 @@ class Looked:
     unfitted: bytes
     handed: Handed
     code: FeatureCode | None
+    judges: pl.DataFrame
+    """The holdout, else the training rows, at most `CHECK_ROWS`: rows whose answers are compared."""
+    own: np.ndarray[Any, Any]
+    """What the notebook's estimator says about them."""
     difference: float
-    compared: int
+    """Largest difference of the estimator, asked as a server asks it, from its own answers in the notebook."""
     notes: tuple[str, ...]
 
 
@@ -122,8 +126,7 @@ def look(
     spec = contract.spec_of(way, told, seen, features_name=code.name if code else None)
     judges, frame = (unseen, test) if unseen is not None and test is not None else (seen, train)
     own = estimator.told(fitted, kind, way.own(judges), len(judges))
-    compared = min(len(judges), CHECK_ROWS)
-    difference = _difference(private, told, spec, code, frame.head(compared), own[:compared])
+    difference = _difference(private, told, spec, code, frame.head(CHECK_ROWS), own[:CHECK_ROWS])
     if test is None:
         train, test = _set_aside(told, train)
     return Looked(
@@ -137,8 +140,9 @@ def look(
         unfitted=unfitted,
         handed=Handed(estimator=private, pickle=data, saw_test=unseen is None),
         code=code,
+        judges=frame.head(CHECK_ROWS),
+        own=own[:CHECK_ROWS],
         difference=difference,
-        compared=compared,
         notes=tuple(
             _notes(
                 told,

@@ -172,7 +172,7 @@ def test_answers_are_the_notebooks_own(way: str) -> None:
     make, form = WAYS[way]
     found = looked(*make())
     assert found.difference == 0.0
-    assert found.compared == ROWS - 160
+    assert len(found.own) == ROWS - 160
     assert found.spec.form is form
 
 
@@ -271,7 +271,7 @@ def test_key_and_time_need_not_be_seen_by_the_model_and_keep_rows_of_one_key_tog
     assert (who.type, who.roles) == (FieldType.IDENTIFIER, (Role.IGNORED,))
     assert not set(found.train["who"]) & set(found.test["who"])
     assert found.saw_test
-    assert found.compared == 160
+    assert len(found.own) == 160
 
 
 def test_a_class_of_a_file_beside_the_notebook_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
