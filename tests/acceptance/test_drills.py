@@ -103,7 +103,8 @@ def test_bad_candidates_are_stopped_and_nobody_gets_an_error(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_drill_with_a_watch_that_never_alarms_exits_7_and_says_what_was_missed(tmp_path: Path) -> None:
-    code, report, told = play("notebook-trap", "--set", "watch.false_pages.expected=1e-300", tmp=tmp_path)
+    never = [f"--set=watch.block_{name}=100000" for name in ("minutes", "min_rows", "max_rows")]
+    code, report, told = play("notebook-trap", *never, tmp=tmp_path)
     assert code == 7
     assert not report["passed"]
     assert {one["name"] for one in report["found"] if not one["held"]} == {"incident", "where", "open", "advice"}
