@@ -215,7 +215,7 @@ def test_a_zeroed_field_of_a_fastapi_service_becomes_an_incident(tmp_path: Path)
             eventually(lambda: status(project).quality.real)
             shop.shop(service, 150, amount=0.0)
             (found,) = eventually(lambda: status(project).incidents)
-        told = command(project, "status")
+    told = command(project, "status")  # the service told its last counts when it ended
     assert (found.severity.value, found.harm.value) == ("page", "data_fault")
     assert "`amount` looks broken" in found.title
     assert (told["summary"]["health"], told["elsewhere"]) == ("unwell", True)
