@@ -302,6 +302,35 @@ def test_an_estimator_without_probabilities_says_how_often_its_labels_are_right(
     assert f"{right} of {len(HELD)}" in " ".join(found.notes)
 
 
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_boosters_get_the_categories_that_they_were_fitted_with(shelf: Shelf, tmp_path: Path, library: str) -> None:
+    luck = np.random.default_rng(0)
+    city = luck.choice(["rome", "oslo", "lima"], 300)
+    rows = pd.DataFrame({"age": luck.integers(18, 80, 300), "city": city})
+    wanted = ((rows.city == "oslo") | (rows.age > 60)).astype(int)
+    coded = rows.astype({"city": "category"})
+    if library == "xgboost":
+        import xgboost
+
+        booster: Any = xgboost.train(
+            {"objective": "binary:logistic"}, xgboost.DMatrix(coded, label=wanted, enable_categorical=True), 10
+        )
+        expected = booster.predict(xgboost.DMatrix(coded, enable_categorical=True))
+        shelf.log("xgboost", "cities-x", xgb_model=booster)
+    else:
+        import lightgbm
+
+        booster = lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(coded, label=wanted), 10)
+        expected = booster.predict(coded)
+        shelf.log("lightgbm", "cities-l", lgb_model=booster)
+    found, again = opened(shelf, f"models:/cities-{library[0]}/1", tmp_path, rows, wanted.tolist())
+    assert found.classes == ("0", "1")
+    assert again.predict_proba(rows)[:, 1] == pytest.approx(expected, abs=1e-7)
+    lima = rows[rows.city == "lima"].head(1)
+    assert again.predict_proba(lima)[0, 1] == pytest.approx(expected[lima.index[0]], abs=1e-7)
+    assert any("could not be compared" in note for note in found.notes)
+
+
 def test_classes_in_another_order_are_refused_and_can_be_named(shelf: Shelf, tmp_path: Path) -> None:
     import lightgbm
 
