@@ -194,10 +194,22 @@ def _reference(stored: Stored, path: Path, *, target: str | None, key: str | Non
                 remedy=f"Name one of its columns with {option}.",
             )
     names, notes = _inputs(stored, frame, path, [one for one in (target, key, time) if one is not None])
+    if target in names:
+        raise UsageError(
+            f"--target {target!r} is an input of the model; the truth is none",
+            remedy="Name the column that holds what the model should have said, or leave --target out.",
+        )
     types = {column.name: column.type for column in stored.signature.columns} if stored.signature else {}
     frame = _typed(frame, names, types, stored.signature, path)
     extra = [one for one in (key, time) if one is not None and one not in names]
-    contract = infer_contract(frame.select([*extra, *names]), target=None, key=key, time=time, spelled=spelled)
+    contract = infer_contract(
+        frame.select([*extra, *names]),
+        target=None,
+        key=key if key in extra else None,
+        time=time if time in extra else None,
+        spelled=spelled,
+    )
+    contract = replace(contract, key=key, time=time)  # one that is an input too stays one
     if not contract.features:
         raise BadData(f"{path.name} has no column that the model takes", remedy="Name the right file with --reference.")
     kept = frame.select([*extra, *names, *([target] if target else [])])

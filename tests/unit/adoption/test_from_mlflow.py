@@ -112,6 +112,20 @@ def test_a_target_with_gaps_is_refused(tmp_path: Path) -> None:
         rows(stored(("a", NUMBER)), tmp_path / "rows.csv", FRAME.assign(truth=["x", None] * 20), target="truth")
 
 
+def test_an_input_is_no_truth(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is an input of the model"):
+        rows(stored(("a", NUMBER), ("b", TEXT)), tmp_path / "rows.csv", FRAME, target="b")
+
+
+def test_a_key_that_the_model_sees_stays_an_input(tmp_path: Path) -> None:
+    found = rows(stored(("a", NUMBER), ("b", TEXT)), tmp_path / "rows.csv", FRAME, key="b")
+    assert found.contract.key == "b"
+    assert [field.name for field in found.contract.features] == ["a", "b"]
+    beside = rows(stored(("a", NUMBER)), tmp_path / "rows.csv", FRAME, key="spare")
+    assert [field.name for field in beside.contract.features] == ["a"]
+    assert beside.frame.columns == ["spare", "a"]
+
+
 def test_an_index_that_pandas_wrote_is_no_input(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     FRAME[["a"]].sample(frac=1.0, random_state=0).to_parquet(path)
