@@ -376,7 +376,7 @@ def _with_a_pipeline(rows: _Rows, found: Foreign, place: _Place) -> Adopted:
     """Adopt an estimator as from a notebook: half of the rows can fit its clones, the other half judges it."""
     target = str(rows.target)
     told = replace(rows.contract, task=found.task, classes=found.classes, target=target)
-    by = SplitBy.STRATUM if found.task.is_classification else SplitBy.ROW
+    by = SplitBy.KEY if told.key else SplitBy.STRATUM if found.task.is_classification else SplitBy.ROW
     parts = split_rows(told, rows.frame, by=by, share=0.5, seed=0)
     (x, y), unseen = ((part.drop(target).to_pandas(), part.get_column(target).to_pandas()) for part in parts)
     return adopt(
