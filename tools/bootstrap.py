@@ -16,9 +16,9 @@ from pathlib import Path
 
 BUILD_LOCK = Path(__file__).parents[1] / "requirements-build.lock"
 ROOT = Path(__file__).parents[1]
-FOR_TESTS = "torch==2.13.0+cpu"
+FOR_TESTS = ("torch==2.13.0+cpu", "tensorflow-cpu==2.21.0")
 """What tests of adopted networks need and skip without; nobody who uses this project does, so it is in no lock. By pip:
-uv does not look for builds of a local version. The build for processors alone: others are several gigabytes."""
+uv does not look for builds of a local version. The builds for processors alone: others are several gigabytes."""
 
 
 def main() -> int:
@@ -61,11 +61,12 @@ def install(python: Path, lock: Path) -> int:
 
 
 def install_for_tests(python: Path) -> None:
-    """Install what some tests skip without (20 s, 0.9 GB); where it cannot be had they skip, and say so."""
-    print(f"Installing {FOR_TESTS} …", flush=True)
-    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", FOR_TESTS]
-    if subprocess.run(command, check=False).returncode:
-        print(f"{FOR_TESTS} is not to be had here: the tests that need it are skipped.", file=sys.stderr)
+    """Install what some tests skip without (45 s, 2.3 GB); where it cannot be had they skip, and say so."""
+    for package in FOR_TESTS:
+        print(f"Installing {package} …", flush=True)
+        command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", package]
+        if subprocess.run(command, check=False).returncode:
+            print(f"{package} is not to be had here: the tests that need it are skipped.", file=sys.stderr)
 
 
 if __name__ == "__main__":
