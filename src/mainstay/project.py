@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mainstay.status.records import Status
 
 MANUAL = "manual"
+WEB_FILE = "web.json"
+"""In the run folder: process and port of the pages while they are shown."""
 ALIVE_WITHIN = timedelta(seconds=30)
 """A process that gave no sign for so long is taken for stopped."""
 FEEDBACK_AT_ONCE = 1000
@@ -500,7 +502,11 @@ class Project:
 
         serve, web = self.settings.serve, self.settings.web
         told = control.running(self.run_folder) or {}
-        return _address(serve.host, int(told.get("port", serve.port))), _address(web.host, web.port)
+        pages = control.told(self.run_folder / WEB_FILE) or {}
+        return (
+            _address(serve.host, int(told.get("port", serve.port))),
+            _address(web.host, int(pages.get("port", web.port))),
+        )
 
     def ready(self) -> bool:
         """Return whether every serving worker has a model."""

@@ -135,9 +135,8 @@ def test_a_gate_that_says_no_leaves_with_four_and_nothing_answers(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_python_does_the_same_as_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    port, web = free_ports(2)
     monkeypatch.setenv("PYTHONPATH", SRC)
-    environ = {**os.environ, "MAINSTAY_SERVE__PORT": str(port), "MAINSTAY_WEB__PORT": str(web)}
+    environ = {**os.environ, "MAINSTAY_SERVE__PORT": "0", "MAINSTAY_WEB__PORT": "0"}
     project = Project.init(tmp_path / "pumps", environ=environ)
     with pytest.raises(errors.UsageError, match="is there already; nothing was written"):
         Project.init(tmp_path / "pumps", environ=environ)

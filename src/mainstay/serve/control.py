@@ -141,7 +141,13 @@ def _line(connection: socket.socket) -> bytes:
 
 def running(run: Path) -> dict[str, Any] | None:
     """Return what `run/serve.json` says when its process lives, else None."""
-    state = plans.read_json(run / "serve.json")
+    state = told(run / "serve.json")
+    return state if state is not None and _listens(socket_path(run)) else None
+
+
+def told(path: Path) -> dict[str, Any] | None:
+    """Return what a process says of itself in a file with its `pid`, None when there is none of that number."""
+    state = plans.read_json(path)
     if state is None or not isinstance(state.get("pid"), int):
         return None
     try:
@@ -150,7 +156,7 @@ def running(run: Path) -> dict[str, Any] | None:
         return None
     except PermissionError:
         pass
-    return state if _listens(socket_path(run)) else None
+    return state
 
 
 def _listens(path: Path) -> bool:

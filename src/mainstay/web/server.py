@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -13,7 +14,8 @@ import uvicorn
 
 from mainstay.api.guard import LOOPBACK
 from mainstay.core import errors
-from mainstay.project import Project
+from mainstay.project import WEB_FILE, Project
+from mainstay.serve import plan
 from mainstay.web import app as pages
 
 
@@ -50,7 +52,15 @@ def show(project: Project) -> None:
         timeout_graceful_shutdown=3,
         lifespan="off",
     )
-    uvicorn.Server(config).run(sockets=[bound])
+    file = project.run_folder / WEB_FILE
+    with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
+        file.parent.mkdir(parents=True, exist_ok=True)
+        plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def bind(host: str, port: int) -> socket.socket:
