@@ -492,7 +492,8 @@ class ChildRunner:
             environ=self._parts.environ,
             stop=self._stop,
         )
-        if done.returncode not in (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED):
+        judged = (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED, errors.ExitCode.NOT_ENOUGH_EVIDENCE)
+        if done.returncode not in judged:
             raise errors.EnvironmentFault(f"training ended with exit code {done.returncode}: {done.stderr[-1500:]}")
         return done.stdout[:2000]
 

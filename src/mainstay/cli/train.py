@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mainstay.cli import ci as reporting
 from mainstay.cli import edge, reports
-from mainstay.core import errors
 from mainstay.core.releases import Stage
 
 NEXT = {
@@ -39,7 +39,7 @@ def train(
 
     Takes a snapshot of the data, fits the pipeline, measures it on the frozen test rows, registers it in MLflow and
     asks the gate. A version that passes is handed to the loop, which brings it to users step by step. Exit code 4: the
-    gate said no, and its table says why.
+    gate said no, and its table says why; 5: there is not enough evidence to say.
 
     \b
     Example:
@@ -68,4 +68,4 @@ def train(
         f"Verdict: {result.verdict.value}. {result.name} stands at {result.stage.value}. {NEXT.get(result.stage, '')}",
     )
     if not result.passed:
-        raise typer.Exit(int(errors.ExitCode.GATE_FAILED))
+        raise typer.Exit(int(reporting.EXIT_CODES[result.verdict]))
