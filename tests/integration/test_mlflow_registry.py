@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,28 @@ def test_a_logged_bundle_that_was_changed_is_not_loaded(folder: Path) -> None:
     (bundle.path / "model/model.pkl").write_bytes(b"changed")
     with pytest.raises(Damaged):
         _load_pyfunc(str(bundle.path))
+
+
+def test_a_notebook_that_is_inside_a_run_of_its_own_records_and_goes_on(
+    tmp_path: Path, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    from mlflow.tracking import fluent
+
+    monkeypatch.setattr(fluent, "_active_experiment_id", fluent._active_experiment_id)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/theirs.db")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.set_experiment("theirs")
+        with mlflow.start_run() as theirs:
+            own = Registry(f"sqlite:///{tmp_path}/ours.db", tmp_path / "artifacts")
+            run_id = own.record("ours", facts)
+            assert run_id != theirs.info.run_id
+            assert own.register("ours", run_id, version=1, digest="d") == "1"
+            mlflow.log_param("goes", "on")
+        assert mlflow.get_run(theirs.info.run_id).data.params == {"goes": "on"}
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
 
 
 def test_nothing_is_printed(registry: Registry, facts: RunFacts, capfd: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,8 @@ class Registry:
 
     def _log_model(self, mlflow: Any, run_id: str, facts: RunFacts) -> None:
         """Log the bundle as a model of the pyfunc flavor, in the run that exists."""
-        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        # Nested: a notebook may be inside a run of its own, which goes on afterwards.
+        with _no_experiment(), mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False):
             mlflow.pyfunc.log_model(
                 name=MODEL_ARTIFACT,
                 loader_module=pyfunc.__name__,
@@ -203,6 +204,22 @@ def edge(what: str, url: str, *, remedy: str = _REMEDY) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _no_experiment() -> Iterator[None]:
+    """Forget for the block which experiment the process chose (`mlflow.set_experiment` in a notebook).
+
+    MLflow refuses to go on with a run of another experiment, and has no public way to choose none.
+    """
+    from mlflow.tracking import fluent
+
+    chosen = fluent._active_experiment_id
+    fluent._active_experiment_id = None
+    try:
+        yield
+    finally:
+        fluent._active_experiment_id = chosen
 
 
 @contextmanager
