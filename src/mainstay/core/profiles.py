@@ -40,9 +40,9 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     mean: float = 0.0
     sd: float = 0.0
     low: float | None = None
-    """NUMERIC: smallest value; None in profiles of before it was kept."""
+    """NUMERIC: smallest value of the reference or training rows; None in profiles of before it was kept."""
     high: float | None = None
-    """NUMERIC: largest value."""
+    """NUMERIC: largest value of the reference or training rows."""
     design_effect: float = 1.0
     """Variance of a mean over keys divided by that over independent rows, at least 1."""
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
+from mainstay.core.contracts import FieldType
 from mainstay.core.errors import NotEnoughEvidence
-from mainstay.core.profiles import Profile
+from mainstay.core.profiles import Profile, SignalProfile
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.models.profiles import build_profile
@@ -40,8 +42,31 @@ def reference_profile(model: LoadedModel, found: References, *, wish: str | None
 
     `wish` is the setting watch.reference: `test`, `out_of_fold`, a snapshot id, or None to choose: the out-of-fold rows
     seen in production when there are 100 or more (`recent`), else the test rows. Out-of-fold rows are measured against
-    the words of all other keys' rows.
+    the words of all other keys' rows. How far a field may reach is read off the training rows too: the model knows what
+    it was fitted on, also where the reference is of later traffic that did not hold it.
     """
+    return _widened(_chosen(model, found, wish=wish), model, found.train)
+
+
+def _widened(profile: Profile, model: LoadedModel, train: Rows) -> Profile:
+    """Return the profile with the range of each number widened to that of the training rows."""
+    numbers = [f.name for f in model.contract.fields if f.type in (FieldType.NUMBER, FieldType.INTEGER)]
+    ends = {}
+    for name in numbers:
+        held = [float(value) for row in train.values if (value := row.get(name)) is not None]
+        if held:
+            ends[name] = (min(held), max(held))
+    signals = [_reaching(signal, *ends[signal.name]) if signal.name in ends else signal for signal in profile.signals]
+    return msgspec.structs.replace(profile, signals=signals)
+
+
+def _reaching(signal: SignalProfile, low: float, high: float) -> SignalProfile:
+    if signal.low is None or signal.high is None:
+        return signal
+    return msgspec.structs.replace(signal, low=min(signal.low, low), high=max(signal.high, high))
+
+
+def _chosen(model: LoadedModel, found: References, *, wish: str | None) -> Profile:
     if wish is None:
         index, source = speaking_rows(found.train)
         if found.held_out is not None and source == "traffic":
