@@ -21,8 +21,10 @@ from mainstay.store.pairs import Pair
 
 SLOW_SHARE = 0.05
 """Part of the challenger's answers that may be slower than the latency limit."""
-SLOW_FLOOR_US = 5_000
-"""An answer that is this little slower than the champion's p99 is never called slow."""
+SLOW_FLOOR_US = 25_000
+"""An answer that is this little slower than the champion's p99 is never called slow: a compiled champion takes a
+fraction of a millisecond, one with feature code some, and nobody notices. What is too slow by itself, [gate] max_p99_ms
+says."""
 MIN_LATENCIES = 50
 ENOUGH_LABELS = 20
 """From so many labelled units on, labels speak and confidence does not."""
