@@ -33,6 +33,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "src"))
+
+from serve_quick import bare_sync_ms  # noqa: E402 - beside this file
+
 CONNECTIONS = (1, 32, 256)
 READY_S = 90.0
 TREE_FIELDS = 20
@@ -330,20 +333,6 @@ def measure(one: Contestant, kind: str, folder: Path, rows: Sequence[dict[str, A
     return found
 
 
-def fsync_ms(folder: Path) -> float:
-    """Return the median time of an fdatasync after 1 kB: what every durable answer waits for at least."""
-    handle = os.open(folder / "probe", os.O_RDWR | os.O_CREAT)
-    os.posix_fallocate(handle, 0, 1_000_000)
-    took = []
-    for number in range(300):
-        began = time.perf_counter()
-        os.pwrite(handle, b"x" * 1000, number * 1000)
-        os.fdatasync(handle)
-        took.append(time.perf_counter() - began)
-    os.close(handle)
-    return sorted(took)[150] * 1000
-
-
 def main() -> None:
     """Measure everyone, write the result."""
     if sys.argv[1:2] == ["--serve"]:
@@ -359,7 +348,7 @@ def main() -> None:
         sys.exit("wrk is not installed: apt-get install wrk")
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=ROOT / "build" if (ROOT / "build").is_dir() else None) as name:
-        print(f"fdatasync of 1 kB here: {fsync_ms(Path(name)):.2f} ms (median)", flush=True)
+        print(f"fdatasync of 1 kB here: {bare_sync_ms(Path(name)):.2f} ms (median)", flush=True)
         for kind in arguments.models:
             folder = Path(name) / kind
             folder.mkdir()

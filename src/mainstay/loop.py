@@ -1,4 +1,5 @@
-"""One turn of the wheel (read after serve/handle.py): feedback → watch → rollout → retraining → alerts.
+"""One turn of the wheel (read after serve/handle.py): feedback → learn → watch → rollout → retrain → jobs →
+aliases → alerts.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -150,7 +151,7 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
 
 def _learn(parts: Parts, _runner: Runner) -> list[str]:
     """Make of a service's first requests what its traffic is compared with; seal its segments, as no server does."""
-    if not learn.answers_elsewhere(parts.loaded):
+    if not parts.settings.project.elsewhere:
         return []
     if not _reference_name(parts):
         # Whoever corrects the project file because learning cannot go on need not restart the loop.
@@ -159,14 +160,7 @@ def _learn(parts: Parts, _runner: Runner) -> list[str]:
         seal.seal_closed(parts.journal.folder)
     except (OSError, errors.MainstayError) as error:
         log.warning("closed journal segments could not be sealed, later again: %s", error)
-    place = learn.Place(
-        loaded=parts.loaded,
-        store=parts.store,
-        journal=parts.journal,
-        snapshots=parts.snapshots,
-        bundles=parts.bundles,
-    )
-    step = learn.turn(place, parts.clock.now(), watch=watching.consumer(parts.model))
+    step = learn.turn(parts, parts.clock.now(), watch=watching.consumer(parts.model))
     if step.file_changed:
         parts.loaded = config.load(parts.loaded.file, environ=parts.environ)
     return list(step.told)
@@ -181,7 +175,7 @@ def _reference_name(parts: Parts) -> str:
 
 def _named(parts: Parts, events: Sequence[Event], name: str) -> list[Event]:
     """Say of requests that a service answered what they are compared with: the service knows no versions of ours."""
-    theirs = learn.THEIRS if learn.answers_elsewhere(parts.loaded) else (Kind.EXTERNAL,)
+    theirs = learn.THEIRS if parts.settings.project.elsewhere else (Kind.EXTERNAL,)
     contract = parts.loaded.contract
     return [
         msgspec.structs.replace(event, bundle=name, label=learn.label_in(contract, event.label))
@@ -209,7 +203,7 @@ def _feedback(parts: Parts, _runner: Runner) -> list[str]:
 def _watch(parts: Parts, _runner: Runner) -> list[str]:
     told: list[str] = []
     name = _reference_name(parts)
-    if not name and learn.answers_elsewhere(parts.loaded):
+    if not name and parts.settings.project.elsewhere:
         return []  # what came before there is a reference is watched afterwards
     for _ in range(MOST_CHUNKS):
         events, after, more = _unread(parts, watching.consumer(parts.model))

@@ -148,7 +148,7 @@ class Project:
     @property
     def elsewhere(self) -> bool:
         """Return whether a service of its own answers, and this project only watches it."""
-        return self.settings.project.answers.value == "elsewhere"
+        return self.settings.project.elsewhere
 
     @property
     def file(self) -> Path:
@@ -472,17 +472,9 @@ class Project:
         from mainstay.attach import learn
         from mainstay.watch import turn as watching
 
-        parts = self.parts
-        place = learn.Place(
-            loaded=parts.loaded,
-            store=parts.store,
-            journal=parts.journal,
-            snapshots=parts.snapshots,
-            bundles=parts.bundles,
-        )
         count = rows or self.settings.attach.learn_requests
         watch = watching.consumer(self.name)
-        return learn.again(place, count, self.clock.now(), watch=watch, by=by, reason=reason)
+        return learn.again(self.parts, count, self.clock.now(), watch=watch, by=by, reason=reason)
 
     def turn(self) -> TurnReport:
         """Do one turn of the loop."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +17,6 @@ from mainstay.cli.main import app
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-INSTALL = "a real browser is needed: apt-get install chromium"
 HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
 Run = Callable[..., Result]
 
@@ -91,21 +79,6 @@ def test_the_document_holds_every_field_with_sizes_and_intervals(run: Run) -> No
     assert mean["low"] < mean["value"] < mean["high"]
     assert amount["aspects"][0]["adjusted"] < 0.01
     assert next(f for f in found["fields"] if f["name"] == "hurt")["status"] == "not_compared"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(INSTALL)
-        pytest.skip(INSTALL)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 OVERLAP = """() => {

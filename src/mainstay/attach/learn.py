@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
 from mainstay.config import load as config
 from mainstay.config import write
 from mainstay.config.load import Loaded
-from mainstay.config.settings import Answers
 from mainstay.core import errors
 from mainstay.core.contracts import Contract, FieldType, Pii, Task
 from mainstay.core.events import Event, Kind
@@ -58,15 +57,28 @@ ANSWER, CONFIDENCE, KEY = "_answer", "_confidence", "_key"
 """Columns of the reference's snapshot that are no fields."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Protocol):
     """The parts of a project that are needed here."""
 
-    loaded: Loaded
-    store: Store
-    journal: Journal
-    snapshots: Snapshots
-    bundles: Path
+    @property
+    def loaded(self) -> Loaded:
+        """Return the project file."""
+
+    @property
+    def store(self) -> Store:
+        """Return the open store."""
+
+    @property
+    def journal(self) -> Journal:
+        """Return the journal."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Return the snapshots."""
+
+    @property
+    def bundles(self) -> Path:
+        """Return the folder of bundles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +110,13 @@ def progress_name(model: str) -> str:
     return f"learn:{model}"
 
 
-def answers_elsewhere(loaded: Loaded) -> bool:
-    """Return whether a service of its own answers for this project."""
-    return loaded.settings.project.answers is Answers.ELSEWHERE
-
-
 def turn(place: Place, now: datetime, *, watch: str) -> Step:
     """Do the next step towards a reference; nothing where there is one, or not enough was seen yet.
 
     `watch` is the name under which the watch keeps its place in the journal.
     """
     loaded = place.loaded
-    if not answers_elsewhere(loaded):
+    if not loaded.settings.project.elsewhere:
         return Step()
     model = loaded.settings.project.name
     with place.store.read() as tx:

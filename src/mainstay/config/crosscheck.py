@@ -11,7 +11,6 @@ from typing import Any
 from mainstay.config.settings import (
     CLASSIFICATION_METRICS,
     REGRESSION_METRICS,
-    Answers,
     Durability,
     FieldSettings,
     Plan,
@@ -49,7 +48,7 @@ def _unknown(path: Sequence[str], what: str, value: str, known: Iterable[str]) -
 
 
 def _fields(settings: Settings) -> Iterator[Found]:
-    if not settings.fields and not _is_elsewhere(settings):  # a service's contract is learned from its requests
+    if not settings.fields and not settings.project.elsewhere:  # a service's contract is learned from its requests
         yield _problem(
             ("fields",), "no field is declared", allowed="one table [fields.NAME] for each field of a request"
         )
@@ -129,7 +128,7 @@ def _target(settings: Settings) -> Iterator[Found]:
             allowed="declare it under [target] alone",
         )
     yield from _no_repeats(("target", "classes"), target.classes)
-    if task.is_classification and len(target.classes) < 2 and not _is_elsewhere(settings):
+    if task.is_classification and len(target.classes) < 2 and not settings.project.elsewhere:
         yield _problem(
             ("target", "classes"), "fewer than two classes", list(target.classes), allowed="all classes of the target"
         )
@@ -231,13 +230,9 @@ def _limits(settings: Settings) -> Iterator[Found]:
         yield _problem(("web", "port"), "is the port of [serve] too", ports[1], allowed="another port")
 
 
-def _is_elsewhere(settings: Settings) -> bool:
-    return settings.project.answers is Answers.ELSEWHERE
-
-
 def _elsewhere(settings: Settings) -> Iterator[Found]:
     attach = settings.attach
-    if _is_elsewhere(settings) and settings.retrain.on:
+    if settings.project.elsewhere and settings.retrain.on:
         yield _problem(("retrain", "on"), "nothing is trained for a model that answers elsewhere", allowed=[])
     if attach.confidence is not None and attach.prediction is None:
         yield _problem(("attach", "confidence"), "is given without the answer it speaks of", allowed="prediction too")

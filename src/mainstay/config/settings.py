@@ -94,6 +94,11 @@ class ProjectSettings(Section):
     answers: Answers = Answers.HERE
     """Who answers: `mainstay serve`, or a service of its own that Mainstay watches and nothing more."""
 
+    @property
+    def elsewhere(self) -> bool:
+        """Return whether a service of its own answers, and this project only watches it."""
+        return self.answers is Answers.ELSEWHERE
+
 
 class TestSplit(Section):
     """Test rows taken out of the training data, once and for all."""

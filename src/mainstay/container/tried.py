@@ -70,7 +70,7 @@ def try_packaged(
                 port = _port(server, state, clock)
                 outcome = trial.compare(trial.ask(port, model, rows) if rows else [], expected) if port else None
             finally:
-                _end(server)
+                trial.end(server, patience_s=STOP_S)
         text = said.read_text(encoding="utf-8", errors="replace")
         said_otherwise = _NOISE.sub("", text).strip()[-1500:]
         why = f"the server did not come up: {said_otherwise}"
@@ -114,16 +114,6 @@ def _port(server: subprocess.Popen[bytes], state: Path, clock: Clock) -> int:
         except subprocess.TimeoutExpired:
             continue
     return 0
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    if server.poll() is None:
-        server.terminate()
-    try:
-        server.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
 
 
 def this_python() -> Path:

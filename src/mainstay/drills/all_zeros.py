@@ -23,6 +23,7 @@ from mainstay.drills.records import (
     Seen,
     View,
     When,
+    all_answered,
     rhythm,
 )
 
@@ -90,8 +91,7 @@ def quiet(view: View) -> Seen:
 
 def zeros_answered(view: View) -> Seen:
     """The failure is a silent one."""
-    tally = view.phases[BROKEN]
-    return Seen(holds=tally.failed == 0, text=f"{tally.requests - tally.failed} of {tally.requests} answered with 200")
+    return all_answered(view.phases[BROKEN])
 
 
 def harm_done(view: View) -> Seen:

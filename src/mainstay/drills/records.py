@@ -177,6 +177,11 @@ class Seen:
     """What was seen, for a person."""
 
 
+def all_answered(tally: Tally) -> Seen:
+    """Return whether every request of a phase was answered with 200."""
+    return Seen(holds=tally.failed == 0, text=f"{tally.requests - tally.failed} of {tally.requests} answered with 200")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drill:
     """A production failure, played from the quiet days before to the end state."""

@@ -65,7 +65,7 @@ def refuse_what_is_taken(project: Runnable) -> None:
         )
     serve, web = project.settings.serve, project.settings.web
     wanted = [(web.host, web.port, "--web-port")]
-    if not answers_elsewhere(project):
+    if not project.settings.project.elsewhere:
         wanted.insert(0, (serve.host, serve.port, "--port"))
     for host, port, other in wanted:
         try:
@@ -77,11 +77,6 @@ def refuse_what_is_taken(project: Runnable) -> None:
                 f"port {port} on {host} cannot be taken: {os.strerror(error.errno or 0)}",
                 remedy=f"Stop what listens there, or choose another with {other}.",
             ) from error
-
-
-def answers_elsewhere(project: Runnable) -> bool:
-    """Return whether a service of its own answers: then there is nothing to serve here."""
-    return project.settings.project.answers.value == "elsewhere"
 
 
 class Together:
@@ -144,7 +139,7 @@ class Together:
         Raises NotReady after `READY_WITHIN_S`, Damaged for a version that does not load, EnvironmentFault with the last
         lines of the server when that ends by itself.
         """
-        if not answers_elsewhere(self._project):
+        if not self._project.settings.project.elsewhere:
             self._await(self._project.ready, "waiting until it answers", stop, progress)
         self._family.settled = True
         self._await(lambda: listens(self.pages_url), "waiting for the overview page", stop, progress)
@@ -152,7 +147,7 @@ class Together:
     def _start(self) -> None:
         settings, where = self._project.settings, ["--project", str(self._project.file)]
         port, web_port = str(settings.serve.port), str(settings.web.port)
-        if not answers_elsewhere(self._project):
+        if not self._project.settings.project.elsewhere:
             self._family.start("serve", ["-m", "mainstay", "serve", *where, "--port", port], vital=True)
         self._family.start("loop", ["-m", "mainstay", "loop", *where])
         self._family.start("web", ["-m", "mainstay.web.server", *where, "--port", web_port])

@@ -103,7 +103,7 @@ def _try(
                     return _check(Verdict.FAIL, f"{problem} {_tail(folder / 'worker.log')}".strip())
                 return compare(ask(port, model, rows), expected)
             finally:
-                _end(worker)
+                end(worker)
 
 
 def _wait(worker: subprocess.Popen[bytes], run: Path, clock: Clock) -> str:
@@ -167,14 +167,15 @@ def _close(one: Any, other: Any) -> bool:
     )
 
 
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    if worker.poll() is None:
-        worker.terminate()
+def end(process: subprocess.Popen[bytes], *, patience_s: float = STOP_S) -> None:
+    """Ask a process to stop; kill one that does not within `patience_s` of real time."""
+    if process.poll() is None:
+        process.terminate()
         try:
-            worker.wait(STOP_S)
+            process.wait(patience_s)
         except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+            process.kill()
+            process.wait()
 
 
 def _tail(file: Path) -> str:

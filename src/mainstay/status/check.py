@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mainstay.attach import learn
-from mainstay.config.settings import Answers
 from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
 from mainstay.data import audit, frame_check, prepare, source, split
@@ -64,7 +63,7 @@ def check(loaded: Loaded) -> CheckReport:
     settings, contract = loaded.settings, loaded.contract
     found.facts["project"] = f"{settings.project.name} ({settings.project.task.value}), {loaded.file}"
     found.facts["contract"] = f"{len(contract.fields)} fields, target {contract.target}"
-    if settings.project.answers is Answers.ELSEWHERE:
+    if settings.project.elsewhere:
         return _check_elsewhere(loaded, found)
     found.facts["code"] = f"pipelines {', '.join(settings.train.pipelines) or 'none'}"
     train = _check_data(loaded, found)

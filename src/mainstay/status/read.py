@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mainstay.attach import learn
-from mainstay.config.settings import Answers
 from mainstay.core import incidents as incident_words
 from mainstay.core import routes as route_words
 from mainstay.core import verdicts
@@ -57,7 +56,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         signs = heartbeats.all_(tx)
         labels = feedback.labels(tx, model, limit=LABELS)
         kept = states.get(tx, learn.progress_name(model))
-    elsewhere = settings.project.answers is Answers.ELSEWHERE
+    elsewhere = settings.project.elsewhere
     learning = service.learning(kept) if elsewhere and live is None else None
     processes = service.processes(run, now, alive_within) if elsewhere else ()
     if elsewhere:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attach_kit import asgi, ask, counts, recorded, watched
 
 import mainstay
+from attach_kit import asgi, ask, counts, recorded, watched
 from mainstay.attach import recorder as recorders
 from mainstay.core.errors import UsageError
 from mainstay.core.events import Kind

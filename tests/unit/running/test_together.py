@@ -23,7 +23,7 @@ class Family:
 
 def project(**answers: Any) -> Any:
     told = {"ready": False, "load_failures": (), "server": None, "addresses": ("http://[::1]:1", "http://[::1]:1")}
-    settings = SimpleNamespace(project=SimpleNamespace(name="m", answers=SimpleNamespace(value="here")))
+    settings = SimpleNamespace(project=SimpleNamespace(name="m", elsewhere=False))
     return SimpleNamespace(
         settings=settings, run_folder=Path("run"), environ={}, **{k: lambda v=v: v for k, v in (told | answers).items()}
     )

@@ -88,16 +88,25 @@ def hold(
 
 
 def _sorted(original: Callable[[Sequence[Row]], Floats], strange: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the strange rows that the estimator answers, and those that it refuses."""
+    """Return the strange rows that the estimator answers, and those that it refuses.
+
+    Asked all at once, as one call of a library costs about the same for one row and for many; where that is refused,
+    one by one, to know which of them it was.
+    """
+    if not strange or _answers(original, strange):
+        return list(strange), []
     answered: list[Row] = []
     refused: list[Row] = []
     for row in strange:
-        try:
-            is_answered = bool(np.isfinite(original([row])).all())
-        except Exception:  # noqa: BLE001 - edge: another library's model, which may refuse in any way
-            is_answered = False
-        (answered if is_answered else refused).append(row)
+        (answered if _answers(original, [row]) else refused).append(row)
     return answered, refused
+
+
+def _answers(original: Callable[[Sequence[Row]], Floats], rows: Sequence[Row]) -> bool:
+    try:
+        return bool(np.isfinite(original(rows)).all())
+    except Exception:  # noqa: BLE001 - edge: another library's model, which may refuse in any way
+        return False
 
 
 def _refuses(program: Program, row: Row) -> bool:
