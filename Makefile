@@ -57,7 +57,8 @@ wheel: setup
 ci-deps:
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv chromium postgresql fonts-noto-color-emoji \
-		podman buildah runc netavark aardvark-dns mmdebstrap iptables >/dev/null
+		podman buildah runc netavark aardvark-dns mmdebstrap iptables \
+		redis-server prometheus strace wrk >/dev/null
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
