@@ -17,19 +17,20 @@ from mainstay import __version__
 from mainstay.api import docs, errors, metrics, openapi
 from mainstay.core.errors import ContractViolation, MainstayError, NotReady, Problem
 from mainstay.serve import plan as plans
+from mainstay.serve.hall import Hall
 from mainstay.serve.live import Live, Side
 from mainstay.serve.worker import Worker
 
 
-def make_app(worker: Worker) -> FastAPI:
-    """Return the app of one worker."""
+def make_app(hall: Hall) -> FastAPI:
+    """Return the app of one worker process."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         del app
-        await worker.start()
+        await hall.start()
         yield
-        await worker.stop()
+        await hall.stop()
 
     app = FastAPI(
         title="Mainstay",
@@ -42,16 +43,16 @@ def make_app(worker: Worker) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name.strip("_"),
     )
-    _add_routes(app, worker)
-    _add_documentation(app, worker)
+    _add_routes(app, hall)
+    _add_documentation(app, hall)
     _add_errors(app)
     return app
 
 
-def _add_routes(app: FastAPI, worker: Worker) -> None:
+def _add_routes(app: FastAPI, hall: Hall) -> None:
     @app.get("/", summary="What this is")
     async def root() -> dict[str, Any]:
-        return {"mainstay": __version__, "models": sorted(worker.slots), "ready": worker.ready, "docs": "/docs"}
+        return {"mainstay": __version__, "models": hall.models, "ready": hall.ready, "docs": "/docs"}
 
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
@@ -59,32 +60,38 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
 
     @app.get("/readyz", summary="Whether every model has a version that answers")
     async def readyz() -> dict[str, Any]:
-        if not worker.ready:
-            raise _not_ready(worker)
-        return {"status": "ready", "models": {name: slot.state()["champion"] for name, slot in worker.slots.items()}}
+        if not hall.ready:
+            raise _not_ready(hall)
+        return {"status": "ready", "models": {name: slot.state()["champion"] for name, slot in hall.slots.items()}}
 
     @app.get("/metrics", summary="Counts and times for Prometheus", response_class=PlainTextResponse)
     async def metrics_() -> Response:
-        names = [f"w{number}" for number in range(worker.plan.workers)]
-        others = [plans.state_path(worker.run, name) for name in names if name != worker.plan.worker]
-        states = [state for path in others if "metrics" in (state := plans.read_json(path) or {})]
-        return Response(metrics.render([*states, worker.state()]), media_type=metrics.CONTENT_TYPE)
+        states = [state for worker in hall.workers for state in _states_beside(worker)]
+        return Response(metrics.render(states), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/v1/models", summary="The models of this server")
     async def models() -> dict[str, Any]:
-        return {"models": [_short(name, slot.live) for name, slot in sorted(worker.slots.items())]}
+        return {"models": [_short(name, slot.live) for name, slot in hall.slots.items()]}
 
     @app.get("/v1/models/{model}", summary="One model: who answers, and what it takes")
     async def model_(model: str) -> dict[str, Any]:
-        live = worker.handler.live(model)
+        live = hall.of(model).handler.live(model)
         return _short(model, live) | {"contract": msgspec.to_builtins(live.champion.loaded.contract)}
 
 
-def _not_ready(worker: Worker) -> NotReady:
-    if worker.draining:
+def _states_beside(worker: Worker) -> list[dict[str, Any]]:
+    """Return what this worker and the others of its host tell of themselves."""
+    names = [f"w{number}" for number in range(worker.plan.workers)]
+    others = [plans.state_path(worker.run, name) for name in names if name != worker.plan.worker]
+    told = [state for path in others if "metrics" in (state := plans.read_json(path) or {})]
+    return [*told, worker.state()]
+
+
+def _not_ready(hall: Hall) -> NotReady:
+    if hall.draining:
         return NotReady("This worker is draining", remedy="Ask another one; this one ends.")
-    missing = sorted(name for name, slot in worker.slots.items() if slot.live is None)
-    failed = worker.state()["failed"]
+    missing = [name for name, slot in hall.slots.items() if slot.live is None]
+    failed = {digest: why for slot in hall.slots.values() for digest, why in slot.failed.items()}
     if not failed:
         return NotReady(f"Not loaded yet: {', '.join(missing)}")
     why = "; ".join(dict.fromkeys(failed.values()))
@@ -95,12 +102,12 @@ def _not_ready(worker: Worker) -> NotReady:
     )
 
 
-def _add_documentation(app: FastAPI, worker: Worker) -> None:
+def _add_documentation(app: FastAPI, hall: Hall) -> None:
     def document() -> dict[str, Any]:
-        lives = [slot.live for slot in worker.slots.values()]
+        lives = [slot.live for slot in hall.slots.values()]
         contract = lives[0].champion.loaded.contract if len(lives) == 1 and lives[0] else None
         plain = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        return openapi.complete(plain, sorted(worker.slots), contract)
+        return openapi.complete(plain, hall.models, contract)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_() -> JSONResponse:

@@ -19,6 +19,7 @@ from mainstay.api.shell import Shell
 from mainstay.config.clocks import clock_from
 from mainstay.core.errors import MainstayError
 from mainstay.core.ports import Clock
+from mainstay.serve.hall import Hall
 from mainstay.serve.plan import WorkerPlan, read_plan
 from mainstay.serve.worker import Worker
 
@@ -28,8 +29,8 @@ SWITCH_S = 0.001
 
 def make_shell(plan: WorkerPlan, clock: Clock) -> Shell:
     """Return everything that one worker serves."""
-    worker = Worker(plan, clock=clock)
-    return Shell(make_app(worker), worker, Keys(Path(plan.run) / "keys.json", clock))
+    hall = Hall([Worker(plan, clock=clock)])
+    return Shell(make_app(hall), hall, Keys(Path(plan.run) / "keys.json", clock))
 
 
 def server_of(plan: WorkerPlan, clock: Clock) -> uvicorn.Server:

@@ -15,13 +15,15 @@ import pytest
 
 from mainstay.api.app import make_app
 from mainstay.api.keys import Keys
+from mainstay.api.routes import COLD
 from mainstay.api.shell import Shell
 from mainstay.config.clocks import SystemClock
 from mainstay.journal.read import Journal
+from mainstay.serve.hall import Hall
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_file import RouteFile, route_path
 from mainstay.serve.worker import Worker
-from serve_kit import CHAMPION, make_route
+from serve_kit import CHAMPION, make_route, make_side
 
 KIND = [(b"host", b"localhost"), (b"content-type", b"application/json")]
 BODY = {"instances": [{"inputs": {"text": "snow day"}}]}
@@ -51,13 +53,12 @@ def make_plan(folder: Path, **changes: Any) -> WorkerPlan:
 async def server(
     folder: Path, *, route: bool = True, host: str = "127.0.0.1", **changes: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    from serve_kit import make_side
-
     clock = SystemClock()
     if route:
         RouteFile(route_path(folder, "weather")).write(make_route())
     worker = Worker(make_plan(folder, **changes), clock=clock, load_side=lambda model, ref: make_side(ref))
-    shell = Shell(make_app(worker), worker, Keys(folder / "keys.json", clock))
+    hall = Hall([worker])
+    shell = Shell(make_app(hall), hall, Keys(folder / "keys.json", clock))
     await worker.start()
     try:
         for _ in range(200):
@@ -359,3 +360,10 @@ def test_a_worker_of_an_earlier_start_is_not_counted(tmp_path: Path) -> None:
             assert 'worker="w7"' not in (await client.get("/metrics")).text
 
     asyncio.run(main())
+
+
+def test_every_route_of_the_app_stands_in_the_table(tmp_path: Path) -> None:
+    worker = Worker(make_plan(tmp_path), clock=SystemClock(), load_side=lambda model, ref: make_side(ref))
+    paths = {getattr(route, "path", "") for route in make_app(Hall([worker])).routes}
+    assert paths == set(COLD)
+    worker._writer.close()

@@ -1,0 +1,163 @@
+"""Every route that never enters FastAPI, in one table: its paths, its method, who may call it, and who answers.
+
+The shell holds Host, key, type and size for all of them before `answer` is called. A route is reachable only by
+standing in `HOT` or in `COLD` (FastAPI's): what stands in neither needs the scope `admin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mainstay.api.keys import Scope
+from mainstay.core.errors import MainstayError
+from mainstay.serve.hall import Hall
+
+Headers = Mapping[bytes, bytes]
+MoreHeaders = tuple[tuple[bytes, bytes], ...]
+JSON = b"application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request to a hot route, after everything that holds for all routes was checked."""
+
+    hall: Hall
+    model: str
+    """The model that it is about; empty for a route that is about none."""
+    params: Mapping[str, str]
+    """What stood in the path at `{name}`."""
+    body: bytes
+    headers: Headers
+    query: bytes
+    client: str
+    """Address of the caller."""
+    trace_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What goes back."""
+
+    body: bytes
+    status: int = 200
+    media: bytes = JSON
+    headers: MoreHeaders = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotRoute:
+    """One route of the table."""
+
+    name: str
+    """In metrics and the OpenAPI document."""
+    paths: tuple[str, ...]
+    """`{name}` stands for one segment; a path without `{model}` means the only model."""
+    answer: Callable[[Ask], Awaitable[Reply]]
+    scope: Scope | None
+    """Who may call it; None: anybody (probes)."""
+    method: str = "POST"
+    takes: frozenset[bytes] = frozenset({JSON})
+    """Media types of the body, in lower case; `application/*+json` counts as JSON. Empty: it has no body."""
+    about_a_model: bool = True
+    refusals_are_kept: bool = False
+    """Whether a call that is refused is written down: it would have been a prediction."""
+    fail: Callable[[MainstayError, int], Reply] | None = None
+    """How an error looks in this protocol; None: the one error shape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a path leads to."""
+
+    methods: Mapping[str, HotRoute]
+    params: Mapping[str, str]
+
+
+async def predict(ask: Ask) -> Reply:
+    """Answer rows."""
+    worker = ask.hall.of(ask.model)
+    return Reply(body=await worker.predict(ask.model, ask.body, client=ask.client, trace_id=ask.trace_id))
+
+
+async def feedback(ask: Ask) -> Reply:
+    """Take what was right, or what an answer was worth."""
+    return Reply(body=await ask.hall.of(ask.model).feedback(ask.model, ask.body, trace_id=ask.trace_id))
+
+
+HOT: tuple[HotRoute, ...] = (
+    HotRoute(
+        name="predict",
+        paths=("/v1/predict", "/v1/models/{model}/predict"),
+        answer=predict,
+        scope=Scope.PREDICT,
+        refusals_are_kept=True,
+    ),
+    HotRoute(
+        name="feedback",
+        paths=("/v1/feedback", "/v1/models/{model}/feedback"),
+        answer=feedback,
+        scope=Scope.FEEDBACK,
+    ),
+)
+
+COLD: Mapping[str, Scope | None] = {
+    "/": Scope.READ,
+    "/healthz": None,
+    "/readyz": None,
+    "/metrics": Scope.READ,
+    "/docs": Scope.READ,
+    "/openapi.json": Scope.READ,
+    "/v1/models": Scope.READ,
+    "/v1/models/{model}": Scope.READ,
+}
+"""FastAPI's routes and who may call them; probes have no keys."""
+
+
+class Table:
+    """Finds routes by path. The path is decoded already."""
+
+    def __init__(self, hot: Sequence[HotRoute] = HOT, cold: Mapping[str, Scope | None] = COLD) -> None:
+        methods: dict[str, dict[str, HotRoute]] = {}
+        for route in hot:
+            for path in route.paths:
+                methods.setdefault(path, {})[route.method] = route
+        self._hot = [(_segments(path), found) for path, found in methods.items()]
+        self._cold = [(_segments(path), scope) for path, scope in cold.items()]
+        self.find = lru_cache(maxsize=1024)(self._find)
+        """Return the hot routes of a path, None where there is none."""
+        self.scope_of = lru_cache(maxsize=1024)(self._scope_of)
+        """Return who may call a path of FastAPI's: what is not in the table is for admins."""
+
+    def _find(self, path: str) -> Found | None:
+        parts = path.split("/")
+        for segments, methods in self._hot:
+            params = _match(segments, parts)
+            if params is not None:
+                return Found(methods=methods, params=params)
+        return None
+
+    def _scope_of(self, path: str) -> Scope | None:
+        parts = path.split("/")
+        scopes = [scope for segments, scope in self._cold if _match(segments, parts) is not None]
+        return scopes[0] if scopes else Scope.ADMIN
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/"))
+
+
+def _match(segments: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    """Return what stands at the names, None where the path is another."""
+    if len(segments) != len(parts):
+        return None
+    params: dict[str, str] = {}
+    for segment, part in zip(segments, parts, strict=True):
+        if segment.startswith("{"):
+            if not part:
+                return None
+            params[segment[1:-1]] = part
+        elif segment != part:
+            return None
+    return params
