@@ -13,6 +13,8 @@ from functools import lru_cache
 from mainstay.api.keys import Scope
 from mainstay.core.errors import MainstayError
 from mainstay.serve.hall import Hall
+from mainstay.serve.pending import Job
+from mainstay.serve.worker import Worker
 
 Headers = Mapping[bytes, bytes]
 MoreHeaders = tuple[tuple[bytes, bytes], ...]
@@ -65,6 +67,9 @@ class HotRoute:
     """Whether a call that is refused is written down: it would have been a prediction."""
     fail: Callable[[MainstayError, int], Reply] | None = None
     """How an error looks in this protocol; None: the one error shape."""
+    job: Callable[[Ask], tuple[Worker, Job]] | None = None
+    """Where all that happens before the queue needs no waiting: the job whose outcome is the body of the 200. A request
+    that arrived whole is then answered without a task of its own (lane.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,30 +79,47 @@ class Found:
     methods: Mapping[str, HotRoute]
     params: Mapping[str, str]
 
+    def route(self, method: str) -> HotRoute:
+        """Return the route of a method; for a wrong one any of the path's, whose key is asked for all the same."""
+        return self.methods.get(method) or next(iter(self.methods.values()))
 
-async def predict(ask: Ask) -> Reply:
+
+def predict(ask: Ask) -> tuple[Worker, Job]:
     """Answer rows."""
     worker = ask.hall.of(ask.model)
-    return Reply(body=await worker.predict(ask.model, ask.body, client=ask.client, trace_id=ask.trace_id))
+    return worker, worker.handler.validate(ask.model, ask.body, client=ask.client, trace_id=ask.trace_id)
 
 
-async def feedback(ask: Ask) -> Reply:
+def feedback(ask: Ask) -> tuple[Worker, Job]:
     """Take what was right, or what an answer was worth."""
-    return Reply(body=await ask.hall.of(ask.model).feedback(ask.model, ask.body, trace_id=ask.trace_id))
+    worker = ask.hall.of(ask.model)
+    return worker, worker.handler.validate_feedback(ask.model, ask.body, trace_id=ask.trace_id)
+
+
+def waiting_for(job_of: Callable[[Ask], tuple[Worker, Job]]) -> Callable[[Ask], Awaitable[Reply]]:
+    """Return the answer of a route whose job says it all."""
+
+    async def answer(ask: Ask) -> Reply:
+        worker, job = job_of(ask)
+        return Reply(body=await worker.pending.ask(job))
+
+    return answer
 
 
 HOT: tuple[HotRoute, ...] = (
     HotRoute(
         name="predict",
         paths=("/v1/predict", "/v1/models/{model}/predict"),
-        answer=predict,
+        job=predict,
+        answer=waiting_for(predict),
         scope=Scope.PREDICT,
         refusals_are_kept=True,
     ),
     HotRoute(
         name="feedback",
         paths=("/v1/feedback", "/v1/models/{model}/feedback"),
-        answer=feedback,
+        job=feedback,
+        answer=waiting_for(feedback),
         scope=Scope.FEEDBACK,
     ),
 )

@@ -54,41 +54,60 @@ class Shell:
 
     async def _http(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
-        found = self._table.find(scope["path"])
         route: HotRoute | None = None
         try:
-            self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
+            found = self.find(scope["path"])
             if found is None:
-                needed = self._table.scope_of(scope["path"])
-                if needed is not None:
-                    self._keys.check(headers, needed)
+                self.admit_cold(scope, headers)
                 await self._cold(scope, receive, send)
                 return
-            route = _route_for(found, scope["method"])
-            if route.scope is not None:
-                self._keys.check(headers, route.scope)
-            if scope["method"] != route.method:
-                raise errors.WrongMethod(scope["method"], ", ".join(sorted(found.methods)))
-            reply = await self._hot(route, found, scope, headers, receive)
+            route = found.route(scope["method"])
+            self.admit(scope, headers, found, route)
+            body = await self._body(receive) if route.takes else b""
+            reply = await self._hot(route, self.ask(route, found, scope, headers, body))
         except MainstayError as error:
-            reply = self._failed(error, route)
+            reply = self.failed(error, route)
         except Exception:  # noqa: BLE001 - edge: one request; whatever fails in it is answered in the error's shape
             _log.exception("request %s %r failed", scope["method"], scope["path"])
-            reply = self._failed(errors.Defect(), route)
+            reply = self.failed(errors.Defect(), route)
         if route is not None:
-            self._hall.metrics.count("responses_total", route=route.name, status=str(reply.status))
+            self.count(route, reply.status)
         await _send(send, reply)
 
-    async def _hot(self, route: HotRoute, found: Found, scope: ASGIScope, headers: Headers, receive: Receive) -> Reply:
-        body = b""
+    def find(self, path: str) -> Found | None:
+        """Return the hot routes of a path, None where it is FastAPI's or nobody's."""
+        return self._table.find(path)
+
+    def admit(self, scope: ASGIScope, headers: Headers, found: Found, route: HotRoute) -> None:
+        """Return if a request to a hot route may go on, before its body is read; raise what is wrong with it.
+
+        What holds for every hot route holds here: who calls whom, the key and its scope, method, media type, size.
+        """
+        self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
+        if route.scope is not None:
+            self._keys.check(headers, route.scope)
+        if scope["method"] != route.method:
+            raise errors.WrongMethod(scope["method"], ", ".join(sorted(found.methods)))
         if route.takes:
             _check_type(headers, route.takes)
-            body = await self._body(headers, receive)
+            declared = headers.get(b"content-length", b"")
+            if declared.isdigit() and int(declared) > self._max_body:
+                raise self._too_large(int(declared))
+
+    def admit_cold(self, scope: ASGIScope, headers: Headers) -> None:
+        """Return if a request may go on to FastAPI; raise what is wrong with it."""
+        self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
+        needed = self._table.scope_of(scope["path"])
+        if needed is not None:
+            self._keys.check(headers, needed)
+
+    def ask(self, route: HotRoute, found: Found, scope: ASGIScope, headers: Headers, body: bytes) -> Ask:
+        """Return what a hot route is asked, once its body is there."""
         model = found.params.get("model", "")
         if route.about_a_model and not model:
             model = self._hall.only_model()
         client = scope.get("client")
-        ask = Ask(
+        return Ask(
             hall=self._hall,
             model=model,
             params=found.params,
@@ -98,12 +117,32 @@ class Shell:
             client=client[0] if client else "",
             trace_id=_trace(headers.get(b"traceparent")),
         )
+
+    def note_refusal(self, route: HotRoute, ask: Ask, error: MainstayError) -> None:
+        """Write a refused call down where it would have been a prediction."""
+        status = errors.status_of(error)
+        if route.refusals_are_kept and status in (400, 409, 413, 422):
+            self._hall.of(ask.model).refuse(ask.model, ask.body, error, status)
+
+    def failed(self, error: MainstayError, route: HotRoute | None) -> Reply:
+        """Return the answer to a request that failed, in the shape of its protocol."""
+        status = errors.status_of(error)
+        if status >= 500 and not isinstance(error, Overloaded | JournalFull):
+            _log.error("%s: %s", route.name if route else "request", error.message)
+        if route is not None and route.fail is not None:
+            plain = route.fail(error, status)
+            return replace(plain, headers=(*plain.headers, *errors.headers_of(error)))
+        return Reply(body=errors.body_of(error), status=status, headers=tuple(errors.headers_of(error)))
+
+    def count(self, route: HotRoute, status: int) -> None:
+        """Count one response of a hot route."""
+        self._hall.metrics.count("responses_total", route=route.name, status=str(status))
+
+    async def _hot(self, route: HotRoute, ask: Ask) -> Reply:
         try:
             return await route.answer(ask)
         except MainstayError as error:
-            status = errors.status_of(error)
-            if route.refusals_are_kept and status in (400, 409, 413, 422):
-                self._hall.of(model).refuse(model, body, error, status)
+            self.note_refusal(route, ask, error)
             raise
 
     async def _cold(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -125,21 +164,9 @@ class Shell:
             if began:
                 raise
             _log.exception("request %s %r failed", scope["method"], scope["path"])
-            await _send(send, self._failed(errors.Defect(), None))
+            await _send(send, self.failed(errors.Defect(), None))
 
-    def _failed(self, error: MainstayError, route: HotRoute | None) -> Reply:
-        status = errors.status_of(error)
-        if status >= 500 and not isinstance(error, Overloaded | JournalFull):
-            _log.error("%s: %s", route.name if route else "request", error.message)
-        if route is not None and route.fail is not None:
-            plain = route.fail(error, status)
-            return replace(plain, headers=(*plain.headers, *errors.headers_of(error)))
-        return Reply(body=errors.body_of(error), status=status, headers=tuple(errors.headers_of(error)))
-
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > self._max_body:
-            raise self._too_large(int(declared))
+    async def _body(self, receive: Receive) -> bytes:
         parts, size = [], 0
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -162,11 +189,6 @@ class Shell:
         return TooLarge(f"The body has {size} bytes or more; at most {limit} kB are allowed ([serve] max_body_kb)")
 
 
-def _route_for(found: Found, method: str) -> HotRoute:
-    """Return the route of a method, or, for a wrong one, any of the path: its key is asked for all the same."""
-    return found.methods.get(method) or next(iter(found.methods.values()))
-
-
 def _check_type(headers: Headers, takes: frozenset[bytes]) -> None:
     # Without the header a browser asks nobody's leave before it sends a foreign page's body: so it must be there.
     kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
@@ -184,12 +206,12 @@ def _trace(header: bytes | None) -> str | None:
     return None if found is None else found.group(1).decode()
 
 
+def headers_of(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """Return what goes before the body."""
+    length = b"%d" % len(reply.body)
+    return [(b"content-type", reply.media), _NO_SNIFFING, (b"content-length", length), *reply.headers]
+
+
 async def _send(send: Send, reply: Reply) -> None:
-    headers = [
-        (b"content-type", reply.media),
-        _NO_SNIFFING,
-        (b"content-length", b"%d" % len(reply.body)),
-        *reply.headers,
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers_of(reply)})
     await send({"type": "http.response.body", "body": reply.body})
