@@ -79,6 +79,7 @@ def host(folder: Path, *, workers: int, durability: str) -> None:
     from mainstay.config.clocks import SystemClock
     from mainstay.config.settings import Settings
     from mainstay.core.routes import BundleRef, Route
+    from mainstay.serve.member import Member
     from mainstay.serve.supervisor import Supervisor
 
     digest = (folder / "digest").read_text()
@@ -86,9 +87,8 @@ def host(folder: Path, *, workers: int, durability: str) -> None:
     settings = Settings.model_validate(
         {"project": {"name": "weather"}, "serve": {"port": 0, "workers": workers, "durability": durability}}
     )
-    Supervisor(
-        settings, folder, route_source=lambda: [route], on_override=lambda held: held.route, clock=SystemClock()
-    ).run()
+    member = Member(settings=settings, root=folder, route_source=lambda: [route], on_override=lambda held: held.route)
+    Supervisor([member], clock=SystemClock()).run()
 
 
 def request(number: int, *, with_id: bool) -> bytes:

@@ -39,6 +39,7 @@ WEB_FILE = "web.json"
 """In the run folder: process and port of the pages while they are shown."""
 ALIVE_WITHIN = timedelta(seconds=30)
 """A process that gave no sign for so long is taken for stopped."""
+FIRST_PORT, MOST_PORT = 1024, 65535
 FEEDBACK_AT_ONCE = 1000
 """Items stored in one transaction."""
 
@@ -126,6 +127,37 @@ class Project:
         """
         environ = os.environ if environ is None else environ
         return cls(config.load(Path(path), environ=environ, flags=flags or {}), environ=environ, flags=flags or {})
+
+    @classmethod
+    def open_several(
+        cls,
+        paths: Sequence[str | Path],
+        *,
+        environ: Mapping[str, str] | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> list[Project]:
+        """Open projects that are to run together; `flags` are for the first one, whose port and limits count.
+
+        Raises UsageError when two are the same folder or have models of one name. Pages that would meet another's port
+        get the next ones.
+        """
+        from mainstay.serve import supervisor
+
+        projects = [cls.open(path, environ=environ, flags={} if number else flags) for number, path in enumerate(paths)]
+        files = [project.file.resolve() for project in projects]
+        if len(set(files)) < len(files):
+            twice = next(file for file in files if files.count(file) > 1)
+            raise errors.UsageError(f"{twice.parent} is named twice", remedy="Name each project once.")
+        supervisor.refuse_same_names([project.name for project in projects])
+        taken = {projects[0].settings.serve.port, projects[0].settings.web.port} - {0}
+        for number, project in enumerate(projects[1:], start=1):
+            port = project.settings.web.port
+            while port in taken:
+                port = port + 1 if port < MOST_PORT else FIRST_PORT
+            if port != project.settings.web.port:
+                projects[number] = cls.open(paths[number], environ=environ, flags={"web.port": port})
+            taken |= {port} - {0}
+        return projects
 
     @classmethod
     def init(cls, folder: str | Path, *, environ: Mapping[str, str] | None = None) -> Project:
@@ -436,18 +468,24 @@ class Project:
                     counts[status.value] += 1
         return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
 
-    def serve(self, on_bound: Callable[[str], None] | None = None) -> None:
-        """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken."""
-        _must_answer_here(self, "nothing is served here")
+    def serve(self, on_bound: Callable[[str], None] | None = None, *, beside: Sequence[Project] = ()) -> None:
+        """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken.
+
+        `beside`: other projects that the same server answers for, on this one's port.
+        """
+        for project in (self, *beside):
+            _must_answer_here(project, "nothing is served here")
         from mainstay import wiring
 
-        supervisor = wiring.supervisor(self.parts)
+        supervisor = wiring.supervisor([self.parts, *(project.parts for project in beside)])
         if on_bound is not None:
             on_bound(_address(self.settings.serve.host, supervisor.port))
         supervisor.run()
 
-    def up(self, *, progress: Progress = silent) -> Together:
+    def up(self, *, beside: Sequence[Project] = (), progress: Progress = silent) -> Together:
         """Run serve, loop and web, training a first version if there is none; use it in `with`, which stops them.
+
+        `beside`: other projects that the same server answers for, each with a loop and pages of its own.
 
         >>> with Project.open("pumps").up() as running:  # doctest: +SKIP
         ...     print(running.predict_url, running.pages_url)
@@ -456,10 +494,12 @@ class Project:
         """
         from mainstay.running import together
 
-        together.refuse_what_is_taken(self)
-        if not self.elsewhere and not self.has_version() and not self.train(progress=progress).passed:
-            raise errors.GateFailed("the gate did not pass the first version, so there is nothing to serve")
-        return together.Together(self, wait=True, progress=progress)
+        projects = (self, *beside)
+        together.refuse_what_is_taken(*projects)
+        for one in projects:
+            if not one.elsewhere and not one.has_version() and not one.train(progress=progress).passed:
+                raise errors.GateFailed(f"the gate did not pass {one.name}'s first version: there is nothing to serve")
+        return together.Together(*projects, wait=True, progress=progress)
 
     def learn(self, *, reason: str, by: str, rows: int | None = None) -> str:
         """Compare a service's traffic with its newest requests from now on; return what was done, as a sentence."""
@@ -496,7 +536,7 @@ class Project:
         told = control.running(self.run_folder) or {}
         pages = control.told(self.run_folder / WEB_FILE) or {}
         return (
-            _address(serve.host, int(told.get("port", serve.port))),
+            _address(str(told.get("host", serve.host)), int(told.get("port", serve.port))),
             _address(web.host, int(pages.get("port", web.port))),
         )
 

@@ -23,6 +23,7 @@ from mainstay.notify import addresses
 from mainstay.parts import Parts
 from mainstay.registry.mlflow_registry import Registry
 from mainstay.release import manual
+from mainstay.serve.member import Member
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
 from mainstay.store import routes
@@ -82,14 +83,18 @@ def notifiers(settings: Settings) -> dict[str, Notifier]:
     return found
 
 
-def supervisor(parts: Parts) -> Supervisor:
-    """Return the server of a project, which takes its port now and answers when it is run."""
-    return Supervisor(
-        parts.settings,
-        parts.loaded.root,
+def supervisor(parts: Sequence[Parts]) -> Supervisor:
+    """Return the server of some projects, which takes the first one's port now and answers when it is run."""
+    return Supervisor([member(one) for one in parts], clock=parts[0].clock)
+
+
+def member(parts: Parts) -> Member:
+    """Return a project as a server takes it in."""
+    return Member(
+        settings=parts.settings,
+        root=parts.loaded.root,
         route_source=partial(route_source, parts),
         on_override=partial(bring_override, parts),
-        clock=parts.clock,
         state=parts.state,
     )
 

@@ -1,4 +1,7 @@
-"""A supervisor over a "store" that is one JSON file: `serving_host.py FOLDER PORT WORKERS DURABILITY [KEY=VALUE…]`."""
+"""A supervisor over a "store" that is one JSON file: `serving_host.py FOLDERS PORT WORKERS DURABILITY [KEY=VALUE…]`.
+
+Folders are parted by commas; of several, each is a project whose model has the folder's name.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,6 +18,7 @@ from mainstay.config.clocks import SystemClock
 from mainstay.config.settings import Settings
 from mainstay.core.errors import StoreUnavailable
 from mainstay.core.routes import Route
+from mainstay.serve.member import Member
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
 
@@ -39,19 +44,20 @@ class FileStore:
         return route
 
 
+def member(folder: Path, name: str, serve: dict[str, Any]) -> Member:
+    store = FileStore(folder)
+    settings = Settings.model_validate({"project": {"name": name}, "serve": serve, "log": {"segment_mb": 1}})
+    return Member(settings=settings, root=folder, route_source=store.routes, on_override=store.override)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.WARNING)
-    folder, port, workers, durability = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    folders, port, workers, durability = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     more = dict(pair.split("=", 1) for pair in sys.argv[5:])
-    store = FileStore(folder)
-    settings = Settings.model_validate(
-        {
-            "project": {"name": "weather"},
-            "serve": {"port": port, "workers": workers, "durability": durability, **more},
-            "log": {"segment_mb": 1},
-        }
-    )
-    Supervisor(settings, folder, route_source=store.routes, on_override=store.override, clock=SystemClock()).run()
+    serve = {"port": port, "workers": workers, "durability": durability, **more}
+    names = ["weather"] if len(folders) == 1 else [Path(folder).name for folder in folders]
+    members = [member(Path(folder), name, serve) for folder, name in zip(folders, names, strict=True)]
+    Supervisor(members, clock=SystemClock()).run()
 
 
 if __name__ == "__main__":

@@ -58,11 +58,15 @@ def _add_routes(app: FastAPI, hall: Hall) -> None:
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz", summary="Whether every model has a version that answers")
+    @app.get("/readyz", summary="Whether any model has a version that answers, and which have none")
     async def readyz() -> dict[str, Any]:
-        if not hall.ready:
+        if not hall.serves:
             raise _not_ready(hall)
-        return {"status": "ready", "models": {name: slot.state()["champion"] for name, slot in hall.slots.items()}}
+        slots = hall.slots
+        answering = {name: slots[name].state()["champion"] if name in slots else None for name in hall.models}
+        if hall.ready:
+            return {"status": "ready", "models": answering}
+        return {"status": "partly", "models": answering, "problem": _not_ready(hall).message}
 
     @app.get("/metrics", summary="Counts and times for Prometheus", response_class=PlainTextResponse)
     async def metrics_() -> Response:
@@ -71,7 +75,8 @@ def _add_routes(app: FastAPI, hall: Hall) -> None:
 
     @app.get("/v1/models", summary="The models of this server")
     async def models() -> dict[str, Any]:
-        return {"models": [_short(name, slot.live) for name, slot in hall.slots.items()]}
+        slots = hall.slots
+        return {"models": [_short(name, slots[name].live if name in slots else None) for name in hall.models]}
 
     @app.get("/v1/models/{model}", summary="One model: who answers, and what it takes")
     async def model_(model: str) -> dict[str, Any]:
@@ -90,13 +95,16 @@ def _states_beside(worker: Worker) -> list[dict[str, Any]]:
 def _not_ready(hall: Hall) -> NotReady:
     if hall.draining:
         return NotReady("This worker is draining", remedy="Ask another one; this one ends.")
-    missing = [name for name, slot in hall.slots.items() if slot.live is None]
-    failed = {digest: why for slot in hall.slots.values() for digest, why in slot.failed.items()}
-    if not failed:
-        return NotReady(f"Not loaded yet: {', '.join(missing)}")
-    why = "; ".join(dict.fromkeys(failed.values()))
+    waiting = [name for name, slot in hall.slots.items() if slot.live is None and not slot.failed]
+    why = hall.late | {
+        name: "; ".join(dict.fromkeys(slot.failed.values()))
+        for name, slot in hall.slots.items()
+        if slot.live is None and slot.failed
+    }
+    if not why:
+        return NotReady(f"Not loaded yet: {', '.join(waiting)}")
     return NotReady(
-        f"{', '.join(missing)} cannot be loaded: {why}",
+        "; ".join(f"{name} cannot be loaded: {text}" for name, text in why.items()),
         remedy="Restore the bundle, run `mainstay train` (the same data and code write it anew), or promote another "
         "version.",
     )

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from mainstay.serve.metrics import HELP
+from mainstay.serve.metrics import HELP, OF_THE_PROCESS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _HISTOGRAMS = {
@@ -33,26 +33,31 @@ class _States:
 
     def _counters(self) -> Iterable[Metric]:
         for name, text in HELP.items():
+            # A process counts for each of its models apart; only what is about no model has no such label.
             rows = [
-                (state["worker"], counter)
+                (
+                    {"worker": state["worker"]} | ({} if name in OF_THE_PROCESS else _model(state)) | counter["labels"],
+                    counter,
+                )
                 for state in self._states
                 for counter in state["metrics"]["counters"]
                 if counter["name"] == name
             ]
-            labels = sorted({label for _, counter in rows for label in counter["labels"]})
-            family = CounterMetricFamily(f"mainstay_{name}", text, labels=["worker", *labels])
-            for worker, counter in rows:
-                family.add_metric([worker, *(counter["labels"].get(label, "") for label in labels)], counter["value"])
+            labels = ["worker", *sorted({label for found, _ in rows for label in found} - {"worker"})]
+            family = CounterMetricFamily(f"mainstay_{name}", text, labels=labels)
+            for found, counter in rows:
+                family.add_metric([found.get(label, "") for label in labels], counter["value"])
             yield family
 
     def _histograms(self) -> Iterable[Metric]:
         for name, text in _HISTOGRAMS.items():
-            family = HistogramMetricFamily(f"mainstay_{name}", text, labels=["worker"])
+            family = HistogramMetricFamily(f"mainstay_{name}", text, labels=["worker", "model"])
             for state in self._states:
                 held = state["metrics"]["histograms"][name]
                 bounds = [*(f"{bound:g}" for bound in held["bounds"]), "+Inf"]
                 buckets = list(zip(bounds, accumulate(held["counts"]), strict=True))
-                family.add_metric([state["worker"]], buckets=buckets, sum_value=held["sum"])
+                whose = [state["worker"], _model(state)["model"]]
+                family.add_metric(whose, buckets=buckets, sum_value=held["sum"])
             yield family
 
     def _gauges(self) -> Iterable[Metric]:
@@ -60,12 +65,18 @@ class _States:
         epoch = GaugeMetricFamily(
             "mainstay_route_epoch", "Epoch of the route that a worker answers by.", labels=["worker", "model"]
         )
+        for worker, rss_mb in {state["worker"]: state["rss_mb"] for state in self._states}.items():
+            memory.add_metric([worker], rss_mb * 1e6)
         for state in self._states:
-            memory.add_metric([state["worker"]], state["rss_mb"] * 1e6)
             for model, held in state["models"].items():
                 epoch.add_metric([state["worker"], model], held["epoch"])
         yield memory
         yield epoch
+
+
+def _model(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the label of the model that a state is about: each of a process's projects has a state of its own."""
+    return {"model": next(iter(state["models"]))}
 
 
 def render(states: Iterable[Mapping[str, Any]]) -> bytes:

@@ -39,7 +39,6 @@ class Shell:
         self._hall = hall
         self._keys = keys
         self._table = table or Table()
-        self._max_body = hall.plan.max_body_kb * 1024
         self._guard = Guard(hall.plan.host)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -63,7 +62,7 @@ class Shell:
                 return
             route = found.route(scope["method"])
             self.admit(scope, headers, found, route)
-            body = await self._body(receive) if route.takes else b""
+            body = await self._body(receive, self.limit_kb(found)) if route.takes else b""
             reply = await self._hot(route, self.ask(route, found, scope, headers, body))
         except MainstayError as error:
             reply = self.failed(error, route)
@@ -91,8 +90,12 @@ class Shell:
         if route.takes:
             _check_type(headers, route.takes)
             declared = headers.get(b"content-length", b"")
-            if declared.isdigit() and int(declared) > self._max_body:
-                raise self._too_large(int(declared))
+            if declared.isdigit() and int(declared) > self.limit_kb(found) * 1024:
+                raise _too_large(int(declared), self.limit_kb(found))
+
+    def limit_kb(self, found: Found) -> int:
+        """Return how large the body of a request may be (kB): as its model's project says."""
+        return self._hall.max_body_kb(found.params.get("model", ""))
 
     def admit_cold(self, scope: ASGIScope, headers: Headers) -> None:
         """Return if a request may go on to FastAPI; raise what is wrong with it."""
@@ -166,7 +169,7 @@ class Shell:
             _log.exception("request %s %r failed", scope["method"], scope["path"])
             await _send(send, self.failed(errors.Defect(), None))
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, receive: Receive, limit_kb: int) -> bytes:
         parts, size = [], 0
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -176,17 +179,17 @@ class Shell:
                         raise errors.Incomplete("The connection closed before the body was there")
                     part = message.get("body", b"")
                     size += len(part)
-                    if size > self._max_body:
-                        raise self._too_large(size)
+                    if size > limit_kb * 1024:
+                        raise _too_large(size, limit_kb)
                     parts.append(part)
                     if not message.get("more_body"):
                         return b"".join(parts)
         except TimeoutError as error:
             raise errors.TooSlow(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
 
-    def _too_large(self, size: int) -> TooLarge:
-        limit = self._hall.plan.max_body_kb
-        return TooLarge(f"The body has {size} bytes or more; at most {limit} kB are allowed ([serve] max_body_kb)")
+
+def _too_large(size: int, limit_kb: int) -> TooLarge:
+    return TooLarge(f"The body has {size} bytes or more; at most {limit_kb} kB are allowed ([serve] max_body_kb)")
 
 
 def _check_type(headers: Headers, takes: frozenset[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: `python -m mainstay.api.worker PLAN`. Started by the supervisor, never by hand."""
+"""The worker process: `python -m mainstay.api.worker PLAN…`. Started by the supervisor, never by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -27,16 +27,17 @@ SWITCH_S = 0.001
 """How long one thread may keep the others from running: the batch thread must not wait long for the shadow thread."""
 
 
-def make_shell(plan: WorkerPlan, clock: Clock) -> Shell:
-    """Return everything that one worker serves."""
-    hall = Hall([Worker(plan, clock=clock)])
-    return Shell(make_app(hall), hall, Keys(Path(plan.run) / "keys.json", clock))
+def make_shell(plans: Sequence[WorkerPlan], clock: Clock) -> Shell:
+    """Return everything that one worker process serves; the first plan says what holds for all of it."""
+    hall = Hall.of_plans(plans, lambda plan: Worker(plan, clock=clock))
+    return Shell(make_app(hall), hall, Keys(Path(plans[0].run) / "keys.json", clock))
 
 
-def server_of(plan: WorkerPlan, clock: Clock) -> uvicorn.Server:
-    """Return the server of one worker, not started."""
+def server_of(plans: Sequence[WorkerPlan], clock: Clock) -> uvicorn.Server:
+    """Return the server of one worker process, not started."""
+    plan = plans[0]
     config = uvicorn.Config(
-        make_shell(plan, clock),
+        make_shell(plans, clock),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -53,9 +54,10 @@ def server_of(plan: WorkerPlan, clock: Clock) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def serve(plan: WorkerPlan, clock: Clock) -> None:
+async def serve(plans: Sequence[WorkerPlan], clock: Clock) -> None:
     """Serve on the inherited socket until told to stop, or until the supervisor is gone."""
-    server = server_of(plan, clock)
+    plan = plans[0]
+    server = server_of(plans, clock)
     if plan.parent_fd >= 0:
         loop = asyncio.get_running_loop()
 
@@ -70,7 +72,7 @@ async def serve(plan: WorkerPlan, clock: Clock) -> None:
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
-    """Run one worker; return the exit code."""
+    """Run one worker process; return the exit code."""
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
     )
@@ -78,9 +80,9 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     # The server raises the signal that ended it once more when everything is drained: then this is a clean end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        plan = read_plan(Path(arguments[0]))
+        plans = [read_plan(Path(argument)) for argument in arguments]
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(plan, clock_from(environ)))
+            runner.run(serve(plans, clock_from(environ)))
     except MainstayError as error:
         logging.getLogger("mainstay").error("%s: %s %s", error.code, error.message, error.remedy)
         return int(error.exit_code)

@@ -24,6 +24,15 @@ HERE = Path()
 ProjectOption = Annotated[
     Path, typer.Option("--project", "-C", metavar="DIR", help="The project folder, or its mainstay.toml.")
 ]
+ProjectsOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--project",
+        "-C",
+        metavar="DIR",
+        help="The project folder, or its mainstay.toml. Several times: they share one server, on the first one's port.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="On an error, print the traceback too.")]
 COMMON = (
@@ -39,17 +48,23 @@ class Call:
     """What every command is given."""
 
     project: Path
+    """The first one, where several are given."""
     out: Output
     debug: bool = False
+    projects: tuple[Path, ...] = ()
+    """All, where a command takes several."""
 
 
 def command(
-    app: typer.Typer, name: str, *, on_project: bool = True
+    app: typer.Typer, name: str, *, on_project: bool = True, several: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function `f(call, **own options)` as a command with the common options and the error edge.
 
-    `on_project`: whether it works on a project, and so has the option --project.
+    `on_project`: whether it works on a project, and so has the option --project; `several`: which may be repeated.
     """
+    common = COMMON if on_project else COMMON[1:]
+    if several:
+        common = (COMMON[0].replace(default=[HERE], annotation=ProjectsOption), *COMMON[1:])
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
@@ -59,15 +74,15 @@ def command(
         ]
 
         @functools.wraps(function)
-        def wrapper(*, as_json: bool, debug: bool, project: Path = HERE, **options: Any) -> None:
+        def wrapper(*, as_json: bool, debug: bool, project: Path | list[Path] = HERE, **options: Any) -> None:
             out = Output(as_json=as_json)
-            code = run_guarded(
-                lambda: function(Call(project=project, out=out, debug=debug), **options), out=out, debug=debug
-            )
+            projects = tuple(project) if isinstance(project, list) else (project,)
+            call = Call(project=projects[0], out=out, debug=debug, projects=projects)
+            code = run_guarded(lambda: function(call, **options), out=out, debug=debug)
             if code:
                 raise typer.Exit(int(code))
 
-        signature = inspect.Signature([*own, *(COMMON if on_project else COMMON[1:])])
+        signature = inspect.Signature([*own, *common])
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
         del wrapper.__wrapped__

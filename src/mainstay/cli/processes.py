@@ -19,7 +19,7 @@ from mainstay.core import errors
 
 def register(app: typer.Typer) -> None:
     """Add both commands."""
-    edge.command(app, "serve")(serve)
+    edge.command(app, "serve", several=True)(serve)
     edge.command(app, "loop")(loop)
 
 
@@ -31,23 +31,27 @@ def serve(
     """Answer requests until stopped.
 
     Needs nothing else to be up: not the store, MLflow or the loop. Stops cleanly on Ctrl-C or SIGTERM: requests under
-    way are answered first.
+    way are answered first. Several projects are served by one server, each with its own folders, limits and rollback;
+    its port and number of workers are the first one's.
 
     \b
     Example:
       mainstay serve --port 8080
+      mainstay serve --project pumps --project support
     """
     from mainstay.project import Project
 
     flags = {key: value for key, value in {"serve.port": port, "serve.workers": workers}.items() if value is not None}
-    project = Project.open(call.project, flags=flags)
+    project, *beside = Project.open_several(call.projects, flags=flags)
 
     def bound(address: str) -> None:
-        call.out.document({"address": address})
-        call.out.note(f"serve: {address}; Ctrl-C stops it after the requests under way.")
+        models = [one.name for one in (project, *beside)]
+        call.out.document({"address": address, "models": models})
+        whom = "" if not beside else f" for {', '.join(models)}"
+        call.out.note(f"serve: {address}{whom}; Ctrl-C stops it after the requests under way.")
 
     with logged_to_stderr(short=() if call.debug else errors.MainstayError):
-        project.serve(bound)
+        project.serve(bound, beside=beside)
     call.out.note("serve: stopped.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,7 @@ LOOK_EVERY_S = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    edge.command(app, "up")(up)
+    edge.command(app, "up", several=True)(up)
 
 
 def up(
@@ -36,25 +37,28 @@ def up(
 
     Trains the first version if none is live, then starts three processes: serve answers requests, loop watches and
     retrains, web shows the overview page. Where a service of its own answers, only loop and web. What they write is
-    under .mainstay/run/. While it runs, it prints a line whenever something happens to the model.
+    under .mainstay/run/. While it runs, it prints a line whenever something happens to the model. Several projects
+    share the serving process and the first one's port; each has a loop and a page of its own.
 
     \b
     Example:
       mainstay up
+      mainstay up --project pumps --project support
       mainstay up --port 9000 --web-port 9001
     """
     from mainstay.project import Project
 
     flags = {key: value for key, value in {"serve.port": port, "web.port": web_port}.items() if value is not None}
-    project = Project.open(call.project, flags=flags)
-    together.refuse_what_is_taken(project)
-    first_version(project, call.out)
-    with Stop() as stop, together.Together(project, pause=stop.wait) as processes:
+    projects = Project.open_several(call.projects, flags=flags)
+    together.refuse_what_is_taken(*projects)
+    for project in projects:
+        first_version(project, call.out)
+    with Stop() as stop, together.Together(*projects, pause=stop.wait) as processes:
         with call.out.progress() as progress:
             processes.wait_until_ready(stop=lambda: stop.asked, progress=progress)
         if not stop.asked:
-            announce(project, call.out)
-        watch(project, processes, stop, call.out)
+            announce(projects, call.out)
+        watch(projects, processes, stop, call.out)
         call.out.note("Stopping: requests under way are answered first.")
     call.out.note("Stopped.")
 
@@ -101,37 +105,40 @@ def first_version(project: Project, out: Output) -> None:
         raise errors.GateFailed(f"the gate did not pass {result.name}, so there is nothing to serve")
 
 
-def announce(project: Project, out: Output) -> None:
-    """Print the addresses and a request to paste."""
-    serve, web = project.addresses()
-    if project.elsewhere:
-        found = project.status()
-        out.document({"overview": web, "version": found.answering.name if found.answering else None})
-        out.say(f"{statuses.headline(found)}", f"  overview  {web}", "", "Ctrl-C stops the watch; the service goes on.")
-        return
-    body = json.dumps(project.example_request(), ensure_ascii=False)
-    curl = f"curl -s {serve}/v1/predict -H 'content-type: application/json' -d {quote(body)}"
-    live = project.status().answering
+def announce(projects: Sequence[Project], out: Output) -> None:
+    """Print the addresses and a request to paste, for each project."""
+    alone = len(together.served(projects)) == 1
+    told = [_announced(project, alone=alone) for project in projects]
     out.document(
-        {
-            "predict": f"{serve}/v1/predict",
-            "docs": f"{serve}/docs",
-            "overview": web,
-            "curl": curl,
-            "version": live.name if live else None,
-        }
+        told[0][0] if len(projects) == 1 else {"models": {p.name: t[0] for p, t in zip(projects, told, strict=True)}}
     )
-    out.say(
-        f"{live.name if live else project.name} answers.",
-        f"  predict   {serve}/v1/predict",
+    lines = [line for _, its in told for line in (*its, "")]
+    ends = "Ctrl-C stops all." if together.served(projects) else "Ctrl-C stops the watch; the service goes on."
+    out.say(*lines, ends)
+
+
+def _announced(project: Project, *, alone: bool) -> tuple[dict[str, Any], list[str]]:
+    """Return what is said of one project, as a document and as lines."""
+    serve, web = project.addresses()
+    found = project.status()
+    version = found.answering.name if found.answering else None
+    if project.elsewhere:
+        return {"overview": web, "version": version}, [statuses.headline(found), f"  overview  {web}"]
+    predict = together.predict_url(project, alone=alone)
+    body = json.dumps(project.example_request(), ensure_ascii=False)
+    curl = f"curl -s {predict} -H 'content-type: application/json' -d {quote(body)}"
+    failed = project.load_failures()
+    told = {"predict": predict, "docs": f"{serve}/docs", "overview": web, "curl": curl, "version": version}
+    lines = [
+        f"{project.name} does not answer: {failed[0]}" if failed else f"{version or project.name} answers.",
+        f"  predict   {predict}",
         f"  docs      {serve}/docs",
         f"  overview  {web}",
         "",
         "Try it:",
         f"  {curl}",
-        "",
-        "Ctrl-C stops all.",
-    )
+    ]
+    return told | ({"failed": list(failed)} if failed else {}), lines
 
 
 def quote(text: str) -> str:
@@ -139,20 +146,27 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def watch(project: Project, processes: together.Together, stop: Stop, out: Output) -> None:
+def watch(projects: Sequence[Project], processes: together.Together, stop: Stop, out: Output) -> None:
     """Tend the processes and print one line for each thing that happens, until asked to stop."""
-    told: set[str] | None = None
+    told: dict[str, set[str]] = {}
     while not stop.wait(LOOK_EVERY_S):
         for line in processes.tend():
             out.note(line)
-        try:
-            found = project.status()
-        except errors.EnvironmentFault as fault:
-            out.note(f"status: {fault.message}")
-            continue
-        facts = {statuses.headline(found)}
-        facts |= {f"incident #{i.id} ({i.severity.value}): {i.title}" for i in found.incidents}
-        facts |= {f"{r.name}: {r.stage.value} at {r.share:.0%}: {r.reason}" for r in (found.rollout,) if r}
-        for line in sorted(facts - told) if told is not None else ():
-            out.note(f"{found.at:%H:%M:%S} {line}")
-        told = facts if told is None else told | facts
+        for project in projects:
+            _tell_news(project, told, out)
+
+
+def _tell_news(project: Project, told: dict[str, set[str]], out: Output) -> None:
+    """Print what was not told of a project before."""
+    try:
+        found = project.status()
+    except errors.EnvironmentFault as fault:
+        out.note(f"status of {project.name}: {fault.message}")
+        return
+    facts = {statuses.headline(found)}
+    facts |= {f"incident #{i.id} ({i.severity.value}): {i.title}" for i in found.incidents}
+    facts |= {f"{r.name}: {r.stage.value} at {r.share:.0%}: {r.reason}" for r in (found.rollout,) if r}
+    before = told.get(project.name)
+    for line in sorted(facts - before) if before is not None else ():
+        out.note(f"{found.at:%H:%M:%S} {line}")
+    told[project.name] = facts | (before or set())

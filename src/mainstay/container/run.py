@@ -26,6 +26,7 @@ from mainstay.container.packaged import Packaged
 from mainstay.core.errors import EnvironmentFault, ExitCode, MainstayError, UsageError
 from mainstay.core.routes import BundleRef, Route
 from mainstay.journal.personal import read_or_make_salt
+from mainstay.serve.member import Member
 from mainstay.serve.route_file import RouteFile, route_path
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import WORKER_MODULE, Supervisor
@@ -55,14 +56,17 @@ def supervisor_of(
     # A rollback left by another server has nowhere to go back to: this one version is all there is.
     (run / "overrides.json").unlink(missing_ok=True)
     route = route_of(packaged, RouteFile(route_path(run, packaged.model)).read())
-    return Supervisor(
-        loaded.settings,
-        folder,
+    member = Member(
+        settings=loaded.settings,
+        root=folder,
         route_source=lambda: [route],
         on_override=_no_way_back,
-        clock=clocks.clock_from(environ),
         state=state,
         bundles=packages.bundles(folder),
+    )
+    return Supervisor(
+        [member],
+        clock=clocks.clock_from(environ),
         logs_to_stderr=True,
         on_ready=on_ready,
     )

@@ -44,6 +44,7 @@ class Family:
         self.run_folder = run_folder
         self._environ = os.environ if environ is None else environ
         self.children: list[Child] = []
+        self._logs: dict[str, Path] = {}
         self.settled = False
         """Set once all answered: from then on a vital process is started again too."""
 
@@ -54,9 +55,12 @@ class Family:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    def start(self, name: str, arguments: list[str], *, vital: bool = False) -> None:
-        """Start `python ARGUMENTS`; what it prints goes to NAME.log, which begins anew."""
-        log = (self.run_folder / f"{name}.log").open("wb")
+    def start(self, name: str, arguments: list[str], *, vital: bool = False, log_file: Path | None = None) -> None:
+        """Start `python ARGUMENTS`; what it prints goes to NAME.log, unless to `log_file`, which begins anew."""
+        if log_file is not None:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            self._logs[name] = log_file
+        log = self._log_of(name).open("wb")
         process = self._spawn(arguments, log)
         self.children.append(Child(name=name, arguments=arguments, vital=vital, process=process, log=log))
 
@@ -72,7 +76,7 @@ class Family:
                 if child.vital and not self.settled:
                     raise errors.EnvironmentFault(
                         f"{child.name} ended with exit code {code}:\n{self.tail(child.name)}",
-                        remedy=f"Mend what it says; all it wrote is in {self.run_folder / (child.name + '.log')}.",
+                        remedy=f"Mend what it says; all it wrote is in {self._log_of(child.name)}.",
                     )
                 child.wait = BACK_OFF_TURNS[min(child.deaths, len(BACK_OFF_TURNS) - 1)]
                 child.deaths += 1
@@ -103,7 +107,7 @@ class Family:
     def tail(self, name: str) -> str:
         """Return the last lines that a process wrote."""
         try:
-            text = (self.run_folder / f"{name}.log").read_bytes()[-16_384:].decode("utf-8", "replace")
+            text = self._log_of(name).read_bytes()[-16_384:].decode("utf-8", "replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-TAIL_LINES:])
@@ -112,6 +116,9 @@ class Family:
         """Return the last line that a process wrote."""
         lines = self.tail(name).splitlines()
         return lines[-1] if lines else ""
+
+    def _log_of(self, name: str) -> Path:
+        return self._logs.get(name, self.run_folder / f"{name}.log")
 
     def _spawn(self, arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         # A session of its own: the terminal's Ctrl-C reaches this process alone, which then stops them in order.

@@ -1,11 +1,14 @@
-"""Everything of one project on this machine: serve, loop and web, from the first look at the ports to the last stop."""
+"""Everything of a project on this machine: serve, loop and web, from the first look at the ports to the last stop.
+
+Several projects share the serving process, and with it one port; each has a loop and pages of its own.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -55,18 +58,18 @@ class Runnable(Protocol):
         """Return the addresses of serving and of the pages."""
 
 
-def refuse_what_is_taken(project: Runnable) -> None:
-    """Refuse before anything is trained or written: a server of this project that runs, a port in use."""
-    server = project.server()
-    if server is not None:
-        raise errors.EnvironmentFault(
-            f"{project.settings.project.name} is served already, by process {server['pid']} on port {server['port']}",
-            remedy=f"Use that one, or stop it first: Ctrl-C where it runs, or `kill {server['pid']}`.",
-        )
-    serve, web = project.settings.serve, project.settings.web
-    wanted = [(web.host, web.port, "--web-port")]
-    if not project.settings.project.elsewhere:
-        wanted.insert(0, (serve.host, serve.port, "--port"))
+def refuse_what_is_taken(*projects: Runnable) -> None:
+    """Refuse before anything is trained or written: a server of a project that runs, a port in use."""
+    for project in projects:
+        server = project.server()
+        if server is not None:
+            name = project.settings.project.name
+            raise errors.EnvironmentFault(
+                f"{name} is served already, by process {server['pid']} on port {server['port']}",
+                remedy=f"Use that one, or stop it first: Ctrl-C where it runs, or `kill {server['pid']}`.",
+            )
+    wanted = [(one.settings.serve.host, one.settings.serve.port, "--port") for one in served(projects)[:1]]
+    wanted += [(one.settings.web.host, one.settings.web.port, "--web-port") for one in projects]
     for host, port, other in wanted:
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -79,27 +82,32 @@ def refuse_what_is_taken(project: Runnable) -> None:
             ) from error
 
 
+def served(projects: Sequence[Runnable]) -> list[Runnable]:
+    """Return the projects that answer here; the first one's port and limits hold for their server."""
+    return [project for project in projects if not project.settings.project.elsewhere]
+
+
 class Together:
-    """The three processes of a project, started in `with` and stopped at its end, whatever happened.
+    """The processes of some projects, started in `with` and stopped at its end, whatever happened.
 
     A process that dies is started again by `tend`, which whoever holds this calls about once a second.
     """
 
     def __init__(
         self,
-        project: Runnable,
-        *,
+        *projects: Runnable,
         wait: bool = False,
         progress: Progress = silent,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Take a project; with `wait`, entering `with` waits until it answers.
+        """Take a project, or several; with `wait`, entering `with` waits until they answer.
 
         `pause` waits in real time, whatever clock the project has: so do processes that start.
         """
-        self._project = project
+        self._projects = projects
+        self._served = served(projects)
         self._wait, self._progress, self._pause = wait, progress, pause
-        self._family = Family(project.run_folder, environ=project.environ)
+        self._family = Family(projects[0].run_folder, environ=projects[0].environ)
 
     def __enter__(self) -> Together:
         self._family.__enter__()
@@ -117,13 +125,13 @@ class Together:
 
     @property
     def predict_url(self) -> str:
-        """Return where predictions are asked for."""
-        return f"{self._project.addresses()[0]}/v1/predict"
+        """Return where predictions of the first project are asked for."""
+        return predict_url(self._projects[0], alone=len(self._served) == 1)
 
     @property
     def pages_url(self) -> str:
-        """Return where the overview page is."""
-        return self._project.addresses()[1]
+        """Return where the overview page of the first project is."""
+        return self._projects[0].addresses()[1]
 
     def tend(self) -> list[str]:
         """Start again what died, and return a sentence for each."""
@@ -134,23 +142,36 @@ class Together:
         self._family.stop()
 
     def wait_until_ready(self, *, stop: Callable[[], bool] = lambda: False, progress: Progress = silent) -> None:
-        """Wait until a model answers and the pages are there, or `stop` says so.
+        """Wait until the models answer and the pages are there, or `stop` says so.
 
-        Raises NotReady after `READY_WITHIN_S`, Damaged for a version that does not load, EnvironmentFault with the last
-        lines of the server when that ends by itself.
+        Of several models one whose version does not load keeps nobody waiting. Raises NotReady after `READY_WITHIN_S`,
+        Damaged when no version loads, EnvironmentFault with the last lines of the server when that ends by itself.
         """
-        if not self._project.settings.project.elsewhere:
-            self._await(self._project.ready, "waiting until it answers", stop, progress)
+        if self._served:
+            self._await(self._answers, "waiting until it answers", stop, progress)
         self._family.settled = True
-        self._await(lambda: listens(self.pages_url), "waiting for the overview page", stop, progress)
+        pages = [project.addresses()[1] for project in self._projects]
+        self._await(lambda: all(map(listens, pages)), "waiting for the overview page", stop, progress)
+
+    def _answers(self) -> bool:
+        """Return whether every project answers, or at least one does and the others cannot."""
+        ready = [project.ready() for project in self._served]
+        return all(ready) or (
+            any(ready) and all(one or project.load_failures() for one, project in zip(ready, self._served, strict=True))
+        )
 
     def _start(self) -> None:
-        settings, where = self._project.settings, ["--project", str(self._project.file)]
-        port, web_port = str(settings.serve.port), str(settings.web.port)
-        if not self._project.settings.project.elsewhere:
+        if self._served:
+            where = [part for project in self._served for part in ("--project", str(project.file))]
+            port = str(self._served[0].settings.serve.port)
             self._family.start("serve", ["-m", "mainstay", "serve", *where, "--port", port], vital=True)
-        self._family.start("loop", ["-m", "mainstay", "loop", *where])
-        self._family.start("web", ["-m", "mainstay.web.server", *where, "--port", web_port])
+        for project in self._projects:
+            where, port = ["--project", str(project.file)], str(project.settings.web.port)
+            of = "" if len(self._projects) == 1 else f" of {project.settings.project.name}"
+            run = project.run_folder
+            self._family.start(f"loop{of}", ["-m", "mainstay", "loop", *where], log_file=run / "loop.log")
+            web = ["-m", "mainstay.web.server", *where, "--port", port]
+            self._family.start(f"web{of}", web, log_file=run / "web.log")
 
     def _await(self, holds: Callable[[], bool], what: str, stop: Callable[[], bool], progress: Progress) -> None:
         waited = 0.0
@@ -159,7 +180,8 @@ class Together:
             if not self._family.settled and waited >= LOADS_WITHIN_S:
                 self._refuse_unloadable()
             if waited >= READY_WITHIN_S:
-                if self._family.settled:  # without its pages a project serves and is watched all the same
+                # Without its pages a project serves and is watched all the same, and so do some without the others.
+                if self._family.settled or any(project.ready() for project in self._served):
                     return
                 raise self._not_ready()
             progress(what, 0, 0)
@@ -167,8 +189,8 @@ class Together:
             waited += LOOK_EVERY_S
 
     def _refuse_unloadable(self) -> None:
-        failed = self._project.load_failures()
-        if failed:
+        failed = [why for project in self._served for why in project.load_failures()]
+        if failed and not any(project.ready() for project in self._served):
             raise errors.Damaged(
                 f"the server cannot load the version that should answer: {failed[0]}",
                 remedy="Run `mainstay train` (the same data and code write the same bundle anew), restore the "
@@ -176,11 +198,17 @@ class Together:
             )
 
     def _not_ready(self) -> errors.NotReady:
-        run = self._project.run_folder
+        run = self._projects[0].run_folder
         return errors.NotReady(
             f"no model answered within {READY_WITHIN_S:.0f} s",
             remedy=f"Read {run / 'serve.log'} and {run / 'loop.log'}.",
         )
+
+
+def predict_url(project: Runnable, *, alone: bool) -> str:
+    """Return where a project's predictions are asked for; `alone`: its model is the only one of its server."""
+    of = "" if alone else f"models/{project.settings.project.name}/"
+    return f"{project.addresses()[0]}/v1/{of}predict"
 
 
 def listens(address: str) -> bool:

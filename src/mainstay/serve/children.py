@@ -53,13 +53,16 @@ class Children:
     def __init__(
         self, plans_: Sequence[WorkerPlan], listening: socket.socket, *, module: str, log: Path | None, clock: Clock
     ) -> None:
-        """`log`: the file that workers write to; None: this process's stderr."""
-        self._plans = {plan.worker: plan for plan in plans_}
+        """Take a plan for each worker and project. `log`: where workers write to; None: this process's stderr."""
+        self._plans: dict[str, list[WorkerPlan]] = {}
+        for plan in plans_:
+            self._plans.setdefault(plan.worker, []).append(plan)
+        self._written: dict[Path, WorkerPlan] = {}
         self._listening = listening
         self._module = module
         self._log = log
         self._clock = clock
-        self.all = [Child(worker=plan.worker) for plan in plans_]
+        self.all = [Child(worker=worker) for worker in self._plans]
         self._parent_end, self._child_end = os.pipe()
         """Workers hold the reading end: it closes for them when this process is gone, whatever ended it."""
 
@@ -96,14 +99,10 @@ class Children:
             os.close(self._child_end)
 
     def _start(self, child: Child) -> None:
-        plan = self._plans[child.worker]
-        run = Path(plan.run)
-        plan = msgspec.structs.replace(plan, socket_fd=self._listening.fileno(), parent_fd=self._parent_end)
-        path = plans.plan_path(run, child.worker)
-        plans.write_json(path, plan)
+        paths = [self._write(plan) for plan in self._plans[child.worker]]
         with self._log.open("ab") if self._log else contextlib.nullcontext(sys.stderr.fileno()) as log:
             child.process = subprocess.Popen(
-                [sys.executable, "-m", self._module, str(path)],
+                [sys.executable, "-m", self._module, *map(str, paths)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -111,6 +110,15 @@ class Children:
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then drains its workers
             )
         child.started = self._clock.monotonic()
+
+    def _write(self, plan: WorkerPlan) -> Path:
+        """Write a plan where the worker reads it, once: a disk that is full by now must not keep it down."""
+        plan = msgspec.structs.replace(plan, socket_fd=self._listening.fileno(), parent_fd=self._parent_end)
+        path = plans.plan_path(Path(plan.run), plan.worker)
+        if self._written.get(path) != plan or not path.exists():
+            plans.write_json(path, plan)
+            self._written[path] = plan
+        return path
 
     def _note_end(self, child: Child, code: int) -> None:
         now = self._clock.monotonic()

@@ -23,6 +23,9 @@ HELP = {
     "feedback_total": "Feedback items, by model and status.",
 }
 
+OF_THE_PROCESS = frozenset({"responses_total"})
+"""Counted once for all models of a process; the others are counted for each model apart."""
+
 
 class Histogram:
     """Counts below bounds, and a sum."""

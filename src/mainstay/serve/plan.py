@@ -14,10 +14,11 @@ from mainstay.core.errors import EnvironmentFault
 
 
 class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Everything that a worker process needs to know. Written by the supervisor to `run/worker-<n>.plan.json`.
+    """Everything that a worker process needs to know of a project. Written to its `run/worker-<n>.plan.json`.
 
-    The process is started as `python -m mainstay.api.worker PLAN` with the listening socket and one end of a pipe
-    inherited; when the other end closes (the supervisor is gone) the worker drains and leaves.
+    The process is started as `python -m mainstay.api.worker PLAN…`, one plan for each project that it serves, with the
+    listening socket and one end of a pipe inherited; when the other end closes (the supervisor is gone) the worker
+    drains and leaves.
     """
 
     v: int = 1

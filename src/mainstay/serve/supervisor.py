@@ -1,317 +1,147 @@
 """`mainstay serve`: one supervisor that owns the port, the route files and the workers, and answers no request itself.
 
-Threads: the one that calls `run` tends the workers; one follows the store (it may hang as long as the store does); one
-answers the control socket, so that a rollback waits for nothing; one seals closed journal segments.
+It serves one project or several, each with its own folders, route file and control socket (member.py): what goes wrong
+in one must not stop the others. Threads: the one that calls `run` tends the workers; for each project, one follows its
+store (it may hang as long as that store does), one answers its control socket, so that a rollback waits for nothing,
+and one seals its closed journal segments.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
-import os
 import signal
 import socket
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mainstay.core.contracts import Pii
-from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, ProjectFileError, UsageError
+from mainstay.core.errors import EnvironmentFault, UsageError
 from mainstay.core.ports import Clock
-from mainstay.core.routes import Route
-from mainstay.journal.personal import read_or_make_salt
-from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
-from mainstay.serve.control import Control
-from mainstay.serve.plan import WorkerPlan
-from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
-
-if TYPE_CHECKING:
-    from mainstay.config.settings import Settings
+from mainstay.serve.member import DRAIN_S, House, Member
 
 WORKER_MODULE = "mainstay.api.worker"
 FOLLOW_S = 0.25
-"""How often the store is asked for routes."""
+"""How often a store is asked for its route."""
+FIRST_FOLLOW_S = 5.0
+"""So long a start waits for the stores; then workers begin with the routes that are known."""
 TEND_S = 0.05
 SEAL_S = 5.0
-TAKEN_S = 3.0
-"""How long a rollback waits for the workers to say that they have it."""
-DRAIN_S = 10.0
-TOLD = ("ready", "epoch", "failed", "rss_mb", "at")
-"""What the status takes from a worker's own state."""
 _log = logging.getLogger("mainstay.serve")
 
 
 class Supervisor:
-    """Serves one project until told to stop. Make it, then `run()` it in the main thread."""
+    """Serves projects until told to stop. Make it, then `run()` it in the main thread."""
 
     def __init__(
         self,
-        settings: Settings,
-        root: Path,
+        members: Sequence[Member],
         *,
-        route_source: RouteSource,
-        on_override: OnOverride,
         clock: Clock,
-        state: Path | None = None,
-        bundles: Path | None = None,
         logs_to_stderr: bool = False,
         on_ready: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Take the port, the lock of the run folder and the control socket; nothing answers before `run`.
+        """Take the port, the lock of each run folder and the control sockets; nothing answers before `run`.
 
-        `route_source` and `on_override` are all that is known of the store (see route_keeper.py); both may raise at any
-        time and are called again. `bundles`: where they lie, unless in the state folder. `logs_to_stderr`: workers
-        log there and not to `run/workers.log`. `on_ready` gets the state once every worker has a model. Raises
-        EnvironmentFault when the port is taken or another supervisor serves this project, ProjectFileError for what is
-        not built.
+        Host, port and the number of workers are the first member's. `logs_to_stderr`: workers log there and not to its
+        `run/workers.log`. `on_ready` gets the first one's state once every worker has every model. Raises
+        EnvironmentFault when the port is taken or another supervisor serves one of the projects, UsageError for two
+        models of one name, ProjectFileError for what is not built.
         """
-        _refuse_unbuilt(settings)
-        self._settings = settings
-        self._clock = clock
+        refuse_same_names([member.model for member in members])
+        serve = members[0].settings.serve
         self._on_ready = on_ready
-        state_folder = state or root / ".mainstay"
-        self.run_folder = state_folder / "run"
-        self.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._journal = state_folder / "journal"
-        self._journal.mkdir(parents=True, exist_ok=True)
-        self._lock = _take_lock(self.run_folder / "serve.lock")
-        read_or_make_salt(state_folder / "salt")
-        self._models = [settings.project.name]
-        self._keeper = RouteKeeper(self.run_folder, self._models, source=route_source, on_override=on_override)
-        self._listening = _bind(settings.serve.host, settings.serve.port)
+        self._stop = threading.Event()
+        self._houses = [House(member, clock=clock) for member in members]
+        self.run_folder = self._houses[0].run_folder
+        self._listening = _bind(serve.host, serve.port)
         self.port: int = self._listening.getsockname()[1]
         self._children = Children(
-            self._plans(state_folder, bundles or state_folder / "bundles"),
+            [plan for house in self._houses for plan in house.plans(workers=serve.workers, host=serve.host)],
             self._listening,
             module=WORKER_MODULE,
             log=None if logs_to_stderr else self.run_folder / "workers.log",
             clock=clock,
         )
-        self._control = Control(self.run_folder, self._answer)
-        self._stop = threading.Event()
-        self._told: Mapping[str, Any] = {}
-        self._warned: set[str] = set()
+        for house in self._houses:
+            beside = [other.model for other in self._houses if other is not house]
+            house.move_in(self._children, host=serve.host, port=self.port, beside=beside, stop=self._stop)
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop()`; then drain and return."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda *_: self.stop())
             signal.signal(signal.SIGINT, lambda *_: self.stop())
-        self._forget_old_states()
-        self._keeper.follow()
         threads = [
-            threading.Thread(target=self._every, args=(seconds, act), name=name, daemon=True)
-            for name, seconds, act in (("follow", FOLLOW_S, self._keeper.follow), ("seal", SEAL_S, self._seal))
+            threading.Thread(
+                target=self._every, args=(first_s, seconds, act), name=f"{name} {house.model}", daemon=True
+            )
+            for house in self._houses
+            for name, first_s, seconds, act in (
+                ("follow", 0.0, FOLLOW_S, house.follow),
+                ("seal", SEAL_S, SEAL_S, house.seal),
+            )
         ]
-        self._control.start()
+        for house in self._houses:
+            house.open()
         for thread in threads:
             thread.start()
+        until = time.monotonic() + FIRST_FOLLOW_S
+        for house in self._houses:
+            house.followed.wait(max(0.0, until - time.monotonic()))
         try:
             self._tend()
         finally:
             self._stop.set()
-            self._tell("draining")
+            for house in self._houses:
+                house.tell("draining")
             self._children.stop(DRAIN_S + 5.0)
-            self._control.stop()
             self._listening.close()
             for thread in threads:
                 thread.join(2.0)
-            self._seal()
-            self._tell("stopped")
-            os.close(self._lock)
+            for house in self._houses:
+                house.close()
 
     def stop(self) -> None:
         """Ask `run` to drain and return; from any thread."""
         self._stop.set()
 
     def status(self) -> dict[str, Any]:
-        """Return who serves, with which routes, and how each worker fares."""
-        workers = []
-        for child in self._children.all:
-            told = plans.read_json(plans.state_path(self.run_folder, child.worker)) or {}
-            fresh = told.get("pid") == (child.process.pid if child.process else None)
-            known = {key: told[key] for key in TOLD if key in told} if fresh else {}
-            workers.append(child.as_dict() | {"ready": False, "epoch": 0, "failed": {}} | known)
-        return {
-            "v": 1,
-            "pid": os.getpid(),
-            "host": self._settings.serve.host,
-            "port": self.port,
-            "control": str(self._control.path),
-            "models": self._models,
-            "workers": workers,
-            "ready": all(worker["ready"] for worker in workers),
-            "routes": {model: route.epoch for model, route in self._keeper.routes().items()},
-            "waiting_for_store": sorted(self._keeper.pending),
-            "store": self._keeper.trouble or "ok",
-        }
+        """Return who serves, with which routes, and how each worker fares; of the first project."""
+        return self._houses[0].status()
 
     def _tend(self) -> None:
         ready_told = False
         while not self._stop.wait(TEND_S):
             self._children.tend()
-            self._tell("serving")
-            if not ready_told and self._told["ready"]:
+            for house in self._houses:
+                house.tell("serving")
+            if not ready_told and all(house.told["ready"] for house in self._houses):
                 ready_told = True
                 if self._on_ready is not None:
-                    self._on_ready(self._told)
+                    self._on_ready(self._houses[0].told)
 
-    def _tell(self, state: str) -> None:
-        """Write run/serve.json when anything in it changed."""
-        now = self.status() | {"state": state}
-        short = [{key: value for key, value in one.items() if key not in ("rss_mb", "at")} for one in now["workers"]]
-        now = now | {"workers": short}
-        if now != self._told:
-            self._told = now
-            self._warn(now)
-            with contextlib.suppress(OSError):  # a full disk must not stop the server; the state is only told
-                plans.write_json(self.run_folder / "serve.json", now)
-
-    def _warn(self, now: Mapping[str, Any]) -> None:
-        """Log what goes wrong when it begins, and once: a bundle that no worker can load, a store that is away."""
-        wrong = {f"a version cannot be loaded: {why}" for one in now["workers"] for why in one["failed"].values()}
-        if now["store"] != "ok":
-            wrong.add(f"routes are served as last known, as the store is away: {now['store']}")
-        for text in sorted(wrong - self._warned):
-            _log.warning("%s", text)
-        self._warned = wrong
-
-    def _every(self, seconds: float, act: Callable[[], object]) -> None:
-        while not self._stop.wait(seconds):
+    def _every(self, first_s: float, seconds: float, act: Callable[[], object]) -> None:
+        wait_s = first_s
+        while not self._stop.wait(wait_s):
+            wait_s = seconds
             try:
                 act()
             except Exception:  # noqa: BLE001 - edge: one round; the next one tries again
                 _log.exception("%s failed; it is tried again", threading.current_thread().name)
 
-    def _seal(self) -> None:
-        from mainstay.journal.seal import seal_closed  # brings Parquet: not needed to start serving
 
-        try:
-            seal_closed(self._journal)
-        except (OSError, MainstayError) as error:
-            _log.warning("closed journal segments could not be sealed, later again: %s", error)
-
-    def _forget_old_states(self) -> None:
-        for path in self.run_folder.glob("worker-*.json"):
-            path.unlink(missing_ok=True)
-        for path in self.run_folder.glob("tryout-*.json"):
-            path.unlink(missing_ok=True)
-
-    def _plans(self, state: Path, bundles: Path) -> list[WorkerPlan]:
-        serve = self._settings.serve
-        return [
-            WorkerPlan(
-                worker=f"w{number}",
-                workers=serve.workers,
-                models=self._models,
-                run=str(self.run_folder),
-                bundles=str(bundles),
-                journal=str(self._journal),
-                salt=str(state / "salt"),
-                socket_fd=-1,
-                parent_fd=-1,
-                host=serve.host,
-                durability=serve.durability.value,
-                segment_mb=self._settings.log.segment_mb,
-                deadline_ms=serve.deadline_ms,
-                max_body_kb=serve.max_body_kb,
-                max_rows=serve.max_rows,
-                max_waiting_rows=max(8192, 2 * serve.max_rows),
-                drain_s=DRAIN_S,
-            )
-            for number in range(serve.workers)
-        ]
-
-    # the control socket
-
-    def _answer(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        do = message.get("do")
-        if do == "status":
-            return self.status()
-        if do == "routes":
-            return {"routes": {model: _route(route) for model, route in self._keeper.routes().items()}}
-        if do == "rollback":
-            return self._roll_back(message)
-        if do == "check":
-            return self._check(message)
-        raise UsageError(f"The control socket does not know {do!r}; allowed: status, routes, rollback, check")
-
-    def _roll_back(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        route = self._keeper.roll_back(
-            message.get("model"), by=str(message.get("by", "")), reason=str(message.get("reason", ""))
+def refuse_same_names(models: Sequence[str]) -> None:
+    """Refuse two models of one name: an address could not tell them apart."""
+    twice = [name for name, count in Counter(models).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"{twice[0]!r} is the name of {Counter(models)[twice[0]]} of these projects: an address "
+            f"/v1/models/{twice[0]}/predict could mean each",
+            remedy="Give one another [project] name (it begins its versions anew under it), or serve them apart.",
         )
-        taken = self._wait(TAKEN_S, lambda told: told["models"][route.model]["epoch"] >= route.epoch)
-        return {"route": _route(route), "taken_by": taken, "workers": len(self._children.all)}
-
-    def _check(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Have every worker load a bundle that no route names yet, ask it one plain row, and tell."""
-        model = message.get("model") or self._models[0]
-        if model not in self._models:
-            raise NotFound(f"There is no model {model!r} here; allowed: {', '.join(self._models)}")
-        digest, token = str(message["digest"]), f"{self._clock.monotonic():.6f}"
-        asked = {"version": int(message["version"]), "digest": digest, "token": token}
-        plans.write_json(plans.tryout_path(self.run_folder, model), asked)
-
-        def answered(told: Mapping[str, Any]) -> bool:
-            report = told["models"][model]["tried"].get(digest)
-            return report is not None and report["token"] == token
-
-        taken = self._wait(float(message.get("timeout_s", 10.0)), answered)
-        reports = {
-            name: told["models"][model]["tried"].get(digest)
-            for name in taken
-            if (told := plans.read_json(plans.state_path(self.run_folder, name))) is not None
-        }
-        complete = len(reports) == len(self._children.all)
-        ok = complete and all(report is not None and report["ok"] for report in reports.values())
-        return {"ok": ok, "complete": complete, "workers": reports}
-
-    def _wait(self, seconds: float, holds: Callable[[Mapping[str, Any]], bool]) -> list[str]:
-        """Return the workers whose state comes to hold within `seconds`, as soon as it holds for all."""
-        until = self._clock.monotonic() + seconds
-        while True:
-            names = [child.worker for child in self._children.all]
-            states = {name: plans.read_json(plans.state_path(self.run_folder, name)) for name in names}
-            held = [name for name, told in states.items() if told is not None and holds(told)]
-            if len(held) == len(names) or self._clock.monotonic() >= until or self._stop.wait(0.02):
-                return held
-
-
-def _route(route: Route) -> dict[str, Any]:
-    told = asdict(route)
-    told["lease_until"] = route.lease_until.isoformat() if route.lease_until else None
-    return told
-
-
-def _refuse_unbuilt(settings: Settings) -> None:
-    if settings.serve.durability.value == "store":
-        raise ProjectFileError(
-            "serve.durability = 'store' is not built yet; allowed: fsync, os, none",
-            remedy="Use 'fsync' on a disk that outlives the process.",
-        )
-    encrypted: Sequence[str] = [name for name, field in settings.fields.items() if field.pii is Pii.ENCRYPT]
-    if encrypted:
-        raise ProjectFileError(
-            f"pii = 'encrypt' is not built yet; field(s) {', '.join(encrypted)} ask for it",
-            remedy="Use 'hash' or 'drop' for these fields.",
-        )
-
-
-def _take_lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise EnvironmentFault(
-            "Another process serves this project already",
-            remedy="Stop it (`mainstay status` names its process), or serve another project folder.",
-        ) from error
-    return handle
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -1,0 +1,286 @@
+"""One project that a server answers for: as it is handed over, and as the supervisor holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainstay.core.contracts import Pii
+from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, ProjectFileError, UsageError
+from mainstay.core.ports import Clock
+from mainstay.core.routes import Route
+from mainstay.journal.personal import read_or_make_salt
+from mainstay.serve import plan as plans
+from mainstay.serve.children import Children
+from mainstay.serve.control import Control
+from mainstay.serve.plan import WorkerPlan
+from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
+
+if TYPE_CHECKING:
+    from mainstay.config.settings import Settings
+
+TAKEN_S = 3.0
+"""How long a rollback waits for the workers to say that they have it."""
+DRAIN_S = 10.0
+TOLD = ("ready", "epoch", "failed", "rss_mb", "at")
+"""What the status takes from a worker's own state."""
+_log = logging.getLogger("mainstay.serve")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A project to be served. `route_source` and `on_override` are all that is known of its store; both may raise."""
+
+    settings: Settings
+    root: Path
+    route_source: RouteSource
+    on_override: OnOverride
+    state: Path | None = None
+    """Its state folder, unless `.mainstay` beside the project file."""
+    bundles: Path | None = None
+    """Where bundles lie, unless in the state folder."""
+
+    @property
+    def model(self) -> str:
+        """Return the name of its model."""
+        return self.settings.project.name
+
+
+class House:
+    """A member under service: its folders, its lock, its route file, its control socket, and what is told of it.
+
+    Nothing of it is shared with another member but the port and the worker processes.
+    """
+
+    def __init__(self, member: Member, *, clock: Clock) -> None:
+        """Take the lock of the run folder. Raises EnvironmentFault when another process serves this project."""
+        _refuse_unbuilt(member.settings)
+        self.member = member
+        self.model = member.model
+        self._clock = clock
+        self._state = member.state or member.root / ".mainstay"
+        self.run_folder = self._state / "run"
+        self.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._journal = self._state / "journal"
+        self._journal.mkdir(parents=True, exist_ok=True)
+        self._lock = _take_lock(self.run_folder / "serve.lock")
+        read_or_make_salt(self._state / "salt")
+        self._keeper = RouteKeeper(
+            self.run_folder, [self.model], source=member.route_source, on_override=member.on_override
+        )
+        self._control: Control
+        self._children: Children
+        self._about: Mapping[str, Any] = {}
+        self._stop: threading.Event
+        self._told: Mapping[str, Any] = {}
+        self._warned: set[str] = set()
+        self.followed = threading.Event()
+        """Set once the store was asked for the first time, whatever it said."""
+
+    def plans(self, *, workers: int, host: str) -> list[WorkerPlan]:
+        """Return what each worker process is told of this project; port, host and their number are the server's."""
+        serve = self.member.settings.serve
+        return [
+            WorkerPlan(
+                worker=f"w{number}",
+                workers=workers,
+                models=[self.model],
+                run=str(self.run_folder),
+                bundles=str(self.member.bundles or self._state / "bundles"),
+                journal=str(self._journal),
+                salt=str(self._state / "salt"),
+                socket_fd=-1,
+                parent_fd=-1,
+                host=host,
+                durability=serve.durability.value,
+                segment_mb=self.member.settings.log.segment_mb,
+                deadline_ms=serve.deadline_ms,
+                max_body_kb=serve.max_body_kb,
+                max_rows=serve.max_rows,
+                max_waiting_rows=max(8192, 2 * serve.max_rows),
+                drain_s=DRAIN_S,
+            )
+            for number in range(workers)
+        ]
+
+    def move_in(
+        self, children: Children, *, host: str, port: int, beside: Sequence[str], stop: threading.Event
+    ) -> None:
+        """Take the control socket; from now on its status can be asked. `beside`: the server's other models."""
+        self._children = children
+        self._stop = stop
+        self._about = {"host": host, "port": port, "models": [self.model], "beside": list(beside)}
+        self._control = Control(self.run_folder, self._answer)
+
+    def open(self) -> None:
+        """Forget an earlier server's states and answer the control socket."""
+        for pattern in ("worker-*.json", "tryout-*.json"):
+            for path in self.run_folder.glob(pattern):
+                path.unlink(missing_ok=True)
+        self._control.start()
+
+    def follow(self) -> None:
+        """Bring the store's route into force; it may hang as long as this project's store does."""
+        try:
+            self._keeper.follow()
+        finally:
+            self.followed.set()
+
+    def seal(self) -> None:
+        """Seal closed journal segments into Parquet."""
+        from mainstay.journal.seal import seal_closed  # brings Parquet: not needed to start serving
+
+        try:
+            seal_closed(self._journal)
+        except (OSError, MainstayError) as error:
+            _log.warning("closed journal segments of %s could not be sealed, later again: %s", self.model, error)
+
+    def close(self) -> None:
+        """Stop answering the control socket, seal, say that it is over, and let the project go."""
+        self._control.stop()
+        self.seal()
+        self.tell("stopped")
+        os.close(self._lock)
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """Return what was told last."""
+        return self._told
+
+    def status(self) -> dict[str, Any]:
+        """Return who serves, with which route, and how this project fares in each worker."""
+        workers = []
+        for child in self._children.all:
+            told = plans.read_json(plans.state_path(self.run_folder, child.worker)) or {}
+            fresh = told.get("pid") == (child.process.pid if child.process else None)
+            known = {key: told[key] for key in TOLD if key in told} if fresh else {}
+            workers.append(child.as_dict() | {"ready": False, "epoch": 0, "failed": {}} | known)
+        return {
+            "v": 1,
+            "pid": os.getpid(),
+            **self._about,
+            "control": str(self._control.path),
+            "workers": workers,
+            "ready": all(worker["ready"] for worker in workers),
+            "routes": {model: route.epoch for model, route in self._keeper.routes().items()},
+            "waiting_for_store": sorted(self._keeper.pending),
+            "store": self._keeper.trouble or "ok",
+        }
+
+    def tell(self, state: str) -> None:
+        """Write run/serve.json when anything in it changed."""
+        now = self.status() | {"state": state}
+        short = [{key: value for key, value in one.items() if key not in ("rss_mb", "at")} for one in now["workers"]]
+        now = now | {"workers": short}
+        if now != self._told:
+            self._told = now
+            self._warn(now)
+            with contextlib.suppress(OSError):  # a full disk must not stop the server; the state is only told
+                plans.write_json(self.run_folder / "serve.json", now)
+
+    def _warn(self, now: Mapping[str, Any]) -> None:
+        """Log what goes wrong when it begins, and once: a bundle that no worker can load, a store that is away."""
+        wrong = {
+            f"{self.model}: a version cannot be loaded: {why}"
+            for one in now["workers"]
+            for why in one["failed"].values()
+        }
+        if now["store"] != "ok":
+            wrong.add(f"{self.model}: routes are served as last known, as the store is away: {now['store']}")
+        for text in sorted(wrong - self._warned):
+            _log.warning("%s", text)
+        self._warned = wrong
+
+    # the control socket
+
+    def _answer(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        do = message.get("do")
+        if do == "status":
+            return self.status()
+        if do == "routes":
+            return {"routes": {model: _route(route) for model, route in self._keeper.routes().items()}}
+        if do == "rollback":
+            return self._roll_back(message)
+        if do == "check":
+            return self._check(message)
+        raise UsageError(f"The control socket does not know {do!r}; allowed: status, routes, rollback, check")
+
+    def _roll_back(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        route = self._keeper.roll_back(
+            message.get("model"), by=str(message.get("by", "")), reason=str(message.get("reason", ""))
+        )
+        taken = self._wait(TAKEN_S, lambda told: told["models"][route.model]["epoch"] >= route.epoch)
+        return {"route": _route(route), "taken_by": taken, "workers": len(self._children.all)}
+
+    def _check(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have every worker load a bundle that no route names yet, ask it one plain row, and tell."""
+        model = message.get("model") or self.model
+        if model != self.model:
+            raise NotFound(f"There is no model {model!r} here; allowed: {self.model}")
+        digest, token = str(message["digest"]), f"{self._clock.monotonic():.6f}"
+        asked = {"version": int(message["version"]), "digest": digest, "token": token}
+        plans.write_json(plans.tryout_path(self.run_folder, model), asked)
+
+        def answered(told: Mapping[str, Any]) -> bool:
+            report = told["models"][model]["tried"].get(digest)
+            return report is not None and report["token"] == token
+
+        taken = self._wait(float(message.get("timeout_s", 10.0)), answered)
+        reports = {
+            name: told["models"][model]["tried"].get(digest)
+            for name in taken
+            if (told := plans.read_json(plans.state_path(self.run_folder, name))) is not None
+        }
+        complete = len(reports) == len(self._children.all)
+        ok = complete and all(report is not None and report["ok"] for report in reports.values())
+        return {"ok": ok, "complete": complete, "workers": reports}
+
+    def _wait(self, seconds: float, holds: Callable[[Mapping[str, Any]], bool]) -> list[str]:
+        """Return the workers whose state comes to hold within `seconds`, as soon as it holds for all."""
+        until = self._clock.monotonic() + seconds
+        while True:
+            names = [child.worker for child in self._children.all]
+            states = {name: plans.read_json(plans.state_path(self.run_folder, name)) for name in names}
+            held = [name for name, told in states.items() if told is not None and holds(told)]
+            if len(held) == len(names) or self._clock.monotonic() >= until or self._stop.wait(0.02):
+                return held
+
+
+def _route(route: Route) -> dict[str, Any]:
+    told = asdict(route)
+    told["lease_until"] = route.lease_until.isoformat() if route.lease_until else None
+    return told
+
+
+def _refuse_unbuilt(settings: Settings) -> None:
+    if settings.serve.durability.value == "store":
+        raise ProjectFileError(
+            "serve.durability = 'store' is not built yet; allowed: fsync, os, none",
+            remedy="Use 'fsync' on a disk that outlives the process.",
+        )
+    encrypted: Sequence[str] = [name for name, field in settings.fields.items() if field.pii is Pii.ENCRYPT]
+    if encrypted:
+        raise ProjectFileError(
+            f"pii = 'encrypt' is not built yet; field(s) {', '.join(encrypted)} ask for it",
+            remedy="Use 'hash' or 'drop' for these fields.",
+        )
+
+
+def _take_lock(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise EnvironmentFault(
+            "Another process serves this project already",
+            remedy="Stop it (`mainstay status` names its process), or serve another project folder.",
+        ) from error
+    return handle
