@@ -1,14 +1,16 @@
-"""Every route that never enters FastAPI, in one table: its paths, its method, who may call it, and who answers.
+"""What a route is that never enters FastAPI: its paths, its method, who may call it, and who answers; and our own JSON.
 
-The shell holds Host, key, type and size for all of them before `answer` is called. A route is reachable only by
-standing in `HOT` or in `COLD` (FastAPI's): what stands in neither needs the scope `admin`.
+The shell holds Host, key, type and size for all of them before `answer` is called. The routes of other protocols stand
+in modules of their own, and `table.py` puts all of them together. A route is reachable only by standing there or in
+`COLD` (FastAPI's): what stands in neither needs the scope `admin`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import IO
 
 from mainstay.api.keys import Scope
 from mainstay.core.errors import MainstayError
@@ -19,6 +21,8 @@ from mainstay.serve.worker import Worker
 Headers = Mapping[bytes, bytes]
 MoreHeaders = tuple[tuple[bytes, bytes], ...]
 JSON = b"application/json"
+NO_TYPE = b""
+"""In `takes`: a body without a Content-Type is taken too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,11 @@ class HotRoute:
     job: Callable[[Ask], tuple[Worker, Job]] | None = None
     """Where all that happens before the queue needs no waiting: the job whose outcome is the body of the 200. A request
     that arrived whole is then answered without a task of its own (lane.py)."""
+    stream: Callable[[Ask, IO[bytes]], AsyncIterator[bytes]] | None = None
+    """Answers a body of up to `[serve] max_bulk_mb`, which lies in a file, in pieces. What is wrong with the call as a
+    whole is raised before the first piece; `answer` is not called then."""
+    gives: bytes = JSON
+    """Media type of the pieces of `stream`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +87,17 @@ class Found:
 
     methods: Mapping[str, HotRoute]
     params: Mapping[str, str]
+    medias: Mapping[tuple[str, bytes], HotRoute] = field(default_factory=dict)
+    """Where several routes share path and method: who takes a body of which type, but for those of the first one."""
 
-    def route(self, method: str) -> HotRoute:
-        """Return the route of a method; for a wrong one any of the path's, whose key is asked for all the same."""
+    def route(self, method: str, headers: Headers) -> HotRoute:
+        """Return the route of a method and a body's type; for a wrong method any of the path's, whose key is asked for
+        all the same.
+        """
+        if self.medias and (kind := headers.get(b"content-type", b"")) != JSON:
+            other = self.medias.get((method, media_of(kind)))
+            if other is not None:
+                return other
         return self.methods.get(method) or next(iter(self.methods.values()))
 
 
@@ -106,7 +123,7 @@ def waiting_for(job_of: Callable[[Ask], tuple[Worker, Job]]) -> Callable[[Ask], 
     return answer
 
 
-HOT: tuple[HotRoute, ...] = (
+OWN: tuple[HotRoute, ...] = (
     HotRoute(
         name="predict",
         paths=("/v1/predict", "/v1/models/{model}/predict"),
@@ -140,12 +157,16 @@ COLD: Mapping[str, Scope | None] = {
 class Table:
     """Finds routes by path. The path is decoded already."""
 
-    def __init__(self, hot: Sequence[HotRoute] = HOT, cold: Mapping[str, Scope | None] = COLD) -> None:
+    def __init__(self, hot: Sequence[HotRoute], cold: Mapping[str, Scope | None] = COLD) -> None:
         methods: dict[str, dict[str, HotRoute]] = {}
+        medias: dict[str, dict[tuple[str, bytes], HotRoute]] = {}
         for route in hot:
             for path in route.paths:
-                methods.setdefault(path, {})[route.method] = route
-        self._hot = [(_segments(path), found) for path, found in methods.items()]
+                first = methods.setdefault(path, {}).setdefault(route.method, route)
+                others = medias.setdefault(path, {})
+                if first is not route:
+                    others.update(((route.method, kind), route) for kind in route.takes)
+        self._hot = [(_segments(path), found, medias[path]) for path, found in methods.items()]
         self._cold = [(_segments(path), scope) for path, scope in cold.items()]
         self.find = lru_cache(maxsize=1024)(self._find)
         """Return the hot routes of a path, None where there is none."""
@@ -154,16 +175,21 @@ class Table:
 
     def _find(self, path: str) -> Found | None:
         parts = path.split("/")
-        for segments, methods in self._hot:
+        for segments, methods, medias in self._hot:
             params = _match(segments, parts)
             if params is not None:
-                return Found(methods=methods, params=params)
+                return Found(methods=methods, params=params, medias=medias)
         return None
 
     def _scope_of(self, path: str) -> Scope | None:
         parts = path.split("/")
         scopes = [scope for segments, scope in self._cold if _match(segments, parts) is not None]
         return scopes[0] if scopes else Scope.ADMIN
+
+
+def media_of(content_type: bytes) -> bytes:
+    """Return the media type of a Content-Type header, in lower case and without parameters."""
+    return content_type.split(b";")[0].strip().lower()
 
 
 def _segments(path: str) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
-from mainstay.api import errors
+from mainstay.api import bulk, errors, table
 from mainstay.api.guard import Guard
 from mainstay.api.keys import Keys
-from mainstay.api.routes import JSON, Ask, Found, Headers, HotRoute, Reply, Table
+from mainstay.api.routes import JSON, NO_TYPE, Ask, Found, Headers, HotRoute, Reply, Table, media_of
 from mainstay.core.errors import JournalFull, MainstayError, Overloaded, TooLarge
 from mainstay.serve.hall import Hall
 
@@ -34,11 +34,11 @@ _log = logging.getLogger("mainstay.api")
 class Shell:
     """The app that the server runs."""
 
-    def __init__(self, inner: App, hall: Hall, keys: Keys, table: Table | None = None) -> None:
+    def __init__(self, inner: App, hall: Hall, keys: Keys, table_: Table | None = None) -> None:
         self._inner = inner
         self._hall = hall
         self._keys = keys
-        self._table = table or Table()
+        self._table = table_ or table.table()
         self._guard = Guard(hall.plan.host)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -60,8 +60,11 @@ class Shell:
                 self.admit_cold(scope, headers)
                 await self._cold(scope, receive, send)
                 return
-            route = found.route(scope["method"])
+            route = found.route(scope["method"], headers)
             self.admit(scope, headers, found, route)
+            if route.stream is not None:
+                await self._stream(route, self.ask(route, found, scope, headers, b""), receive, send)
+                return
             body = await self._body(receive, self.limit_kb(found)) if route.takes else b""
             reply = await self._hot(route, self.ask(route, found, scope, headers, body))
         except MainstayError as error:
@@ -90,7 +93,7 @@ class Shell:
         if route.takes:
             _check_type(headers, route.takes)
             declared = headers.get(b"content-length", b"")
-            if declared.isdigit() and int(declared) > self.limit_kb(found) * 1024:
+            if declared.isdigit() and route.stream is None and int(declared) > self.limit_kb(found) * 1024:
                 raise _too_large(int(declared), self.limit_kb(found))
 
     def limit_kb(self, found: Found) -> int:
@@ -148,6 +151,15 @@ class Shell:
             self.note_refusal(route, ask, error)
             raise
 
+    async def _stream(self, route: HotRoute, ask: Ask, receive: Receive, send: Send) -> None:
+        try:
+            await bulk.answer(
+                route, ask, receive, send, head=[_NO_SNIFFING], begun=lambda: self.count(route, 200)
+            )
+        except MainstayError as error:
+            self.note_refusal(route, ask, error)
+            raise
+
     async def _cold(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Hand on to FastAPI, HEAD as GET; an error before its answer began still gets the one shape."""
         began = False
@@ -194,9 +206,9 @@ def _too_large(size: int, limit_kb: int) -> TooLarge:
 
 def _check_type(headers: Headers, takes: frozenset[bytes]) -> None:
     # Without the header a browser asks nobody's leave before it sends a foreign page's body: so it must be there.
-    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    kind = media_of(headers.get(b"content-type", NO_TYPE))
     if kind not in takes and not (JSON in takes and kind.endswith(b"+json")):
-        wanted = ", ".join(sorted(one.decode() for one in takes))
+        wanted = ", ".join(sorted(one.decode() for one in takes if one))
         raise errors.WrongType(f"The body is {kind.decode('latin-1')[:80]!r}; {wanted} is expected")
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding != b"identity":

@@ -300,8 +300,10 @@ class ServeSettings(Section):
     """A challenger slower than this is answered for by the champion (milliseconds)."""
     max_body_kb: int = Field(256, ge=1)
     """Largest request body (kB)."""
+    max_bulk_mb: float = Field(64.0, gt=0)
+    """Largest NDJSON body (MB)."""
     max_rows: int = Field(1000, ge=1)
-    """Most instances in one request (rows)."""
+    """Most instances in one request; NDJSON has no such limit (rows)."""
     low_trust: LowTrustSettings = LowTrustSettings()
     abstain: AbstainSettings = AbstainSettings()
     fallback: FallbackSettings = FallbackSettings()

@@ -79,12 +79,35 @@ class Handler:
         arrived = self._clock.monotonic()
         live = self.live(model)
         request = wire.decode_predict(body, max_rows=self._max_rows)
+        return self._call(live, request.instances, model=model, arrived=arrived, client=client, trace_id=trace_id)
+
+    def validate_instances(
+        self, model: str, instances: Sequence[wire.Instance], *, client: str, trace_id: str | None = None
+    ) -> Call:
+        """Return the call that another protocol asks for; its outcome is the predictions themselves."""
+        arrived = self._clock.monotonic()
+        live = self.live(model)
+        wire.limit(len(instances), self._max_rows)
+        call = self._call(live, instances, model=model, arrived=arrived, client=client, trace_id=trace_id)
+        call.plain = True
+        return call
+
+    def _call(
+        self,
+        live: Live,
+        instances: Sequence[wire.Instance],
+        *,
+        model: str,
+        arrived: float,
+        client: str,
+        trace_id: str | None,
+    ) -> Call:
         received_at = self._clock.now()
         rows: list[Row] = []
-        problems = _ids_twice(request.instances)
+        problems = _ids_twice(instances)
         declared = [field.name for field in live.champion.loaded.contract.fields]
         at_least = ""
-        for number, instance in enumerate(request.instances):
+        for number, instance in enumerate(instances):
             if len(problems) >= strict.MAX_PROBLEMS:
                 at_least = "At least "  # naming what is wrong takes its time, and no answer shows more
                 break
@@ -96,7 +119,7 @@ class Handler:
         if problems:
             bad = len({problem.row for problem in problems})
             raise ContractViolation(
-                f"{at_least}{bad} of {len(request.instances)} instances break the contract; none was answered",
+                f"{at_least}{bad} of {len(instances)} instances break the contract; none was answered",
                 remedy="Correct the named fields and send the call again.",
                 problems=problems,
             )
@@ -303,14 +326,16 @@ class Handler:
             (Note(make=make), make) for make in (log.failure(self._log, call, r, latency_us, status) for r in fresh)
         ]
 
-    def _response(self, call: Call) -> bytes | MainstayError:
-        predictions = []
+    def _response(self, call: Call) -> bytes | list[wire.Prediction] | MainstayError:
+        predictions: list[wire.Prediction] = []
         for row in call.items:
             event = row.before or (row.first or row).event
             if event is None:
                 return _no_answer(call.model, "the request with the same id got no answer")
             duplicate = row.before is not None or row.first is not None
             predictions.append(_prediction(event, duplicate=duplicate))
+        if call.plain:
+            return predictions
         return wire.encode(wire.PredictResponse(model=call.model, predictions=predictions))
 
     def _note(

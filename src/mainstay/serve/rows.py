@@ -70,6 +70,8 @@ class Call(Job):
     arrived: float
     """Monotonic seconds."""
     trace_id: str | None = None
+    plain: bool = False
+    """Whether its outcome is the predictions, for a protocol that writes them in its own way; else the encoded body."""
     live: Live | None = None
     """What answers it; set in its batch."""
 

@@ -130,9 +130,10 @@ class ErrorResponse(msgspec.Struct, kw_only=True):
     error: ErrorBody
 
 
-T = TypeVar("T", PredictRequest, FeedbackRequest)
+T = TypeVar("T", PredictRequest, FeedbackRequest, Instance)
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
+_INSTANCE = msgspec.json.Decoder(Instance)
 _ENCODER = msgspec.json.Encoder()
 VALUE_CHARS = 200
 MESSAGE_CHARS = 2000
@@ -141,24 +142,36 @@ MESSAGE_CHARS = 2000
 def decode_predict(body: bytes, *, max_rows: int) -> PredictRequest:
     """Decode strictly; raise Malformed (no JSON, a key twice), ContractViolation (another shape) or TooLarge."""
     request = _decode(_PREDICT, body, Instance)
-    _limit(len(request.instances), max_rows)
-    keys = 1
-    for number, one in enumerate(request.instances):
-        keys += 1 + (one.id is not UNSET) + (one.key is not UNSET) + (one.time is not UNSET) + len(one.inputs)
-        if isinstance(one.time, datetime):
-            one.time = _in_utc(one.time, "time", number)
-        for value in one.inputs.values():
-            if type(value) is dict or type(value) is list:
-                keys += strict.nested_keys(value)
+    limit(len(request.instances), max_rows)
+    keys = 1 + sum(_settle(one, number) for number, one in enumerate(request.instances))
     if strict.keys_in(body) != keys:
         raise strict.twice(body)
     return request
 
 
+def decode_instance(line: bytes) -> Instance:
+    """Decode one instance that stands alone, as strictly as `decode_predict` does."""
+    instance = _decode(_INSTANCE, line, Instance)
+    if strict.keys_in(line) != _settle(instance, 0):
+        raise strict.twice(line)
+    return instance
+
+
+def _settle(one: Instance, number: int) -> int:
+    """Bring an instance's time to UTC; return how many keys it has, at all its levels."""
+    keys = 1 + (one.id is not UNSET) + (one.key is not UNSET) + (one.time is not UNSET) + len(one.inputs)
+    if isinstance(one.time, datetime):
+        one.time = _in_utc(one.time, "time", number)
+    for value in one.inputs.values():
+        if type(value) is dict or type(value) is list:
+            keys += strict.nested_keys(value)
+    return keys
+
+
 def decode_feedback(body: bytes, *, max_rows: int) -> FeedbackRequest:
     """Decode strictly, as `decode_predict` does."""
     request = _decode(_FEEDBACK, body, FeedbackItem)
-    _limit(len(request.items), max_rows)
+    limit(len(request.items), max_rows)
     for number, one in enumerate(request.items):
         strict.nested_keys(one.value)
         if isinstance(one.at, datetime):
@@ -168,7 +181,7 @@ def decode_feedback(body: bytes, *, max_rows: int) -> FeedbackRequest:
     return request
 
 
-def encode(response: PredictResponse | FeedbackResponse | ErrorResponse) -> bytes:
+def encode(response: msgspec.Struct) -> bytes:
     """Encode as JSON; numbers that are not finite become null."""
     return _ENCODER.encode(response)
 
@@ -215,7 +228,8 @@ def _in_utc(moment: datetime, field: str, number: int) -> datetime:
     return found
 
 
-def _limit(rows: int, max_rows: int) -> None:
+def limit(rows: int, max_rows: int) -> None:
+    """Raise TooLarge for a call of too many rows."""
     if rows > max_rows:
         raise TooLarge(f"The call has {rows} rows; at most {max_rows} are allowed ([serve] max_rows)")
 

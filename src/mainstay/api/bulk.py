@@ -1,0 +1,81 @@
+"""A large body: taken whole into a file, then answered in pieces.
+
+Whole first, as a client that writes before it reads would else wait for us, and we for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from mainstay.api import errors
+from mainstay.api.routes import Ask, HotRoute
+from mainstay.core.errors import EnvironmentFault, TooLarge
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PIECE_TIMEOUT_S = 15.0
+"""Longest wait for the next piece of the body (seconds)."""
+IN_MEMORY = 1 << 20
+"""Bytes of a body that are kept in memory; what is more lies in a file without a name."""
+
+
+async def answer(
+    route: HotRoute,
+    ask: Ask,
+    receive: Receive,
+    send: Send,
+    *,
+    head: Sequence[tuple[bytes, bytes]],
+    begun: Callable[[], None],
+) -> None:
+    """Answer one request by `route.stream`, until it ends or the caller is gone; `begun` is called before the 200.
+
+    Raises what is wrong with the call as a whole, before anything was sent.
+    """
+    if route.stream is None:
+        raise errors.Defect(f"the route {route.name} does not stream")
+    plan = ask.hall.of(ask.model).plan
+    with SpooledTemporaryFile(IN_MEMORY, dir=plan.run) as file:
+        await _spool(receive, file, most_mb=max(plan.max_bulk_mb, plan.max_body_kb / 1024))
+        gone = asyncio.ensure_future(receive())
+        sent = False
+        try:
+            async for piece in route.stream(ask, file):
+                if not sent:
+                    sent = True
+                    begun()
+                    headers = [(b"content-type", route.gives), *head]
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _spool(receive: Receive, file: IO[bytes], *, most_mb: float) -> None:
+    size = 0
+    while True:
+        try:
+            async with asyncio.timeout(PIECE_TIMEOUT_S):
+                message = await receive()
+        except TimeoutError as error:
+            raise errors.TooSlow(f"Nothing of the body arrived for {PIECE_TIMEOUT_S:.0f} s") from error
+        if message["type"] != "http.request":
+            raise errors.Incomplete("The connection closed before the body was there")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most_mb * 1024 * 1024:
+            raise TooLarge(f"The body has {size} bytes or more; at most {most_mb:g} MB are allowed ([serve] max_bulk_mb)")
+        try:
+            file.write(part)
+        except OSError as error:
+            raise EnvironmentFault(f"The body cannot be put aside: {error.strerror}") from error
+        if not message.get("more_body"):
+            file.seek(0)
+            return
