@@ -6,6 +6,7 @@ Whole first, as a client that writes before it reads would else wait for us, and
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -21,6 +22,7 @@ PIECE_TIMEOUT_S = 15.0
 """Longest wait for the next piece of the body (seconds)."""
 IN_MEMORY = 1 << 20
 """Bytes of a body that are kept in memory; what is more lies in a file without a name."""
+_log = logging.getLogger("mainstay.api")
 
 
 async def answer(
@@ -39,8 +41,12 @@ async def answer(
     if route.stream is None:
         raise errors.Defect(f"the route {route.name} does not stream")
     plan = ask.hall.of(ask.model).plan
+    most = int(max(plan.max_bulk_mb * 1024, plan.max_body_kb) * 1024)
+    declared = ask.headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(int(declared), most)
     with SpooledTemporaryFile(IN_MEMORY, dir=plan.run) as file:
-        await _spool(receive, file, most_mb=max(plan.max_bulk_mb, plan.max_body_kb / 1024))
+        await _spool(receive, file, most)
         gone = asyncio.ensure_future(receive())
         sent = False
         try:
@@ -53,12 +59,17 @@ async def answer(
                 if gone.done():
                     return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Exception:
+            if not sent:
+                raise
+            _log.exception("request to %s failed within its answer, which is cut off", route.name)
+            return  # the server then closes the connection: a client sees that the answer is not whole
         finally:
             gone.cancel()
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _spool(receive: Receive, file: IO[bytes], *, most_mb: float) -> None:
+async def _spool(receive: Receive, file: IO[bytes], most: int) -> None:
     size = 0
     while True:
         try:
@@ -70,8 +81,8 @@ async def _spool(receive: Receive, file: IO[bytes], *, most_mb: float) -> None:
             raise errors.Incomplete("The connection closed before the body was there")
         part = message.get("body", b"")
         size += len(part)
-        if size > most_mb * 1024 * 1024:
-            raise TooLarge(f"The body has {size} bytes or more; at most {most_mb:g} MB are allowed ([serve] max_bulk_mb)")
+        if size > most:
+            raise _too_large(size, most)
         try:
             file.write(part)
         except OSError as error:
@@ -79,3 +90,9 @@ async def _spool(receive: Receive, file: IO[bytes], *, most_mb: float) -> None:
         if not message.get("more_body"):
             file.seek(0)
             return
+
+
+def _too_large(size: int, most: int) -> TooLarge:
+    return TooLarge(
+        f"The body has {size} bytes or more; at most {most / (1 << 20):g} MB are allowed ([serve] max_bulk_mb)"
+    )

@@ -153,9 +153,7 @@ class Shell:
 
     async def _stream(self, route: HotRoute, ask: Ask, receive: Receive, send: Send) -> None:
         try:
-            await bulk.answer(
-                route, ask, receive, send, head=[_NO_SNIFFING], begun=lambda: self.count(route, 200)
-            )
+            await bulk.answer(route, ask, receive, send, head=[_NO_SNIFFING], begun=lambda: self.count(route, 200))
         except MainstayError as error:
             self.note_refusal(route, ask, error)
             raise

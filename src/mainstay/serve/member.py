@@ -103,6 +103,7 @@ class House:
                 segment_mb=self.member.settings.log.segment_mb,
                 deadline_ms=serve.deadline_ms,
                 max_body_kb=serve.max_body_kb,
+                max_bulk_mb=serve.max_bulk_mb,
                 max_rows=serve.max_rows,
                 max_waiting_rows=max(8192, 2 * serve.max_rows),
                 drain_s=DRAIN_S,

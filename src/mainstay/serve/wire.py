@@ -143,7 +143,9 @@ def decode_predict(body: bytes, *, max_rows: int) -> PredictRequest:
     """Decode strictly; raise Malformed (no JSON, a key twice), ContractViolation (another shape) or TooLarge."""
     request = _decode(_PREDICT, body, Instance)
     limit(len(request.instances), max_rows)
-    keys = 1 + sum(_settle(one, number) for number, one in enumerate(request.instances))
+    keys = 1
+    for number, one in enumerate(request.instances):
+        keys += _settle(one, number)
     if strict.keys_in(body) != keys:
         raise strict.twice(body)
     return request

@@ -1,0 +1,74 @@
+"""A server in this process, without sockets, and what its answers are held against."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mainstay.api.app import make_app
+from mainstay.api.keys import Keys
+from mainstay.api.shell import Shell
+from mainstay.config.clocks import SystemClock
+from mainstay.serve.hall import Hall
+from mainstay.serve.plan import WorkerPlan
+from mainstay.serve.route_file import RouteFile, route_path
+from mainstay.serve.worker import Worker
+from serve_kit import make_route, make_side
+
+KIND = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+BODY = {"instances": [{"inputs": {"text": "snow day"}}]}
+
+
+def make_plan(folder: Path, **changes: Any) -> WorkerPlan:
+    plain: dict[str, Any] = {
+        "worker": "w0",
+        "workers": 1,
+        "models": ["weather"],
+        "run": str(folder),
+        "bundles": str(folder / "bundles"),
+        "journal": str(folder / "journal"),
+        "salt": str(folder / "salt"),
+        "socket_fd": -1,
+        "parent_fd": -1,
+        "host": "127.0.0.1",
+        "durability": "none",
+        "segment_mb": 1,
+        "max_body_kb": 4,
+        "max_rows": 5,
+    }
+    return WorkerPlan(**(plain | changes))
+
+
+@asynccontextmanager
+async def server(
+    folder: Path, *, route: bool = True, host: str = "127.0.0.1", **changes: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    clock = SystemClock()
+    if route:
+        RouteFile(route_path(folder, "weather")).write(make_route())
+    worker = Worker(make_plan(folder, **changes), clock=clock, load_side=lambda model, ref: make_side(ref))
+    hall = Hall([worker])
+    shell = Shell(make_app(hall), hall, Keys(folder / "keys.json", clock))
+    await worker.start()
+    try:
+        for _ in range(200):
+            if worker.ready or not route:
+                break
+            await asyncio.sleep(0.01)
+        transport = httpx.ASGITransport(shell, raise_app_exceptions=False)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+            yield client
+    finally:
+        await worker.stop()
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message", "remedy", "problems"}
+    return dict(body["error"])
