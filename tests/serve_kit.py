@@ -68,14 +68,18 @@ class FakeWriter:
         self.next_seq = 1
         self.events: list[Event] = []
         self.full = False
+        self._framed: list[Event] = []
 
-    def commit(self, events: Sequence[Event]) -> None:
-        for event in events:
-            msgspec.msgpack.encode(event)
-        self.next_seq += len(events)
+    def frames(self, events: Sequence[Event]) -> bytes:
+        self._framed = list(events)
+        return b"".join(msgspec.msgpack.encode(event) for event in events)
+
+    def write(self, frames: bytes, count: int) -> None:
+        assert count == len(self._framed)
+        self.next_seq += count
         if self.full:
             raise JournalFull("no room")
-        self.events += events
+        self.events += self._framed
 
     def find(self, id_: str) -> Event | None:
         return next((e for e in reversed(self.events) if e.id == id_ and e.kind is Kind.PREDICTION), None)
@@ -95,7 +99,7 @@ class Kit:
         self.route_file = FakeRouteFile(route or make_route())
         self.slot = ModelSlot("weather", self.route_file, self._load, warm_up=False)  # type: ignore[arg-type]
         self.slot.load_missing()
-        self.log = Log(self.writer, "w0", random=lambda count: "ab" * count)
+        self.log = Log(self.writer, "w0", random=lambda count: b"\xab" * count)
         self.notes: list[MakeEvent] = []
         self.shadow = Shadow(worker="w0", clock=self.clock, metrics=self.metrics, hand_on=self.notes.append)
         self.back: list[Job] = []
@@ -113,7 +117,7 @@ class Kit:
             put_back=lambda job, delay_s: self.back.append(job),
         )
         self.pending = Pending(
-            self.handler.work, clock=self.clock, max_rows=100, deadline_s=1.0, on_hang=lambda digest: None
+            self.handler, clock=self.clock, max_rows=100, deadline_s=1.0, on_hang=lambda digest: None
         )
 
     def _load(self, model: str, ref: BundleRef) -> Side:
@@ -123,7 +127,9 @@ class Kit:
 
     def work(self, *jobs: Job) -> list[Any]:
         """Bring jobs through one batch; return what each came to, in order, `None` for those that wait."""
-        done = self.handler.work(jobs, Turn(self.pending))
+        group = self.handler.begin(jobs, Turn(self.pending))
+        self.handler.write(group)
+        done = self.handler.finish(group)
         found = dict(done.outcomes)
         for group in self.shadow_groups(done):
             self.shadow.score(group)

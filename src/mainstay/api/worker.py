@@ -15,6 +15,7 @@ import uvicorn
 
 from mainstay.api.app import make_app
 from mainstay.api.keys import Keys
+from mainstay.api.lane import lane_for
 from mainstay.api.shell import Shell
 from mainstay.config.clocks import clock_from
 from mainstay.core.errors import MainstayError
@@ -35,11 +36,11 @@ def make_shell(plans: Sequence[WorkerPlan], clock: Clock) -> Shell:
 
 def server_of(plans: Sequence[WorkerPlan], clock: Clock) -> uvicorn.Server:
     """Return the server of one worker process, not started."""
-    plan = plans[0]
+    plan, shell = plans[0], make_shell(plans, clock)
     config = uvicorn.Config(
-        make_shell(plans, clock),
+        shell,
         loop="uvloop",
-        http="httptools",
+        http=lane_for(shell),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -92,6 +92,11 @@ class LoadedModel:
         ordered[:, self._order] = output
         return ordered
 
+    @property
+    def at_once(self) -> bool:
+        """Return whether answering is bounded computing of our own: no library, no feature code of the project."""
+        return self.program is not None and self.features is None
+
     def original(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return what the estimator itself says, its classes in its own order, also where a program answers."""
         given = self._inputs.build(rows)

@@ -32,7 +32,8 @@ class Ids:
         self._journal = journal
         self._units: OrderedDict[str, str] = OrderedDict()
         self._remembered = remembered
-        self._complete = alone and fresh
+        self.complete = alone and fresh
+        """Whether every id of the journal is in memory, so that nothing is looked up on disk."""
 
     def find(self, id_: str, unit: str) -> Event | None:
         """Return the prediction that answered this id before, None when it is new.
@@ -41,7 +42,7 @@ class Ids:
         else a look at the journal's index.
         """
         known = self._units.get(id_)
-        if known is None and self._complete:
+        if known is None and self.complete:
             return None
         event = self._journal.find(id_)
         if event is None:
@@ -56,7 +57,7 @@ class Ids:
             units[id_] = unit
         while len(units) > self._remembered:
             units.popitem(last=False)
-            self._complete = False
+            self.complete = False
 
 
 def check_same(id_: str, before: str, now: str) -> None:

@@ -1,8 +1,9 @@
 """The request's way: validate → route → predict → log. Read top to bottom.
 
-`validate` runs in the event loop as a request arrives and refuses what breaks the contract. The rest runs in the batch
-thread, for all requests that waited: `_recognise` ids that were answered before, `_answer` the others (arms.py: route
-and predict), one group commit (log.py). Only then do answers go out, and only after that is anything scored in shadow.
+`validate` runs in the event loop as a request arrives and refuses what breaks the contract. The rest runs for all
+requests that waited, in three steps (pending.py says in which thread): `begin` recognises ids that were answered
+before, answers the others (arms.py: route and predict) and makes their records; `write` is one group commit (log.py);
+`finish` makes the answers. Only then do they go out, and only after that is anything scored in shadow.
 No row's failure is another row's: what the challenger cannot answer the champion does, what the champion cannot the
 declared fallback does, and where none is declared that one call fails.
 """
@@ -10,6 +11,7 @@ declared fallback does, and where none is declared that one call fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
@@ -39,6 +41,24 @@ RETRY_CLAIM_S = 0.003
 CLAIM_PATIENCE_S = 10.0
 REFUSAL_RECORDS = 20
 """Most refusal records of one call."""
+AT_ONCE_ROWS = 256
+"""More rows than this are not computed in the event loop."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """One batch on its way: what `begin` made, what `write` found, what `finish` answers with."""
+
+    calls: list[Call]
+    tolds: list[feedback.Told]
+    written: log.Group
+    outcomes: dict[Job, Any]
+    """What is settled already."""
+    claimed: set[str]
+    """Ids that are held against other workers until the records are on disk."""
+    commit_s: float = 0.0
+    failed: Mapping[Job, MainstayError] = field(default_factory=dict)
+    """Whose records did not get to disk."""
 
 
 class Handler:
@@ -71,6 +91,8 @@ class Handler:
         self._max_rows = max_rows
         self._put_back = put_back
         self._arms = Arms(clock, metrics)
+        self._lives: dict[str, Live] = {}
+        """What answers in the batch that was last looked at: it is not to change between the look and the work."""
 
     # validate: in the event loop, as the request arrives
 
@@ -124,7 +146,14 @@ class Handler:
                 problems=problems,
             )
         return Call(
-            model=model, items=rows, rows=len(rows), received_at=received_at, arrived=arrived, trace_id=trace_id
+            model=model,
+            items=rows,
+            rows=len(rows),
+            size=len(body),
+            received_at=received_at,
+            arrived=arrived,
+            trace_id=trace_id,
+            names_ids=any(row.given_id is not None for row in rows),
         )
 
     def validate_feedback(self, model: str, body: bytes, *, trace_id: str | None = None) -> feedback.Told:
@@ -133,7 +162,7 @@ class Handler:
         contract = self.live(model).champion.loaded.contract
         request = wire.decode_feedback(body, max_rows=self._max_rows)
         told = feedback.validate(request, contract, model=model, now=self._clock.now(), arrived=arrived)
-        told.trace_id = trace_id
+        told.trace_id, told.size = trace_id, len(body)
         return told
 
     def live(self, model: str) -> Live:
@@ -206,21 +235,50 @@ class Handler:
             occurred_at=moment,
         )
 
-    # route → predict → log: in the batch thread, for all that waited
+    # route → predict → log: for all that waited
 
-    def work(self, jobs: Sequence[Job], turn: Turn) -> Done:
-        """Bring a batch of calls, feedback and records to its end."""
+    def at_once(self, jobs: Sequence[Job]) -> bool:
+        """Return whether `begin` would only compute: compiled models, few rows, nothing to look up on disk."""
+        rows = 0
+        self._lives.clear()
+        for job in jobs:
+            if isinstance(job, feedback.Told):
+                return False
+            if isinstance(job, Call):
+                rows += job.rows
+                if job.names_ids and (self._claims is not None or not self._ids.complete):
+                    return False
+                live = self._lives.get(job.model) or self._slots[job.model].refresh() or self.live(job.model)
+                self._lives[job.model] = live
+                if not live.at_once:
+                    return False
+        return rows <= AT_ONCE_ROWS
+
+    def begin(self, jobs: Sequence[Job], turn: Turn) -> Group:
+        """Bring a batch of calls, feedback and records as far as the disk."""
         claimed: set[str] = set()
         try:
-            return self._work(jobs, turn, claimed)
+            return self._begin(jobs, turn, claimed)
         except Abandoned:
-            claimed.clear()  # the thread that has the batch now gives them back
+            raise  # the thread that has the batch now gives them back
+        except BaseException:
+            self._give_back(claimed)
             raise
-        finally:
-            if claimed and self._claims is not None:
-                self._claims.give_back(claimed)
 
-    def _work(self, jobs: Sequence[Job], turn: Turn, claimed: set[str]) -> Done:
+    def write(self, group: Group) -> None:
+        """Bring the group's records to disk: the only step that waits for it."""
+        began = self._clock.monotonic()
+        group.failed = self._log.write(group.written)
+        group.commit_s = self._clock.monotonic() - began
+
+    def finish(self, group: Group) -> Done:
+        """Return what each job came to."""
+        try:
+            return self._finish(group)
+        finally:
+            self._give_back(group.claimed)
+
+    def _begin(self, jobs: Sequence[Job], turn: Turn, claimed: set[str]) -> Group:
         outcomes: dict[Job, Any] = {}
         entries: list[log.Entry] = []
         calls = self._recognise([job for job in jobs if isinstance(job, Call)], claimed, outcomes)
@@ -231,22 +289,28 @@ class Handler:
         for told in tolds:
             self._book.enter(told, entries)
         entries += [(job, job.make) for job in jobs if isinstance(job, Note)]
-        began = self._clock.monotonic()
-        failed = self._log.commit(entries)
-        commit_s = self._clock.monotonic() - began
+        written = self._log.prepare(entries)
+        return Group(calls=calls, tolds=tolds, written=written, outcomes=outcomes, claimed=claimed)
+
+    def _finish(self, group: Group) -> Done:
+        outcomes, failed = group.outcomes, group.failed
         outcomes.update(failed)
-        for told in tolds:
+        for told in group.tolds:
             if told not in failed:
                 self._book.note(told)
                 outcomes[told] = wire.encode(wire.FeedbackResponse(results=told.results))
-        answered = [call for call in calls if call not in outcomes]
+        answered = [call for call in group.calls if call not in outcomes]
         for call in answered:
             outcomes[call] = self._response(call)
         self._ids.note((row.given_id, row.unit) for call in answered for row in call.items if row.given_id is not None)
-        self._note(answered, tolds, failed, commit_s)
+        self._note(answered, group.tolds, failed, group.commit_s)
         groups = shadow.groups_of(answered, _fresh)
         afterwards = [lambda: self._shadow.offer(groups)] if groups else []
         return Done(outcomes=list(outcomes.items()), afterwards=afterwards)
+
+    def _give_back(self, claimed: set[str]) -> None:
+        if claimed and self._claims is not None:
+            self._claims.give_back(claimed)
 
     def _recognise(self, calls: Sequence[Call], claimed: set[str], outcomes: dict[Job, Any]) -> list[Call]:
         """Find rows whose id was answered before; a call with a reused id fails, one that another worker has waits."""
@@ -301,7 +365,7 @@ class Handler:
         for call in calls:
             per_model.setdefault(call.model, []).append(call)
         for model, its in per_model.items():
-            live = self._slots[model].refresh() or self.live(model)
+            live = self._lives.get(model) or self._slots[model].refresh() or self.live(model)
             for call in its:
                 call.live = live
             rows = [row for call in its for row in _fresh(call)]

@@ -45,6 +45,8 @@ class Live:
     previous: Side | None
     alike: frozenset[str]
     """Digests whose contract is the champion's: their rows need no check of their own."""
+    at_once: bool
+    """Whether every bundle that may answer is compiled: then answering is bounded computing of our own."""
 
 
 LoadSide = Callable[[str, BundleRef], Side]
@@ -176,10 +178,12 @@ class ModelSlot:
         if any(ref.digest not in self._sides for ref in needed):
             return live
         champion = self._sides[route.champion.digest]
+        answering = (champion, self._side(route.challenger), self._side(route.previous))
         self.live = Live(
             route=route,
             champion=champion,
             alike=frozenset(d for d, s in self._sides.items() if s.loaded.contract == champion.loaded.contract),
+            at_once=all(side.loaded.at_once for side in answering if side is not None),
             challenger=self._side(route.challenger),
             shadow=self._side(route.shadow),
             previous=self._side(route.previous),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from mainstay.core.errors import ContractViolation, JournalFull, MainstayError
@@ -12,6 +13,10 @@ from mainstay.serve.pending import Job
 from mainstay.serve.rows import Call, MakeEvent, Row
 
 Entry = tuple[Job, MakeEvent]
+ID_BYTES = 4
+"""Random bytes of an id."""
+DRAWN_BYTES = 256 * ID_BYTES
+"""Asked of the system at once: each asking costs as much as the rest of an id's making."""
 
 
 class Writes(Protocol):
@@ -19,44 +24,69 @@ class Writes(Protocol):
 
     next_seq: int
 
-    def commit(self, events: Sequence[Event]) -> None:
-        """Make the events durable or raise JournalFull."""
+    def frames(self, events: Sequence[Event]) -> bytes:
+        """Return the events as they are written, or raise ContractViolation for one that cannot be."""
+
+    def write(self, frames: bytes, count: int) -> None:
+        """Make `count` framed events durable or raise JournalFull."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The records of one batch, ready for the disk."""
+
+    frames: bytes
+    jobs: Sequence[Job]
+    """Whose records they are, one for each."""
+    failed: dict[Job, MainstayError]
+    """Whose record cannot be written at all, with the reason."""
 
 
 class Log:
-    """One worker's record. For the batch thread alone."""
+    """One worker's record. For one batch at a time."""
 
-    def __init__(self, writer: Writes, worker: str, random: Callable[[int], str] = secrets.token_hex) -> None:
+    def __init__(self, writer: Writes, worker: str, random: Callable[[int], bytes] = os.urandom) -> None:
         self.worker = worker
         self._writer = writer
         self._random = random
+        self._drawn = b""
 
-    def commit(self, entries: Sequence[Entry]) -> dict[Job, MainstayError]:
-        """Commit all entries as one group; return the jobs whose records were not written, with the reason.
+    def prepare(self, entries: Sequence[Entry]) -> Group:
+        """Make the records of all entries as one group.
 
-        One record that cannot be written (a value that MessagePack cannot hold) costs its own job alone; a disk that
-        does not take the group costs all of them.
+        One record that cannot be written (a value that MessagePack cannot hold) costs its own job alone.
         """
         failed: dict[Job, MainstayError] = {}
-        while entries:
+        while True:
             first = self._writer.next_seq
             events = [make(first + number) for number, (_, make) in enumerate(entries)]
             try:
-                self._writer.commit(events)
+                frames = self._writer.frames(events)
             except ContractViolation as error:
                 row = error.problems[0].row if error.problems else None
                 bad = entries[row or 0][0]
                 failed[bad] = error
                 entries = [entry for entry in entries if entry[0] is not bad]
-            except JournalFull as error:
-                return failed | dict.fromkeys((job for job, _ in entries), error)
             else:
-                return failed
-        return failed
+                return Group(frames=frames, jobs=[job for job, _ in entries], failed=failed)
+
+    def write(self, group: Group) -> dict[Job, MainstayError]:
+        """Commit a group; return the jobs whose records are not on disk, with the reason.
+
+        A disk that does not take the group costs all of them.
+        """
+        if group.jobs:
+            try:
+                self._writer.write(group.frames, len(group.jobs))
+            except JournalFull as error:
+                return group.failed | dict.fromkeys(group.jobs, error)
+        return group.failed
 
     def new_id(self, seq: int) -> str:
         """Return an id that names its worker and seq and cannot be guessed."""
-        return f"{self.worker}-{seq}-{self._random(4)}"
+        drawn = self._drawn or self._random(DRAWN_BYTES)
+        self._drawn = drawn[ID_BYTES:]
+        return f"{self.worker}-{seq}-{drawn[:ID_BYTES].hex()}"
 
 
 def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
@@ -124,4 +154,6 @@ def failure(log: Log, call: Call, row: Row, latency_us: int, status: int) -> Mak
 
 def _why(row: Row) -> str | None:
     """Return `arm: reason` for each bundle that could not answer, or None."""
-    return "; ".join(f"{arm.value}: {row.failures[arm]}" for arm in Arm if arm in row.failures) or None
+    if not row.failures:
+        return None
+    return "; ".join(f"{arm.value}: {row.failures[arm]}" for arm in Arm if arm in row.failures)

@@ -1,37 +1,59 @@
-"""Requests that arrive while a batch runs form the next batch: one queue, one batch thread, no timer, one watchdog.
+"""Requests that arrive while a batch runs form the next batch: one queue, one batch at a time, no timer, one watchdog.
 
-The event loop puts jobs in; the batch thread takes all that wait, works, and gives every job its outcome in one wake-up
-of the loop. A model call that passes its deadline is abandoned: its jobs go, first, to a fresh thread, where the bundle
-that hangs is left out until its call has come back.
+The event loop holds the queue. A batch goes through three steps: `begin` (route, predict, make the records), `write`
+(to disk) and `finish` (make the answers). Where beginning is nothing but bounded computing of our own (`at_once`), it
+is done in the event loop and the batch thread only writes: two threads that compute would only take turns. Else all
+three are done in the batch thread. A model call there that passes its deadline is abandoned: its jobs go, first, to a
+fresh thread, where the bundle that hangs is left out until its call has come back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
 
 from mainstay.core.errors import MainstayError, Overloaded
 from mainstay.core.ports import Clock
 
 BATCH_ROWS = 1024
 """Most rows of one batch."""
+BATCH_BYTES = 4_000_000
+"""Most bytes of requests in one batch; a larger request is a batch of its own."""
+_log = logging.getLogger("mainstay.serve")
 
 
 class Abandoned(Exception):
     """This thread's batch was taken from it."""
 
 
+class Waits(Protocol):
+    """Whoever waits for a job: an asyncio future, or less."""
+
+    def done(self) -> bool:
+        """Return whether nobody waits any more."""
+
+    def set_result(self, result: Any, /) -> None:
+        """Take the result."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Take why there is none."""
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Job:
-    """Something for the batch thread. Without a future nobody waits for it."""
+    """Something for a batch. Without a future nobody waits for it."""
 
     rows: int = 1
-    future: asyncio.Future[Any] | None = None
+    size: int = 0
+    """Bytes of the request."""
+    future: Waits | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,12 +66,31 @@ class Done:
     """What is to happen when the answers are on their way."""
 
 
+Group = TypeVar("Group")
+
+
+class Steps(Protocol, Generic[Group]):
+    """How a batch is worked on. One batch at a time, each step after the other, in whichever thread."""
+
+    def at_once(self, jobs: Sequence[Job]) -> bool:
+        """Return whether `begin` would only compute, and briefly."""
+
+    def begin(self, jobs: Sequence[Job], turn: Turn) -> Group:
+        """Do everything that comes before the disk."""
+
+    def write(self, group: Group) -> None:
+        """Bring the records to disk; what fails is noted in the group and never raised."""
+
+    def finish(self, group: Group) -> Done:
+        """Return what each job came to."""
+
+
 class Turn:
     """One batch thread's own state: what it works on, and which bundle it is calling."""
 
     __slots__ = ("_lock", "_pending", "abandoned", "calling", "jobs", "since")
 
-    def __init__(self, pending: Pending) -> None:
+    def __init__(self, pending: Pending[Any]) -> None:
         self.jobs: Sequence[Job] = ()
         self.calling: str | None = None
         self.since = 0.0
@@ -77,15 +118,16 @@ class Turn:
         return digest in self._pending.hanging
 
 
-class Pending:
-    """The queue between the event loop and the batch thread."""
+class Pending(Generic[Group]):
+    """The queue in the event loop, and the batch thread beside it."""
 
     def __init__(
         self,
-        work: Callable[[Sequence[Job], Turn], Done],
+        steps: Steps[Group],
         *,
         clock: Clock,
         max_rows: int,
+        max_bytes: int = 64_000_000,
         deadline_s: float,
         on_hang: Callable[[str], None],
     ) -> None:
@@ -95,127 +137,210 @@ class Pending:
         """Digests whose call passed its deadline and is still under way."""
         self.waiting_rows = 0
         """Rows that were put in and have no outcome yet; the event loop's own count."""
-        self._work = work
+        self._waiting_bytes = 0
+        self._steps = steps
         self._max_rows = max_rows
+        self._max_bytes = max_bytes
         self._deadline_s = deadline_s
         self._on_hang = on_hang
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: deque[Job] = deque()
+        self._poked = False
+        self._busy = False
+        self._going = False
+        self._idle = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
+        self._work: SimpleQueue[Callable[[Turn], bool] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._turn: Turn | None = None
+        self._turn = Turn(self)
         self._watchdog: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start the batch thread and the watchdog; call it in the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._start_thread(())
+        self._start_thread(self._turn)
         self._watchdog = self._loop.create_task(self._watch(), name="watchdog")
 
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Let everything that waits be done, then end the thread."""
-        if self._watchdog is not None:
-            self._queue.put(None)
-            thread = self._thread
-            if thread is not None:
-                await asyncio.to_thread(thread.join, timeout_s)
-            self._watchdog.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watchdog
+        if self._watchdog is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._queue or self._busy:
+                    self._idle.clear()
+                    self._wake()
+                    await self._idle.wait()
+        self._work.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, timeout_s)
+        self._watchdog.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watchdog
+
+    # put in
 
     def put(self, job: Job) -> None:
-        """Queue a job; raises Overloaded when too many rows wait. Event loop only."""
-        if self.waiting_rows + job.rows > self._max_rows and self.waiting_rows:
-            raise Overloaded(f"{self.waiting_rows} rows wait already; at most {self._max_rows} may")
+        """Queue a job; raises Overloaded when too much waits. Event loop only."""
+        if self.waiting_rows and (
+            self.waiting_rows + job.rows > self._max_rows or self._waiting_bytes + job.size > self._max_bytes
+        ):
+            raise Overloaded(
+                f"{self.waiting_rows} rows of {self._waiting_bytes} bytes wait already; "
+                f"at most {self._max_rows} of {self._max_bytes} may"
+            )
         self.waiting_rows += job.rows
-        self._queue.put(job)
+        self._waiting_bytes += job.size
+        self._queue.append(job)
+        self._wake()
 
     async def ask(self, job: Job) -> Any:
         """Queue a job and return its result, or raise what it came to."""
-        job.future = self._loop.create_future()
+        job.future = future = self._loop.create_future()
         self.put(job)
-        return await job.future
+        return await future
 
     def tell(self, job: Job) -> None:
         """Queue a job that nobody waits for; from any thread; it is not counted against the limit."""
-        job.rows = 0
-        self._queue.put(job)
+        job.rows = job.size = 0
+        self._queue.append(job)
+        if not self._poked:
+            self._poked = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody works any more
+                self._loop.call_soon_threadsafe(self._poke)
 
     def put_back(self, job: Job, delay_s: float) -> None:
-        """Queue a job again a little later; from the batch thread."""
-        loop, put = self._loop, self._queue.put
-        loop.call_soon_threadsafe(lambda: loop.call_later(delay_s, lambda: put(job)))
+        """Queue a job again a little later; from any thread."""
 
-    def _start_thread(self, first: Sequence[Job]) -> None:
-        turn = Turn(self)
-        turn.jobs = first
-        self._turn = turn
-        self._thread = threading.Thread(target=self._run, args=(turn, first), name="batch", daemon=True)
-        self._thread.start()
+        def again() -> None:
+            self._queue.append(job)
+            self._wake()
 
-    def _run(self, turn: Turn, jobs: Sequence[Job]) -> None:
-        last = False
-        while not last or jobs:
-            if not jobs:
-                jobs, last = self._take()
-            turn.jobs = jobs
-            if jobs and not self._do(turn, jobs):
-                return
-            jobs = ()
+        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(delay_s, again))
 
-    def _do(self, turn: Turn, jobs: Sequence[Job]) -> bool:
-        """Work on one batch; return False when it was taken from this thread."""
+    # a batch, seen from the event loop
+
+    def _poke(self) -> None:
+        self._poked = False
+        self._wake()
+
+    def _wake(self) -> None:
+        """See to it that what waits is begun, together with all that this round of the event loop still brings."""
+        if not self._busy and not self._going:
+            self._going = True
+            self._loop.call_soon(self._go)
+
+    def _go(self) -> None:
+        self._going = False
+        jobs = self._take()
+        if not jobs:
+            self._idle.set()
+            return
+        self._busy = True
+        if not self._is_at_once(jobs):
+            self._work.put(lambda turn: self._work_through(turn, jobs))
+            return
         try:
-            done = self._work(jobs, turn)
-        except Abandoned:
-            return False
+            group = self._steps.begin(jobs, self._turn)
         except Exception as error:  # noqa: BLE001 - edge: every request of a batch gets an answer, whatever happens in it
-            if turn.abandoned:
-                return False
-            failure = error if isinstance(error, MainstayError) else MainstayError(f"{type(error).__name__}: {error}")
-            done = Done(outcomes=[(job, failure) for job in jobs])
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._resolve, done.outcomes)
-        for act in done.afterwards:
-            act()
-        return True
+            self._end(_all_failed(jobs, error))
+            return
+        self._work.put(lambda _: self._write(group, jobs))
 
-    def _take(self) -> tuple[list[Job], bool]:
-        """Return all jobs that wait, at least one, up to a batch of rows; and whether the end was asked for."""
-        first = self._queue.get()
-        if first is None:
-            return self._rest(), True
-        jobs, rows = [first], first.rows
-        while rows < BATCH_ROWS:
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                break
-            if job is None:
-                return jobs + self._rest(), True
+    def _is_at_once(self, jobs: Sequence[Job]) -> bool:
+        try:
+            return self._steps.at_once(jobs)
+        except Exception:  # noqa: BLE001 - edge: as below; whatever is wrong with it shows again when it is begun
+            _log.exception("a batch could not be looked at")
+            return False
+
+    def _take(self) -> list[Job]:
+        """Return what waits, in order, up to a batch of rows and bytes."""
+        jobs: list[Job] = []
+        rows = size = 0
+        queue = self._queue
+        while queue and rows < BATCH_ROWS and (not jobs or size + queue[0].size <= BATCH_BYTES):
+            job = queue.popleft()
             jobs.append(job)
             rows += job.rows
-        return jobs, False
+            size += job.size
+        return jobs
 
-    def _rest(self) -> list[Job]:
-        jobs: list[Job] = []
-        while True:
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                return jobs
-            if job is not None:
-                jobs.append(job)
+    def _finish(self, group: Group, jobs: Sequence[Job]) -> None:
+        """Make the answers in the event loop, after the records are on disk."""
+        try:
+            done = self._steps.finish(group)
+        except Exception as error:  # noqa: BLE001 - edge: as above
+            done = _all_failed(jobs, error)
+        self._end(done)
 
-    def _resolve(self, outcomes: Sequence[tuple[Job, Any]]) -> None:
-        for job, outcome in outcomes:
+    def _end(self, done: Done) -> None:
+        """Give every job its outcome and go on with what came meanwhile."""
+        for job, outcome in done.outcomes:
             self.waiting_rows -= job.rows
+            self._waiting_bytes -= job.size
             future = job.future
             if future is None or future.done():
                 continue
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+            try:
+                if isinstance(outcome, BaseException):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+            except Exception:  # noqa: BLE001 - edge: one answer; the others go out
+                _log.exception("an answer could not be given")
+        self._busy = False
+        for act in done.afterwards:
+            act()
+        if self._queue:
+            self._wake()
+        else:
+            self._idle.set()
+
+    # the batch thread
+
+    def _start_thread(self, turn: Turn, first: Sequence[Job] = ()) -> None:
+        turn.jobs = first
+        self._turn = turn
+        self._thread = threading.Thread(target=self._run, args=(turn,), name="batch", daemon=True)
+        self._thread.start()
+
+    def _run(self, turn: Turn) -> None:
+        if turn.jobs and not self._work_through(turn, turn.jobs):
+            return
+        while (work := self._work.get()) is not None:
+            if not work(turn):
+                return
+
+    def _write(self, group: Group, jobs: Sequence[Job]) -> bool:
+        """Write a group that was begun in the event loop, which then finishes it."""
+        try:
+            self._steps.write(group)
+        except Exception as error:  # noqa: BLE001 - edge: as above
+            done = _all_failed(jobs, error)
+            self._tell_loop(lambda: self._end(done))
+        else:
+            self._tell_loop(lambda: self._finish(group, jobs))
+        return True
+
+    def _work_through(self, turn: Turn, jobs: Sequence[Job]) -> bool:
+        """Do all of a batch; return False when it was taken from this thread."""
+        turn.jobs = jobs
+        try:
+            group = self._steps.begin(jobs, turn)
+            self._steps.write(group)
+            done = self._steps.finish(group)
+        except Abandoned:
+            return False
+        except Exception as error:  # noqa: BLE001 - edge: as above
+            if turn.abandoned:
+                return False
+            done = _all_failed(jobs, error)
+        self._tell_loop(lambda: self._end(done))
+        return True
+
+    def _tell_loop(self, act: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(act)
 
     async def _watch(self) -> None:
         step = max(0.005, min(0.25, self._deadline_s / 4))
@@ -226,7 +351,7 @@ class Pending:
     def give_up_on_hangs(self) -> None:
         """Take the batch from a thread whose model call passed its deadline, and give it to a fresh one."""
         turn = self._turn
-        if turn is None or turn.calling is None or self.clock.monotonic() - turn.since <= self._deadline_s:
+        if turn.calling is None or self.clock.monotonic() - turn.since <= self._deadline_s:
             return
         with self.lock:
             digest = turn.calling
@@ -235,4 +360,9 @@ class Pending:
             turn.abandoned = True
             self.hanging.add(digest)
         self._on_hang(digest)
-        self._start_thread(turn.jobs)
+        self._start_thread(Turn(self), turn.jobs)
+
+
+def _all_failed(jobs: Sequence[Job], error: Exception) -> Done:
+    failure = error if isinstance(error, MainstayError) else MainstayError(f"{type(error).__name__}: {error}")
+    return Done(outcomes=[(job, failure) for job in jobs])

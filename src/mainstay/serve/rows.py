@@ -72,6 +72,8 @@ class Call(Job):
     trace_id: str | None = None
     plain: bool = False
     """Whether its outcome is the predictions, for a protocol that writes them in its own way; else the encoded body."""
+    names_ids: bool = False
+    """Whether any row has an id of the caller's."""
     live: Live | None = None
     """What answers it; set in its batch."""
 

@@ -72,7 +72,7 @@ class Worker:
             put_back=self._put_back,
         )
         self.pending = Pending(
-            self.handler.work,
+            self.handler,
             clock=clock,
             max_rows=plan.max_waiting_rows,
             deadline_s=plan.deadline_ms / 1000,
@@ -85,16 +85,6 @@ class Worker:
         self._tried_out: dict[str, Any] = {}
 
     # asked by HTTP, in the event loop
-
-    async def predict(self, model: str, body: bytes, *, client: str, trace_id: str | None = None) -> bytes:
-        """Return the body of the 200; raises a MainstayError otherwise."""
-        answer: bytes = await self.pending.ask(self.handler.validate(model, body, client=client, trace_id=trace_id))
-        return answer
-
-    async def feedback(self, model: str, body: bytes, *, trace_id: str | None = None) -> bytes:
-        """Return the body of the 200; raises a MainstayError otherwise."""
-        answer: bytes = await self.pending.ask(self.handler.validate_feedback(model, body, trace_id=trace_id))
-        return answer
 
     def refuse(self, model: str, body: bytes, error: MainstayError, status: int) -> None:
         """Write down a refusal, without delaying it; under overload it is only counted."""
@@ -117,6 +107,7 @@ class Worker:
 
         So a worker that starts beside others, or in a dead one's place, takes no request that it must turn away.
         """
+        self._writer.get_ready()
         self.pending.start()
         self._shadow.start()
         self._loader.start()

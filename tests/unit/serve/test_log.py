@@ -13,11 +13,11 @@ from serve_kit import FakeWriter, Kit, one
 class PickyWriter(FakeWriter):
     """Refuses, before anything is written, a group with an event that has a bad id, as the journal does."""
 
-    def commit(self, events: Sequence[Event]) -> None:
+    def frames(self, events: Sequence[Event]) -> bytes:
         for number, event in enumerate(events):
             if event.id == "bad":
                 raise ContractViolation("cannot be journalled", problems=[Problem(where="event", what="?", row=number)])
-        super().commit(events)
+        return super().frames(events)
 
 
 def picky_kit() -> Kit:
@@ -48,4 +48,5 @@ def test_a_full_disk_costs_everybody_and_no_seq_is_used_twice() -> None:
 def test_nothing_to_write_is_no_commit() -> None:
     writer = FakeWriter()
     writer.full = True
-    assert Log(writer, "w0").commit([]) == {}
+    log = Log(writer, "w0")
+    assert log.write(log.prepare([])) == {}
