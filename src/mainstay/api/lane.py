@@ -59,9 +59,9 @@ class LaneProtocol(HttpToolsProtocol):
     def _take(self, cycle: RequestResponseCycle) -> None:
         """Answer a whole request, here if its route has a job."""
         found = self.shell.find(cycle.scope["path"])
-        route = found.route(cycle.scope["method"]) if found is not None else None
         scope: MutableMapping[str, Any] = dict(cycle.scope)
         headers = dict(cycle.scope["headers"])
+        route = found.route(cycle.scope["method"], headers) if found is not None else None
         if found is None or route is None or route.job is None or b"content-length" not in headers:
             super()._start_asgi_task(cycle, self.app)
             return

@@ -101,7 +101,15 @@ class Handler:
         arrived = self._clock.monotonic()
         live = self.live(model)
         request = wire.decode_predict(body, max_rows=self._max_rows)
-        return self._call(live, request.instances, model=model, arrived=arrived, client=client, trace_id=trace_id)
+        return self._call(
+            live,
+            request.instances,
+            model=model,
+            arrived=arrived,
+            client=client,
+            trace_id=trace_id,
+            size=len(body),
+        )
 
     def validate_instances(
         self, model: str, instances: Sequence[wire.Instance], *, client: str, trace_id: str | None = None
@@ -123,6 +131,7 @@ class Handler:
         arrived: float,
         client: str,
         trace_id: str | None,
+        size: int = 0,
     ) -> Call:
         received_at = self._clock.now()
         rows: list[Row] = []
@@ -149,7 +158,7 @@ class Handler:
             model=model,
             items=rows,
             rows=len(rows),
-            size=len(body),
+            size=size,
             received_at=received_at,
             arrived=arrived,
             trace_id=trace_id,
