@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from mainstay import __version__
 from mainstay.api import docs, errors, metrics, openapi
+from mainstay.core.contracts import Contract
 from mainstay.core.errors import ContractViolation, MainstayError, NotReady, Problem
 from mainstay.serve import plan as plans
 from mainstay.serve.hall import Hall
@@ -112,10 +113,10 @@ def _not_ready(hall: Hall) -> NotReady:
 
 def _add_documentation(app: FastAPI, hall: Hall) -> None:
     def document() -> dict[str, Any]:
-        lives = [slot.live for slot in hall.slots.values()]
-        contract = lives[0].champion.loaded.contract if len(lives) == 1 and lives[0] else None
+        contracts: dict[str, Contract | None] = dict.fromkeys(hall.models)
+        contracts |= {name: slot.live.champion.loaded.contract for name, slot in hall.slots.items() if slot.live}
         plain = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        return openapi.complete(plain, hall.models, contract)
+        return openapi.complete(plain, contracts)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi_() -> JSONResponse:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from itertools import pairwise
 from textwrap import dedent
 from typing import Any
@@ -41,22 +42,33 @@ _SHARED = (wire.ErrorProblem, wire.ErrorBody, wire.ErrorResponse)
 _DESCRIBED = (wire.Instance, wire.Prediction, wire.FeedbackItem, Caveat)
 
 
-def complete(document: Document, models: Sequence[str], contract: Contract | None) -> Document:
+def complete(document: Document, contracts: Mapping[str, Contract | None]) -> Document:
     """Bring FastAPI's document of the cold routes to what this server does.
 
-    `contract` is that of the only model, None where there are several or none is loaded yet: then the inputs are any
-    object here, and what they must be is told by a 422.
+    `contracts`: each model's, None while it has none that is loaded: then the inputs are any object here, and what they
+    must be is told by a 422. Of several models each has paths of its own, with its own inputs.
     """
-    _add_schemas(document, contract)
-    named = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "enum": list(models)}}
+    schemas = _schemas()
+    document["components"] = {"schemas": schemas}
+    named = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "enum": list(contracts)}}
     for path, item in document["paths"].items():
         _correct_cold(path, item["get"], named)
-    for verb in VERBS:
-        operation = _hot(verb, contract)
-        document["paths"][f"/v1/{verb}"] = {"post": operation | {"operationId": verb}}
-        document["paths"][f"/v1/models/{{model}}/{verb}"] = {
-            "post": operation | {"operationId": f"{verb}_of_model", "parameters": [named]}
-        }
+    for model, contract in contracts.items():
+        alone = len(contracts) == 1
+        suffix = "" if alone else f"_{model}"
+        if contract is not None:
+            _add_inputs(schemas, contract, suffix)
+        for verb in VERBS:
+            operation = _hot(verb, contract, suffix if contract is not None else "")
+            if alone:
+                document["paths"][f"/v1/{verb}"] = {"post": operation | {"operationId": verb}}
+                document["paths"][f"/v1/models/{{model}}/{verb}"] = {
+                    "post": operation | {"operationId": f"{verb}_of_model", "parameters": [named]}
+                }
+            else:
+                document["paths"][f"/v1/models/{model}/{verb}"] = {
+                    "post": operation | {"operationId": f"{verb}_of_{model}", "tags": [model]}
+                }
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -141,12 +153,16 @@ def _examples(verb: str, contract: Contract | None) -> Document:
     return {"example": {"items": [{"id": "ord-1", "value": right}]}}
 
 
-def _hot(verb: str, contract: Contract | None) -> Document:
+def _hot(verb: str, contract: Contract | None, suffix: str) -> Document:
     request, response, summary = VERBS[verb]
+    own = request.__name__ + (suffix if request is wire.PredictRequest else "")
     return {
         "summary": summary,
-        "requestBody": {"required": True, "content": _content(request, **_examples(verb, contract))},
-        "responses": {"200": {"description": "Done", "content": _content(response)}, **_errors(_HOT_ERRORS[verb])},
+        "requestBody": {"required": True, "content": _content(own, **_examples(verb, contract))},
+        "responses": {
+            "200": {"description": "Done", "content": _content(response.__name__)},
+            **_errors(_HOT_ERRORS[verb]),
+        },
     }
 
 
@@ -166,26 +182,36 @@ def _correct_cold(path: str, operation: Document, named: Document) -> None:
 
 def _errors(statuses: Iterable[int]) -> Document:
     return {
-        str(status): {"description": ERRORS[status], "content": _content(wire.ErrorResponse)}
+        str(status): {"description": ERRORS[status], "content": _content(wire.ErrorResponse.__name__)}
         | ({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status == 503 else {})
         for status in statuses
     }
 
 
-def _content(kind: type[Any], **more: Any) -> Document:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}} | more}
+def _content(schema: str, **more: Any) -> Document:
+    return {"application/json": {"schema": _ref(schema)} | more}
 
 
-def _add_schemas(document: Document, contract: Contract | None) -> None:
+def _ref(schema: str) -> Document:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _schemas() -> Document:
     types = [*_SHARED, *(kind for request, response, _ in VERBS.values() for kind in (request, response))]
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for kind in _DESCRIBED:
         for name, text in field_texts(kind).items():
             schemas[kind.__name__]["properties"][name]["description"] = text
-    if contract is not None:
-        schemas["Inputs"] = inputs_schema(contract)
-        schemas["Instance"]["properties"]["inputs"] = {"$ref": "#/components/schemas/Inputs"}
-    document["components"] = {"schemas": schemas}
+    return schemas
+
+
+def _add_inputs(schemas: Document, contract: Contract, suffix: str) -> None:
+    """Say what the inputs of a model are; with a suffix in schemas of its own, from the request down."""
+    schemas[f"Inputs{suffix}"] = inputs_schema(contract)
+    instance, request = deepcopy(schemas["Instance"]), deepcopy(schemas["PredictRequest"])
+    instance["properties"]["inputs"] = _ref(f"Inputs{suffix}")
+    request["properties"]["instances"]["items"] = _ref(f"Instance{suffix}")
+    schemas[f"Instance{suffix}"], schemas[f"PredictRequest{suffix}"] = instance, request
 
 
 def field_texts(kind: type[Any]) -> Mapping[str, str]:

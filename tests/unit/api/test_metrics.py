@@ -47,3 +47,13 @@ def test_labels_with_any_sign_come_through() -> None:
     found = families(state("w0", model=HOSTILE))
     assert found["mainstay_predictions"].samples[0].labels["model"] == HOSTILE
     assert found["mainstay_route_epoch"].samples[0].labels == {"worker": "w0", "model": HOSTILE}
+
+
+def test_a_process_of_several_models_counts_each_apart_and_its_memory_once() -> None:
+    found = families(state("w0", model="east"), state("w0", model="west"))
+    memory = [sample.labels for sample in found["mainstay_worker_memory_bytes"].samples]
+    assert memory == [{"worker": "w0"}]
+    commits = found["mainstay_commit_failures"].samples
+    assert [sample.labels["model"] for sample in commits] == ["east", "west"]
+    counts = [sample for sample in found["mainstay_request_seconds"].samples if sample.name.endswith("_count")]
+    assert {sample.labels["model"] for sample in counts} == {"east", "west"}

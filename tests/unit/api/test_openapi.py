@@ -20,7 +20,7 @@ from mainstay.testing.models import make_contract
 HOSTILE = """<script>alert(1)</script>"' onload="x" {{ 7 * 7 }} </style></code><img src=//x.invalid>"""
 
 
-def document(contract: Contract | None = None) -> dict[str, Any]:
+def document(contract: Contract | None = None, models: dict[str, Contract | None] | None = None) -> dict[str, Any]:
     cold = {"summary": "?", "operationId": "one", "responses": {"200": {"description": "?"}, "422": {}}}
     plain = {
         "info": {"title": "Mainstay", "version": "1", "description": "What it is."},
@@ -29,7 +29,7 @@ def document(contract: Contract | None = None) -> dict[str, Any]:
             "/v1/models/{model}": {"get": cold | {"parameters": [{"name": "model"}]}},
         },
     }
-    return openapi.complete(plain, ["weather"], contract)
+    return openapi.complete(plain, {"weather": contract} if models is None else models)
 
 
 def everything(**changes: Any) -> Contract:
@@ -53,6 +53,26 @@ def test_every_reference_leads_to_a_schema() -> None:
         named = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(found)))
         assert named <= set(found["components"]["schemas"])
         assert "HTTPValidationError" not in named
+
+
+def test_several_models_have_paths_of_their_own_each_with_its_own_inputs() -> None:
+    found = document(models={"a-1": everything(), "b": make_contract(), "not-loaded": None})
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(found)))
+    assert named <= set(found["components"]["schemas"])
+    assert "/v1/predict" not in found["paths"]
+    schemas = found["components"]["schemas"]
+    for model in ("a-1", "b"):
+        body = found["paths"][f"/v1/models/{model}/predict"]["post"]["requestBody"]["content"]["application/json"]
+        request = schemas[body["schema"]["$ref"].rpartition("/")[2]]
+        instance = schemas[request["properties"]["instances"]["items"]["$ref"].rpartition("/")[2]]
+        inputs = schemas[instance["properties"]["inputs"]["$ref"].rpartition("/")[2]]
+        assert set(body["example"]["instances"][0]["inputs"]) == set(inputs["required"])
+    assert "station" in schemas["Inputs_a-1"]["properties"]
+    plain = found["paths"]["/v1/models/not-loaded/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert plain["schema"]["$ref"].endswith("/PredictRequest")
+    ids = [operation["operationId"] for item in found["paths"].values() for operation in item.values()]
+    assert ids.count("predict_of_b") == 1
+    assert "/v1/models/b/predict" in docs.page(found)
 
 
 def test_cold_routes_promise_the_one_error_shape_and_no_422() -> None:

@@ -141,3 +141,21 @@ def test_many_problems_are_shortened_for_people_and_whole_in_json() -> None:
     many = errors.ContractViolation("bad", problems=[Problem(where=f"row {i}", what="bad") for i in range(60)])
     assert "… and 20 more" in edge.text_of(many)
     assert len(edge.document_of(many)["problems"]) == 60
+
+
+def test_a_command_for_several_projects_gets_all_and_works_here_without_any() -> None:
+    seen: list[list[str]] = []
+    app = typer.Typer(rich_markup_mode=None)
+
+    @app.callback()
+    def group() -> None:
+        """Hold one command."""
+
+    def do(call: edge.Call) -> None:
+        """Do."""
+        seen.append([str(call.project), *map(str, call.projects)])
+
+    edge.command(app, "do", several=True)(do)
+    for arguments in ([], ["-C", "a", "--project", "b"]):
+        assert CliRunner().invoke(app, ["do", *arguments]).exit_code == 0
+    assert seen == [[".", "."], ["a", "a", "b"]]

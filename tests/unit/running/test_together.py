@@ -64,3 +64,17 @@ def test_a_server_of_this_project_that_runs_is_refused_by_process_and_port() -> 
     with pytest.raises(errors.EnvironmentFault, match="by process 41 on port 8080") as caught:
         together.refuse_what_is_taken(project(server={"pid": 41, "port": 8080}))
     assert "kill 41" in caught.value.remedy
+
+
+def test_of_several_one_that_does_not_load_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "listens", lambda _: True)
+    monkeypatch.setattr(together, "Family", lambda *_, **__: Family())
+    broken, good = project(load_failures=("model.pkl has digest 1",)), project(ready=True)
+    together.Together(broken, good, pause=lambda _: None).wait_until_ready()
+    with pytest.raises(errors.Damaged):
+        together.Together(broken, broken, pause=lambda _: None).wait_until_ready()
+
+
+def test_beside_others_a_model_is_asked_by_its_name() -> None:
+    alone, beside = (together.predict_url(project(), alone=alone) for alone in (True, False))
+    assert (alone, beside) == ("http://[::1]:1/v1/predict", "http://[::1]:1/v1/models/m/predict")
