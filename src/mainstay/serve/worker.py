@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import threading
 from pathlib import Path
@@ -145,6 +146,9 @@ class Worker:
                 with contextlib.suppress(OSError, MainstayError):
                     changed |= slot.load_missing()
                     changed |= self._try_out(slot)
+            if changed:
+                # What was loaded stays: the collector is not to look through it again and again between requests.
+                gc.freeze()
             self._looked.set()
             now = self.clock.monotonic()
             if changed or not told or now - told >= TELL_S:
