@@ -304,6 +304,9 @@ class ServeSettings(Section):
     """Largest NDJSON body (MB)."""
     max_rows: int = Field(1000, ge=1)
     """Most instances in one request; NDJSON has no such limit (rows)."""
+    cache_rows: int = Field(0, ge=0, le=10_000_000)
+    """Answers kept for rows with the same inputs, so that the model is not asked again (rows); 0 keeps none. Worth it
+    for a model that is slow and sees the same rows often."""
     low_trust: LowTrustSettings = LowTrustSettings()
     abstain: AbstainSettings = AbstainSettings()
     fallback: FallbackSettings = FallbackSettings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from mainstay.core.events import Arm, Trust
 from mainstay.core.ports import Clock
 from mainstay.core.routes import pick_arm
 from mainstay.models.answers import Answer, answer
+from mainstay.serve.cache import Cache
 from mainstay.serve.live import Live, Side
 from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Abandoned, Turn
@@ -28,11 +29,12 @@ class BreaksContract(MainstayError):
 
 
 class Arms:
-    """Answers rows. For the batch thread alone."""
+    """Answers rows. For one batch at a time."""
 
-    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics, cache: Cache | None = None) -> None:
         self._clock = clock
         self._metrics = metrics
+        self._cache = cache
 
     def answer(self, live: Live, rows: Sequence[Row], turn: Turn, now: datetime) -> None:
         """Give each row its arm and its answer; a row that nothing could answer is left without one.
@@ -66,8 +68,7 @@ class Arms:
         began = self._clock.monotonic()
         try:
             values = [values_for(live, side, row) for row in rows]
-            with turn.call(side.ref.digest):
-                answers = answer(side.loaded, values)
+            answers = self._answers(side, values, turn)
         except Abandoned:
             raise
         except Exception as error:  # noqa: BLE001 - edge: a model may raise anything; its rows have other ways to an answer
@@ -79,6 +80,18 @@ class Arms:
         call_us = int((self._clock.monotonic() - began) * 1e6)
         for row, given in zip(rows, answers, strict=True):
             row.answer, row.side, row.served, row.call_us = given, side, arm, call_us
+
+    def _answers(self, side: Side, values: Sequence[Mapping[str, Any]], turn: Turn) -> list[Answer]:
+        def ask(rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
+            with turn.call(side.ref.digest):
+                return answer(side.loaded, rows)
+
+        if self._cache is None:
+            return ask(values)
+        answers, hits = self._cache.answers(side.loaded, values, ask)
+        if hits:
+            self._metrics.count("cache_hits_total", hits, bundle=side.name)
+        return answers
 
     def _one_by_one(self, live: Live, side: Side, arm: Arm, rows: Sequence[Row], turn: Turn) -> None:
         """Find the rows that make a batch fail, so that the others have their answers."""

@@ -31,6 +31,7 @@ from mainstay.core.ports import Clock
 from mainstay.journal.personal import Hasher
 from mainstay.serve import feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, Arms
+from mainstay.serve.cache import Cache
 from mainstay.serve.dedupe import Claims, Ids, check_same
 from mainstay.serve.live import Live, ModelSlot
 from mainstay.serve.metrics import Metrics
@@ -78,6 +79,7 @@ class Handler:
         metrics: Metrics,
         max_rows: int,
         put_back: Callable[[Job, float], None],
+        cache_rows: int = 0,
     ) -> None:
         self._slots = slots
         self._log = log_
@@ -90,7 +92,7 @@ class Handler:
         self._metrics = metrics
         self._max_rows = max_rows
         self._put_back = put_back
-        self._arms = Arms(clock, metrics)
+        self._arms = Arms(clock, metrics, Cache(cache_rows) if cache_rows else None)
         self._lives: dict[str, Live] = {}
         """What answers in the batch that was last looked at: it is not to change between the look and the work."""
 

@@ -105,6 +105,7 @@ class House:
                 max_body_kb=serve.max_body_kb,
                 max_bulk_mb=serve.max_bulk_mb,
                 max_rows=serve.max_rows,
+                cache_rows=serve.cache_rows,
                 max_waiting_rows=max(8192, 2 * serve.max_rows),
                 drain_s=DRAIN_S,
             )

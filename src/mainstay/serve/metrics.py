@@ -13,6 +13,7 @@ BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.
 HELP = {
     "predictions_total": "Answered instances, by model, bundle, arm and trust.",
     "failed_rows_total": "Rows that a bundle could not answer, by model and bundle.",
+    "cache_hits_total": "Rows answered as a row with the same inputs was before, by bundle.",
     "refusals_total": "Refused calls, by model and code.",
     "responses_total": "Responses of the hot routes, by route and status.",
     "shadow_rows_total": "Rows scored in shadow, by model and bundle.",

@@ -48,6 +48,8 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     deadline_ms: float = 1000.0
     """Longest model call."""
     max_body_kb: int = 256
+    cache_rows: int = 0
+    """Answers kept for rows with the same inputs; 0: none."""
     max_bulk_mb: float = 64.0
     """Largest NDJSON body."""
     max_rows: int = 1000

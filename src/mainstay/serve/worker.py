@@ -71,6 +71,7 @@ class Worker:
             metrics=self.metrics,
             max_rows=plan.max_rows,
             put_back=self._put_back,
+            cache_rows=plan.cache_rows,
         )
         self.pending = Pending(
             self.handler,
