@@ -103,6 +103,9 @@ STATUSES: dict[type[errors.MainstayError], int] = {
 """Every class of the tree, each by name: a test finds one that is not here."""
 
 RETRY_AFTER_S = 1
+PROBLEMS_TOLD = 5
+"""Problems named in an error that is one text."""
+TEXT_CHARS = 2000
 
 
 def status_of(error: errors.MainstayError) -> int:
@@ -129,3 +132,11 @@ def headers_of(error: errors.MainstayError) -> list[tuple[bytes, bytes]]:
 def body_of(error: errors.MainstayError) -> bytes:
     """Return the one error shape, encoded."""
     return wire.encode(wire.error_response(error))
+
+
+def text_of(error: errors.MainstayError) -> str:
+    """Return an error as one text, for protocols that have no more: what happened, each problem, the remedy."""
+    problems = [text for one in error.problems[:PROBLEMS_TOLD] if (text := str(one)) not in error.message]
+    parts = (error.message, "; ".join(problems), error.remedy)
+    text = ". ".join(part.rstrip(".") for part in parts if part)
+    return text[:TEXT_CHARS].encode("utf-8", "replace").decode()

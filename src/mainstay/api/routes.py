@@ -98,7 +98,7 @@ class Found:
             other = self.medias.get((method, media_of(kind)))
             if other is not None:
                 return other
-        return self.methods.get(method) or next(iter(self.methods.values()))
+        return self.methods.get("GET" if method == "HEAD" else method) or next(iter(self.methods.values()))
 
 
 def predict(ask: Ask) -> tuple[Worker, Job]:

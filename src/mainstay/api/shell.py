@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -88,8 +88,9 @@ class Shell:
         self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
         if route.scope is not None:
             self._keys.check(headers, route.scope)
-        if scope["method"] != route.method:
-            raise errors.WrongMethod(scope["method"], ", ".join(sorted(found.methods)))
+        method = scope["method"]
+        if method != route.method and (method, route.method) != ("HEAD", "GET"):  # the server leaves the body out
+            raise errors.WrongMethod(method, ", ".join(sorted({*found.methods, *_with_head(found.methods)})))
         if route.takes:
             _check_type(headers, route.takes)
             declared = headers.get(b"content-length", b"")
@@ -200,6 +201,10 @@ class Shell:
 
 def _too_large(size: int, limit_kb: int) -> TooLarge:
     return TooLarge(f"The body has {size} bytes or more; at most {limit_kb} kB are allowed ([serve] max_body_kb)")
+
+
+def _with_head(methods: Iterable[str]) -> set[str]:
+    return {"HEAD"} if "GET" in methods else set()
 
 
 def _check_type(headers: Headers, takes: frozenset[bytes]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mainstay.api import ndjson, routes
+from mainstay.api import invocations, ndjson, open_inference, routes
 
-HOT: tuple[routes.HotRoute, ...] = (*routes.OWN, *ndjson.ROUTES)
+HOT: tuple[routes.HotRoute, ...] = (*routes.OWN, *ndjson.ROUTES, *open_inference.ROUTES, *invocations.ROUTES)
 
 
 def table() -> routes.Table:

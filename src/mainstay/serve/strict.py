@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import isfinite
 from typing import Any
+
+import msgspec
 
 from mainstay.core.errors import ContractViolation, MainstayError, Problem, UsageError
 from mainstay.data.rules import nearest
@@ -17,6 +19,7 @@ MAX_PROBLEMS = 50
 NAMES_SHOWN = 5
 NAME_CHARS = 80
 _PLAIN_DIGITS = 40
+_ANY = msgspec.json.Decoder()
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL)
 """Every string of a JSON text, and whether a colon follows: then it is a key."""
 _PATH = re.compile(r" - at `\$?\.?([^`]*)`$")
@@ -61,6 +64,21 @@ class TooBig(str):
 def too_deep() -> Malformed:
     """Return the error of a body that is nested too deeply."""
     return Malformed("The body is nested too deeply", remedy=f"Nest at most {MAX_DEPTH} lists or objects.")
+
+
+def content_of(body: bytes, *, nan: bool = False) -> Any:
+    """Return what a JSON text of another protocol holds, taken as strictly as our own; raises Malformed.
+
+    `nan`: NaN and Infinity are taken as numbers, as Python's own writer spells them. A number that no float holds comes
+    as TooBig, which is no number.
+    """
+    try:
+        content = _ANY.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        content = _loads(body, float if nan else None)
+    if keys_in(body) != nested_keys(content):
+        raise twice(body)
+    return content
 
 
 def keys_in(body: bytes) -> int:
@@ -186,10 +204,11 @@ def _too_big(value: Any) -> TooBig | None:
     return None
 
 
-def _loads(body: bytes, **hooks: Any) -> Any:
+def _loads(body: bytes, constant: Callable[[str], float] | None = None, **hooks: Any) -> Any:
     """Return a JSON text's content as Python has it; raises Malformed."""
+    constant = constant or _refuse
     try:
-        return json.loads(body.decode(), parse_int=_whole, parse_float=_fraction, parse_constant=_refuse, **hooks)
+        return json.loads(body.decode(), parse_int=_whole, parse_float=_fraction, parse_constant=constant, **hooks)
     except ValueError as error:
         raise Malformed(f"The body is no valid JSON: {str(error)[:200]}") from error
     except RecursionError as error:
