@@ -70,7 +70,11 @@ async def invoke(ask: Ask) -> Reply:
     if not rows:
         raise _wrong("body", "holds no rows", allowed="at least one row")
     call = worker.handler.validate_instances(
-        ask.model, [wire.Instance(inputs=row) for row in rows], client=ask.client, trace_id=ask.trace_id
+        ask.model,
+        [wire.Instance(inputs=row) for row in rows],
+        client=ask.client,
+        trace_id=ask.trace_id,
+        size=len(ask.body),
     )
     predictions: list[wire.Prediction] = await worker.pending.ask(call)
     told = [_told(one, asked) for one in predictions]

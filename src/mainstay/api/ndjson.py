@@ -65,7 +65,7 @@ def _call(ask: Ask, worker: Worker, line: bytes) -> asyncio.Future[list[wire.Pre
         if len(line) > most:
             raise TooLarge(f"The line has more than {most / 1024:g} kB, which are allowed ([serve] max_body_kb)")
         call: Call = worker.handler.validate_instances(
-            ask.model, [wire.decode_instance(line)], client=ask.client, trace_id=ask.trace_id
+            ask.model, [wire.decode_instance(line)], client=ask.client, trace_id=ask.trace_id, size=len(line)
         )
         future: asyncio.Future[list[wire.Prediction]] = asyncio.get_running_loop().create_future()
         call.future = future

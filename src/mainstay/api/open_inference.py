@@ -93,7 +93,9 @@ async def infer(ask: Ask) -> Reply:
     instances = _instances(request, raw, found.champion.loaded.contract, ask.hall.of(ask.model).plan.max_rows)
     wanted = _wanted(request, found)
     worker = ask.hall.of(ask.model)
-    call = worker.handler.validate_instances(ask.model, instances, client=ask.client, trace_id=ask.trace_id)
+    call = worker.handler.validate_instances(
+        ask.model, instances, client=ask.client, trace_id=ask.trace_id, size=len(ask.body)
+    )
     predictions: list[wire.Prediction] = await worker.pending.ask(call)
     made = {one.name: one for one in _outputs(predictions, found)}
     outputs: list[dict[str, Any]] = []

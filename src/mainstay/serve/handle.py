@@ -114,13 +114,13 @@ class Handler:
         )
 
     def validate_instances(
-        self, model: str, instances: Sequence[wire.Instance], *, client: str, trace_id: str | None = None
+        self, model: str, instances: Sequence[wire.Instance], *, client: str, trace_id: str | None = None, size: int = 0
     ) -> Call:
-        """Return the call that another protocol asks for; its outcome is the predictions themselves."""
+        """Return the call that another protocol asks for in `size` bytes; its outcome is the predictions themselves."""
         arrived = self._clock.monotonic()
         live = self.live(model)
         wire.limit(len(instances), self._max_rows)
-        call = self._call(live, instances, model=model, arrived=arrived, client=client, trace_id=trace_id)
+        call = self._call(live, instances, model=model, arrived=arrived, client=client, trace_id=trace_id, size=size)
         call.plain = True
         return call
 
