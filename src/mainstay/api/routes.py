@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import IO
 
+import msgspec
+
 from mainstay.api.keys import Scope
 from mainstay.core.errors import MainstayError
 from mainstay.serve.hall import Hall
@@ -25,8 +27,7 @@ NO_TYPE = b""
 """In `takes`: a body without a Content-Type is taken too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a hot route, after everything that holds for all routes was checked."""
 
     hall: Hall
@@ -42,8 +43,7 @@ class Ask:
     trace_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What goes back."""
 
     body: bytes

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from mainstay.api import bulk, errors, table
 from mainstay.api.guard import Guard
@@ -138,12 +139,12 @@ class Shell:
             _log.error("%s: %s", route.name if route else "request", error.message)
         if route is not None and route.fail is not None:
             plain = route.fail(error, status)
-            return replace(plain, headers=(*plain.headers, *errors.headers_of(error)))
+            return msgspec.structs.replace(plain, headers=(*plain.headers, *errors.headers_of(error)))
         return Reply(body=errors.body_of(error), status=status, headers=tuple(errors.headers_of(error)))
 
     def count(self, route: HotRoute, status: int) -> None:
         """Count one response of a hot route."""
-        self._hall.metrics.count("responses_total", route=route.name, status=str(status))
+        self._hall.metrics.response(route.name, status)
 
     async def _hot(self, route: HotRoute, ask: Ask) -> Reply:
         try:

@@ -138,13 +138,13 @@ class Handler:
         received_at = self._clock.now()
         rows: list[Row] = []
         problems = _ids_twice(instances)
-        declared = [field.name for field in live.champion.loaded.contract.fields]
+        champion = live.champion
         at_least = ""
         for number, instance in enumerate(instances):
             if len(problems) >= strict.MAX_PROBLEMS:
                 at_least = "At least "  # naming what is wrong takes its time, and no answer shows more
                 break
-            checked = live.champion.check.check(_shortened(instance.inputs, declared))
+            checked = champion.check.check(_shortened(instance.inputs, champion.declared))
             if checked.problems:
                 problems += [_in_row(problem, number) for problem in checked.problems]
             else:
@@ -387,11 +387,11 @@ class Handler:
         """Add a call's records to the group; a call with a row that nothing could answer fails as a whole."""
         latency_us = max(1, int((self._clock.monotonic() - call.arrived) * 1e6))
         fresh = _fresh(call)
-        needed = [row.first or row for row in call.items if row.before is None]
-        unanswered = next((row for row in needed if row.answer is None), None)
-        if unanswered is None:
+        missing = [row for row in call.items if row.before is None and (row.first or row).answer is None]
+        if not missing:
             entries += [(call, log.prediction(self._log, call, row, latency_us)) for row in fresh]
             return
+        unanswered = missing[0].first or missing[0]
         why = unanswered.failures.get(Arm.CHAMPION, "unknown")
         error = _no_answer(call.model, why)
         outcomes[call] = error

@@ -32,6 +32,11 @@ class Side:
     """A second copy for the shadow thread alone: a model is for one caller at a time."""
     check: RequestCheck
     journal_copy: Callable[[dict[str, Any]], dict[str, Any]]
+    declared: tuple[str, ...] = ()
+    """Names of the contract's fields."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "declared", tuple(field.name for field in self.loaded.contract.fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

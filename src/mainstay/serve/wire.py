@@ -146,7 +146,8 @@ def decode_predict(body: bytes, *, max_rows: int) -> PredictRequest:
     keys = 1
     for number, one in enumerate(request.instances):
         keys += _settle(one, number)
-    if strict.keys_in(body) != keys:
+    # So many colons as keys: none stands in a text, and no key stands twice.
+    if body.count(b":") != keys and strict.keys_in(body) != keys:
         raise strict.twice(body)
     return request
 
