@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Job, Pending, Turn
 from mainstay.serve.rows import MakeEvent
 from mainstay.serve.shadow import Shadow
+from mainstay.serve.shared_ids import SharedIds
 from mainstay.testing.clock import FakeClock
 from mainstay.testing.models import WordModel, make_loaded
 
@@ -91,7 +92,13 @@ class FakeWriter:
 class Kit:
     """A handler over fakes."""
 
-    def __init__(self, *sides: Side, route: Route | None = None, claims: Claims | None = None) -> None:
+    def __init__(
+        self,
+        *sides: Side,
+        route: Route | None = None,
+        claims: Claims | None = None,
+        share: Callable[[FakeClock, Metrics], SharedIds] | None = None,
+    ) -> None:
         self.sides = {side.ref.digest: side for side in sides or (make_side(CHAMPION),)}
         self.clock = FakeClock()
         self.metrics = Metrics()
@@ -115,6 +122,7 @@ class Kit:
             metrics=self.metrics,
             max_rows=5,
             put_back=lambda job, delay_s: self.back.append(job),
+            shared=None if share is None else share(self.clock, self.metrics),
         )
         self.pending = Pending(
             self.handler, clock=self.clock, max_rows=100, deadline_s=1.0, on_hang=lambda digest: None

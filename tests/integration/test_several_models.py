@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -15,48 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mainstay.core.events import Kind
-from mainstay.core.routes import BundleRef, Route
-from mainstay.journal.read import Journal
+from hosts_kit import HOST, SOURCES, House
 from mainstay.serve import control
-from mainstay.testing.models import WordModel, make_bundle
-
-HOST = Path(__file__).parent / "serving_host.py"
-SOURCES = Path(__file__).parents[2] / "src"
-
-
-class House:
-    """One project's folder and the store that the server follows for it."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder, self.model = folder, folder.name
-        self.state = folder / ".mainstay"
-        self.run, self.journal = self.state / "run", self.state / "journal"
-        self.epoch = 0
-
-    def bundle(self, version: int, certainty: float = 0.9) -> BundleRef:
-        made = make_bundle(self.state / "bundles", WordModel(certainty=certainty), lineage={"version": version})
-        return BundleRef(version=version, digest=made.digest)
-
-    def route(self, champion: BundleRef, **changes: Any) -> None:
-        self.epoch += 1
-        route = Route(model=self.model, epoch=self.epoch, champion=champion, **changes)
-        draft = self.folder / "routes.draft"
-        draft.write_bytes(msgspec.json.encode([route]))
-        draft.replace(self.folder / "routes.json")
-
-    def told(self) -> dict[str, Any]:
-        path = self.run / "serve.json"
-        return json.loads(path.read_bytes()) if path.exists() else {}
-
-    def ids(self) -> list[str]:
-        found, _ = Journal(self.journal).read({}, 100_000)
-        return sorted(event.id for event in found if event.kind is Kind.PREDICTION)
 
 
 class Shared:
@@ -183,11 +145,12 @@ def test_a_full_disk_costs_its_own_project_alone_also_when_the_worker_starts_ane
     assert shared.process is not None
     seen = Path(f"/proc/{shared.process.pid}/root{shared.east.journal}")
     fillers = fill(seen)
-    shared.wait(lambda: shared.ask("east").status_code == 503)
+    rows = {"instances": [{"inputs": {"text": "snow " * 39}}] * 50}
+    shared.wait(lambda: shared.client.post("/v1/models/east/predict", json=rows).status_code == 503)
     assert shared.ask("west").status_code == 200
     shared.kill_worker()
     assert shared.ask("west").status_code == 200
-    assert shared.ask("east").json()["error"]["code"] == "journal_full"
+    shared.wait(lambda: shared.client.post("/v1/models/east/predict", json=rows).status_code == 503)
     for filler in fillers:
         filler.unlink()
     shared.wait(lambda: shared.ask("east").status_code == 200)

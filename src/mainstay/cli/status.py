@@ -126,7 +126,9 @@ def _traffic(found: Status) -> list[RenderableType]:
     if found.traffic.last_at is None:
         return ["traffic    none seen yet"]
     rows, blocks = found.traffic.rows, len(found.traffic.blocks)
-    return [f"traffic    {rows} rows in the last {blocks} blocks, newest {moment(found.traffic.last_at)}"]
+    again = found.traffic.repeats
+    told = f"; {again} more came again under an id that another host had answered" if again else ""
+    return [f"traffic    {rows} rows in the last {blocks} blocks, newest {moment(found.traffic.last_at)}{told}"]
 
 
 def _rollout(found: Status) -> list[RenderableType]:

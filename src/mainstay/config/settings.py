@@ -307,6 +307,11 @@ class ServeSettings(Section):
     cache_rows: int = Field(0, ge=0, le=10_000_000)
     """Answers kept for rows with the same inputs, so that the model is not asked again (rows); 0 keeps none. Worth it
     for a model that is slow and sees the same rows often."""
+    ids: str | None = Field(None, pattern=r"^(redis|rediss|unix)://.+$")
+    """Redis address (`redis://HOST:PORT/0`): an id sent again to another host gets the first answer too. Without it ids
+    are known within each host."""
+    ids_keep_hours: float = Field(24.0, gt=0)
+    """How long Redis knows an id (hours)."""
     low_trust: LowTrustSettings = LowTrustSettings()
     abstain: AbstainSettings = AbstainSettings()
     fallback: FallbackSettings = FallbackSettings()

@@ -37,6 +37,8 @@ from mainstay.serve.live import Live, ModelSlot
 from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Abandoned, Done, Job, Turn
 from mainstay.serve.rows import Call, Note, Row
+from mainstay.serve.shared_ids import RETRY_S as RETRY_SHARED_S
+from mainstay.serve.shared_ids import SharedIds
 
 RETRY_CLAIM_S = 0.003
 CLAIM_PATIENCE_S = 10.0
@@ -80,6 +82,7 @@ class Handler:
         max_rows: int,
         put_back: Callable[[Job, float], None],
         cache_rows: int = 0,
+        shared: SharedIds | None = None,
     ) -> None:
         self._slots = slots
         self._log = log_
@@ -93,6 +96,7 @@ class Handler:
         self._max_rows = max_rows
         self._put_back = put_back
         self._arms = Arms(clock, metrics, Cache(cache_rows) if cache_rows else None)
+        self._shared = shared
         self._lives: dict[str, Live] = {}
         """What answers in the batch that was last looked at: it is not to change between the look and the work."""
 
@@ -257,7 +261,7 @@ class Handler:
                 return False
             if isinstance(job, Call):
                 rows += job.rows
-                if job.names_ids and (self._claims is not None or not self._ids.complete):
+                if job.names_ids and (self._claims is not None or self._shared is not None or not self._ids.complete):
                     return False
                 live = self._lives.get(job.model) or self._slots[job.model].refresh() or self.live(job.model)
                 self._lives[job.model] = live
@@ -274,12 +278,16 @@ class Handler:
             raise  # the thread that has the batch now gives them back
         except BaseException:
             self._give_back(claimed)
+            if self._shared is not None:
+                self._shared.give_back()
             raise
 
     def write(self, group: Group) -> None:
         """Bring the group's records to disk: the only step that waits for it."""
         began = self._clock.monotonic()
         group.failed = self._log.write(group.written)
+        if self._shared is not None:
+            self._shared.settle(group.calls, {**group.outcomes, **group.failed})
         group.commit_s = self._clock.monotonic() - began
 
     def finish(self, group: Group) -> Done:
@@ -293,6 +301,10 @@ class Handler:
         outcomes: dict[Job, Any] = {}
         entries: list[log.Entry] = []
         calls = self._recognise([job for job in jobs if isinstance(job, Call)], claimed, outcomes)
+        if self._shared is not None:
+            calls, waiting = self._shared.recognise(calls, outcomes)
+            for call in waiting:
+                self._put_back(call, RETRY_SHARED_S)
         self._answer(calls, turn)
         for call in calls:
             self._enter(call, entries, outcomes)

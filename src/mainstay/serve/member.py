@@ -22,6 +22,7 @@ from mainstay.serve.children import Children
 from mainstay.serve.control import Control
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
+from mainstay.serve.shared_ids import connect
 
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 TAKEN_S = 3.0
 """How long a rollback waits for the workers to say that they have it."""
 DRAIN_S = 10.0
-TOLD = ("ready", "epoch", "failed", "rss_mb", "at")
+TOLD = ("ready", "epoch", "failed", "ids", "rss_mb", "at")
 """What the status takes from a worker's own state."""
 _log = logging.getLogger("mainstay.serve")
 
@@ -62,6 +63,8 @@ class House:
     def __init__(self, member: Member, *, clock: Clock) -> None:
         """Take the lock of the run folder. Raises EnvironmentFault when another process serves this project."""
         _refuse_unbuilt(member.settings)
+        if member.settings.serve.ids:
+            connect(member.settings.serve.ids)  # it asks nothing yet, and says now that a package is missing
         self.member = member
         self.model = member.model
         self._clock = clock
@@ -107,6 +110,8 @@ class House:
                 max_rows=serve.max_rows,
                 cache_rows=serve.cache_rows,
                 max_waiting_rows=max(8192, 2 * serve.max_rows),
+                ids=serve.ids or "",
+                ids_keep_s=serve.ids_keep_hours * 3600,
                 drain_s=DRAIN_S,
             )
             for number in range(workers)
@@ -193,6 +198,11 @@ class House:
             f"{self.model}: a version cannot be loaded: {why}"
             for one in now["workers"]
             for why in one["failed"].values()
+        }
+        wrong |= {
+            f"{self.model}: ids are held apart within this host alone: {one['ids']}"
+            for one in now["workers"]
+            if one.get("ids", "ok") != "ok"
         }
         if now["store"] != "ok":
             wrong.add(f"{self.model}: routes are served as last known, as the store is away: {now['store']}")

@@ -21,6 +21,10 @@ HELP = {
     "records_dropped_total": "Refusal records not written because too much waited.",
     "hangs_total": "Model calls that passed their deadline, by bundle.",
     "commit_failures_total": "Group commits that the disk did not take.",
+    "ids_answered_elsewhere_total": "Rows whose id another host had answered, by model.",
+    "ids_waited_total": "Times that a row waited for another host that was answering its id, by model.",
+    "ids_unshared_total": "New ids answered while Redis was away: held apart within this host alone, by model.",
+    "ids_store_failures_total": "Times that Redis did not answer, by model.",
     "feedback_total": "Feedback items, by model and status.",
 }
 

@@ -55,6 +55,9 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     max_rows: int = 1000
     max_waiting_rows: int = 8192
     """More rows waiting give 503."""
+    ids: str = ""
+    """Address of the Redis that keeps ids apart across hosts; empty: within this host alone."""
+    ids_keep_s: float = 86_400.0
     drain_s: float = 10.0
     """How long requests under way have when the worker is to stop."""
 

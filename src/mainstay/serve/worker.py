@@ -28,6 +28,7 @@ from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_file import RouteFile, route_path
 from mainstay.serve.rows import MakeEvent, Note
 from mainstay.serve.shadow import Shadow
+from mainstay.serve.shared_ids import RedisPipes, SharedIds
 
 LOOK_S = 0.05
 """How often the loader looks at the route files."""
@@ -45,7 +46,8 @@ class Worker:
         self.clock = clock
         self.metrics = Metrics()
         self.run = Path(plan.run)
-        hasher = Hasher(read_or_make_salt(Path(plan.salt)))
+        salt = read_or_make_salt(Path(plan.salt))
+        hasher = Hasher(salt)
         load_side = load_side or side_loader(Path(plan.bundles), hasher)
         self.slots = {
             model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side) for model in plan.models
@@ -59,6 +61,7 @@ class Worker:
         alone = plan.workers == 1
         self._claims = None if alone else Claims(self.run / "ids.lock")
         self._shadow = Shadow(worker=plan.worker, clock=clock, metrics=self.metrics, hand_on=self._hand_on)
+        self._shared = None if not plan.ids else shared_ids(plan, salt=salt, clock=clock, metrics=self.metrics)
         self.handler = Handler(
             slots=self.slots,
             log_=log,
@@ -72,6 +75,7 @@ class Worker:
             max_rows=plan.max_rows,
             put_back=self._put_back,
             cache_rows=plan.cache_rows,
+            shared=self._shared,
         )
         self.pending = Pending(
             self.handler,
@@ -113,6 +117,8 @@ class Worker:
         self.pending.start()
         self._shadow.start()
         self._loader.start()
+        if self._shared is not None:
+            await asyncio.to_thread(self._shared.start)
         await asyncio.to_thread(self._looked.wait, FIRST_LOAD_S)
 
     async def stop(self) -> None:
@@ -125,6 +131,8 @@ class Worker:
         self._writer.close()
         if self._claims is not None:
             self._claims.close()
+        if self._shared is not None:
+            self._shared.stop()
         self._tell()
 
     def _put_back(self, job: Job, delay_s: float) -> None:
@@ -181,9 +189,22 @@ class Worker:
             "models": models,
             "bundles": [bundle for state in models.values() for bundle in state["bundles"]],
             "failed": {digest: why for state in models.values() for digest, why in state["failed"].items()},
+            **({} if self._shared is None else {"ids": self._shared.trouble or "ok"}),
             "rss_mb": plans.rss_mb(),
             "metrics": self.metrics.as_dict(),
         }
+
+
+def shared_ids(plan: WorkerPlan, *, salt: str, clock: Clock, metrics: Metrics) -> SharedIds:
+    """Return what keeps ids apart across hosts."""
+    return SharedIds(
+        RedisPipes(plan.ids, plan.models[0]),
+        salt=salt,
+        keep_s=plan.ids_keep_s,
+        deadline_s=plan.deadline_ms / 1000,
+        clock=clock,
+        metrics=metrics,
+    )
 
 
 def _durability(name: str) -> Any:

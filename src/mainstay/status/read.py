@@ -141,7 +141,12 @@ def _beats(
 
 def _traffic(seen: Sequence[blocks.Block]) -> Traffic:
     lines = tuple(BlockLine(first_at=b.first_at, last_at=b.last_at, rows=b.rows) for b in seen)
-    return Traffic(rows=sum(b.rows for b in lines), last_at=max((b.last_at for b in lines), default=None), blocks=lines)
+    return Traffic(
+        rows=sum(b.rows for b in lines),
+        repeats=sum(int(b.summary.get("repeats", 0)) for b in seen),
+        last_at=max((b.last_at for b in lines), default=None),
+        blocks=lines,
+    )
 
 
 def _rollout(release: Release, route: route_words.Route | None, evidence: Evidence, policy: Policy) -> Rollout:

@@ -78,6 +78,8 @@ class Traffic:
 
     rows: int = 0
     """Rows in `blocks`."""
+    repeats: int = 0
+    """Requests beside them whose id another host had answered too: counted once."""
     last_at: datetime | None = None
     """Event time of the newest row seen by the watch."""
     blocks: tuple[BlockLine, ...] = ()

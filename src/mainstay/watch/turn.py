@@ -29,7 +29,7 @@ from mainstay.watch.lifecycle import (
     retell,
     unit_of,
 )
-from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe
+from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe, once
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -176,7 +176,8 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
     if not done and len(state.gaps) >= settings.block_min_rows and state.started_at is not None:
         done = [[]]
     broken = bool(done) and has_broken_field(tx, bundle)
-    for rows in done:
+    for cut_off in done:
+        rows, repeats = once(cut_off)
         comparison = compare.update(
             state,
             rows,
@@ -186,7 +187,7 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
         )
         if rows:
             result.blocks += 1
-            blocks.put_block(tx, _block(bundle, rows, comparison, broken=broken))
+            blocks.put_block(tx, _block(bundle, rows, comparison, broken=broken, repeats=repeats))
         if comparison.alarm:
             on_alarm(tx, bundle, comparison, settings, result, now)
         else:
@@ -194,7 +195,9 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
         retell(tx, bundle, comparison, settings, result, now)
 
 
-def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison, *, broken: bool) -> blocks.Block:
+def _block(
+    bundle: Bundle, rows: Sequence[Observation], comparison: Comparison, *, broken: bool, repeats: int
+) -> blocks.Block:
     state = bundle.state
     return blocks.Block(
         model=state.model,
@@ -204,7 +207,7 @@ def _block(bundle: Bundle, rows: Sequence[Observation], comparison: Comparison, 
         last_at=max(row.occurred_at for row in rows),
         rows=len(rows),
         keys=len({row.key for row in rows}),
-        summary=_summary(state, rows, comparison, bundle.reference.profile, broken=broken),
+        summary=_summary(state, rows, comparison, bundle.reference.profile, broken=broken) | {"repeats": repeats},
     )
 
 

@@ -135,6 +135,18 @@ def _field_of(name: str) -> str:
     return name
 
 
+def once(rows: Sequence[Observation]) -> tuple[list[Observation], int]:
+    """Return the first observation of each id, and how many came again.
+
+    A host answers an id once; another host that does not know of it answers it too, and that is no second request. Ids
+    of what a service elsewhere answered are the service's own: nothing is taken for a repeat there.
+    """
+    first: dict[str | int, Observation] = {}
+    for number, row in enumerate(rows):
+        first.setdefault(row.id if row.arm else number, row)
+    return list(first.values()), len(rows) - len(first)
+
+
 def cut(
     waiting: Sequence[Observation], *, least: int, most: int, patience: timedelta, now: datetime
 ) -> tuple[list[list[Observation]], list[Observation]]:

@@ -276,3 +276,19 @@ def test_calm_requests_against_a_dozen_references_raise_nothing(desk, make_refer
         desk.reference, desk.bundle = make_reference(seed=100 + seed), f"m@{10 + seed}"
         raised += len([i for result in desk.feed(calm, 160, step=160) for i in result.opened])
     assert raised == 0
+
+
+def test_what_two_hosts_answered_under_one_id_counts_once_and_is_told(desk, calm) -> None:
+    first = desk.make(calm, 40)
+    other = [msgspec.structs.replace(event, worker="x0", seq=number) for number, event in enumerate(first[:5], start=1)]
+    desk.turn([*first, *other])
+    with desk.store.read() as tx:
+        (block,) = blocks.blocks(tx, "m", limit=10)
+    assert block.rows + block.summary["repeats"] == 45 - desk_waiting(desk)
+    assert block.summary["repeats"] >= 4
+
+
+def desk_waiting(desk) -> int:
+    with desk.store.read() as tx:
+        found = states.get(tx, consumer("m"))
+    return 0 if found is None else found[0]["waiting"]

@@ -10,7 +10,7 @@ import pytest
 
 from mainstay.core.contracts import Pii
 from mainstay.core.events import Arm, Kind
-from mainstay.watch.window import Observation, Outcome, cut, observe, outcome_of
+from mainstay.watch.window import Observation, Outcome, cut, observe, once, outcome_of
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
@@ -92,3 +92,13 @@ def test_refusals_failures_and_fallbacks_are_told_apart(desk, calm) -> None:
     seen = observe(fallback, desk.reference.signals, desk.reference.contract)
     assert "answer.label" not in seen.signals
     assert "note.length" in seen.signals
+
+
+def test_an_id_that_two_hosts_answered_is_one_request() -> None:
+    seen = [msgspec.structs.replace(row, arm="champion") for row in made(2)]
+    rows, repeats = once([*seen, msgspec.structs.replace(seen[0], key="k2")])
+    assert (rows, repeats) == (seen, 1)
+
+
+def test_ids_of_a_service_elsewhere_are_its_own() -> None:
+    assert once(made(1) * 2)[1] == 0
