@@ -165,10 +165,12 @@ def _prepare(parts: Parts) -> _Data:
         return _Data(train=prepared.train, test=prepared.test, recent=None, warnings=prepared.warnings)
     frame = dataset.retrain_snapshot(prepared.train.frame(), labelled.fit)
     train = parts.snapshots.put(frame, lineage | {"traffic_rows": labelled.fit.height}, parts.clock.now())
+    missing = train.read().told
+    warnings = (*prepared.warnings, f"of labelled traffic {missing}; they are not learned from") if missing else None
     recent = None
     if labelled.recent.height:
         recent = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
-    return _Data(train=train, test=prepared.test, recent=recent, warnings=prepared.warnings)
+    return _Data(train=train, test=prepared.test, recent=recent, warnings=warnings or prepared.warnings)
 
 
 def _require_training(parts: Parts) -> None:

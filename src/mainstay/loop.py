@@ -211,7 +211,7 @@ def _watch(parts: Parts, _runner: Runner) -> list[str]:
             found = watching.watch_turn(
                 tx,
                 model=parts.model,
-                journal_events=_named(parts, events, name),
+                journal_events=[parts.vault.opened_event(event) for event in _named(parts, events, name)],
                 loaded_model_provider=parts.open_version,
                 settings=parts.settings,
                 clock=parts.clock,
@@ -261,7 +261,7 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
         due = trigger.due_triggers(tx, parts.model, parts.settings, now)
         if not due:
             return []
-        facts = guard.gather(tx, parts.model, parts.settings, now)
+        facts = guard.gather(tx, parts.model, parts.settings, now, vault=parts.vault)
         if not guard.allowed(guard.allow(facts, parts.settings, now)):
             return []
         job = jobs.enqueue(

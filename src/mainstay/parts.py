@@ -14,6 +14,7 @@ from mainstay.core import errors
 from mainstay.core.ports import Clock, Notifier
 from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
+from mainstay.journal.vault import Vault
 from mainstay.models import bundle as bundles
 from mainstay.models import load as models
 from mainstay.models import reference
@@ -35,6 +36,8 @@ class Parts:
     journal: Journal
     snapshots: Snapshots
     registry: Registry
+    vault: Vault
+    """Opens the encrypted values of the journal, the store and the snapshots."""
     notifiers: Mapping[str, Notifier]
     """By address; one that cannot be used is not among them."""
     _store: Store | None = None

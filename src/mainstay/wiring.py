@@ -19,6 +19,8 @@ from mainstay.core.ports import Clock, Notifier
 from mainstay.core.routes import Route
 from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
+from mainstay.journal.subjects import FOLDER as SUBJECTS
+from mainstay.journal.vault import Vault
 from mainstay.notify import addresses
 from mainstay.parts import Parts
 from mainstay.registry.mlflow_registry import Registry
@@ -44,13 +46,15 @@ def assemble(
     loaded = config.load(path, environ=environ, flags=flags)
     clock = clock or clocks.clock_from(environ)
     make_state(loaded.state)
+    vault = Vault.of(loaded.state / SUBJECTS, loaded.settings.project.name)
     return Parts(
         loaded=loaded,
         environ=environ,
         clock=clock,
         open_store=partial(open_store, loaded, clock),
         journal=Journal(loaded.state / "journal"),
-        snapshots=Snapshots(loaded.state / "snapshots"),
+        snapshots=Snapshots(loaded.state / "snapshots", vault.open),
+        vault=vault,
         registry=Registry(registry_url(loaded), loaded.state / "mlflow-artifacts"),
         notifiers=notifiers(loaded.settings),
     )

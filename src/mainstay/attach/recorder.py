@@ -202,7 +202,8 @@ class Recorder:
             except Unusable as found:
                 self._skip(found.code, found.text)
             except Exception as error:  # noqa: BLE001 - edge: such a request costs itself alone
-                self._skip("defect", f"a request could not be read: {type(error).__name__}: {error}")
+                # Without its text, which may quote a value that is personal.
+                self._skip("defect", f"a request could not be read: {type(error).__name__}")
             # Give the interpreter to whoever waits for it: else a request may wait for 5 ms.
             time.sleep(0)
 

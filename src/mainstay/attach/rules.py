@@ -19,7 +19,9 @@ from mainstay.core import errors
 from mainstay.core.contracts import Contract, Pii
 from mainstay.core.events import FEEDBACK_AHEAD, Caveat, Event, Feedback, Kind
 from mainstay.data.request_check import RequestCheck
-from mainstay.journal.personal import Hasher, compile_journal_copy, read_or_make_salt
+from mainstay.journal.personal import Hasher, compile_journal_copy, read_or_make_salt, without_quotes
+from mainstay.journal.subjects import FOLDER as SUBJECTS
+from mainstay.journal.vault import Vault
 
 TARGET = "truth"
 """Name of the target where a project begins empty: what feedback tells is no field of a request."""
@@ -71,7 +73,7 @@ class Rules:
             warnings=caveats,
             latency_us=row.latency_us,
             status=row.status,
-            reason=row.reason if row.reason is not None or not broken else BREAKS + broken,
+            reason=self._reason(row) if row.reason is not None or not broken else BREAKS + broken,
         )
 
     def _checked(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[Caveat], str]:
@@ -95,6 +97,12 @@ class Rules:
         ]
         broken = ", ".join(f"{problem.where} {problem.what}" for problem in found.problems[:5])
         return values, caveats[:MOST_CAVEATS], broken
+
+    def _reason(self, row: Row) -> str | None:
+        """Return why a request failed; only the kind of error where its text could quote a personal value."""
+        if row.reason is None or row.kind is not Kind.ERROR:
+            return row.reason
+        return without_quotes(row.reason, self.contract, private=bool(self.early))
 
     def _may_show(self, name: str) -> bool:
         field = self.contract.field(name)
@@ -160,12 +168,13 @@ def read_rules(folder: Path, *, early: Mapping[str, Pii], learn: int) -> Rules:
     loaded = config.load(folder, environ=os.environ)
     contract = loaded.contract
     hasher = Hasher(read_or_make_salt(loaded.state / "salt"))
+    vault = Vault.of(loaded.state / SUBJECTS, loaded.settings.project.name)
     return Rules(
         model=loaded.settings.project.name,
         contract=contract,
         fields=frozenset(field.name for field in contract.fields),
         check=RequestCheck(contract) if contract.fields else None,
-        journal_copy=compile_journal_copy(contract, hasher),
+        journal_copy=compile_journal_copy(contract, hasher, vault),
         hasher=hasher,
         early={**loaded.settings.attach.pii, **early},
         segment_mb=loaded.settings.log.segment_mb,

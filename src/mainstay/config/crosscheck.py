@@ -27,7 +27,19 @@ TEXTS = (FieldType.TEXT, FieldType.CATEGORY, FieldType.IDENTIFIER)
 
 def check_all(settings: Settings) -> list[Found]:
     """Return everything that is wrong, each with the path of its key."""
-    checks = (_fields, _names, _target, _pipelines, _metrics, _rollout, _guards, _limits, _elsewhere, _not_built)
+    checks = (
+        _fields,
+        _names,
+        _target,
+        _pipelines,
+        _metrics,
+        _rollout,
+        _guards,
+        _limits,
+        _elsewhere,
+        _subjects,
+        _not_built,
+    )
     return [found for check in checks for found in check(settings)]
 
 
@@ -241,6 +253,29 @@ def _elsewhere(settings: Settings) -> Iterator[Found]:
             yield _problem(("attach", "pii", name), "says nothing", str(pii), allowed=["hash", "drop"])
 
 
+def _subjects(settings: Settings) -> Iterator[Found]:
+    """An encrypted field is somebody's: the key field must say whose, in every row."""
+    encrypted = [name for name, field in settings.fields.items() if field.pii is Pii.ENCRYPT]
+    if not encrypted:
+        return
+    key = settings.data.key
+    if key is None:
+        for name in encrypted:
+            yield _problem(
+                ("fields", name, "pii"),
+                "is encrypted under a key of its subject, and no field names the subject",
+                "encrypt",
+                allowed="[data] key = the field that does; or keep, hash, drop",
+            )
+    elif key in settings.fields and not settings.fields[key].required and not settings.project.elsewhere:
+        yield _problem(
+            ("fields", key, "required"),
+            f"it names whose {', '.join(encrypted)} is, and may be missing",
+            value=False,
+            allowed="true",
+        )
+
+
 def _not_built(settings: Settings) -> Iterator[Found]:
     if settings.project.task is Task.RANKING:
         yield _problem(
@@ -255,6 +290,3 @@ def _not_built(settings: Settings) -> Iterator[Found]:
         yield _problem(("rollout", "plan"), "is not built yet", "ab", allowed=allowed)
     if settings.rollout.approval == "two":
         yield _problem(("rollout", "approval"), "is not built yet", "two", allowed=["none", "one"])
-    for name, field in settings.fields.items():
-        if field.pii is Pii.ENCRYPT:
-            yield _problem(("fields", name, "pii"), "is not built yet", "encrypt", allowed=["keep", "hash", "drop"])

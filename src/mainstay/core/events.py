@@ -89,6 +89,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: list[Caveat] = []
     latency_us: int = 0
     """From arrival to just before the record was made durable."""
+    batch: int = 0
+    """How many rows the model call had that answered it, its own included; 0: not known."""
     status: int = 200
     """HTTP status sent."""
     reason: str | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mainstay.core.contracts import Contract, Field, FieldType, Policy
+from mainstay.core.contracts import Contract, Field, FieldType, Pii, Policy
 from mainstay.core.errors import Problem
 from mainstay.core.events import Caveat
 from mainstay.data.rules import (
@@ -238,8 +238,9 @@ def _too_long(field: Field, limits: Limits, value: str) -> Problem:
 
 def _note_range(field: Field, limits: Limits, value: float, problems: list[Problem], caveats: list[Caveat]) -> None:
     if field.on_range is Policy.FLAG:
-        text = f"{field.name} is {value:g}; the model knows {limits.range}"
-        caveats.append(Caveat(code=CaveatCode.RANGE, field=field.name, value=value, text=text))
+        seen = f"{value:g}" if field.pii is Pii.KEEP else "out of range"
+        text = f"{field.name} is {seen}; the model knows {limits.range}"
+        caveats.append(Caveat(code=CaveatCode.RANGE, field=field.name, value=_to_keep(field, value), text=text))
     else:
         problems.append(Problem(where=field.name, what=Rule.RANGE, value=value, allowed=limits.range))
 
@@ -248,13 +249,20 @@ def _note_unknown_value(
     field: Field, limits: Limits, value: str, problems: list[Problem], caveats: list[Caveat]
 ) -> None:
     if field.on_unknown is Policy.FLAG:
-        text = f"{shown(value)!r} is no known value of {field.name}"
-        caveats.append(Caveat(code=CaveatCode.UNKNOWN_VALUE, field=field.name, value=shown(value), text=text))
+        seen = repr(shown(value)) if field.pii is Pii.KEEP else "this"
+        text = f"{seen} is no known value of {field.name}"
+        kept = _to_keep(field, shown(value))
+        caveats.append(Caveat(code=CaveatCode.UNKNOWN_VALUE, field=field.name, value=kept, text=text))
     else:
         near = nearest(value, field.values)
         problems.append(
             Problem(where=field.name, what=Rule.UNKNOWN_VALUE, value=shown(value), allowed=limits.values, nearest=near)
         )
+
+
+def _to_keep(field: Field, value: Any) -> Any:
+    """Return the value as a warning may hold it, which is journalled: not where the field is personal."""
+    return value if field.pii is Pii.KEEP else None
 
 
 def _is_unicode(value: str) -> bool:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import polars as pl
 
 from mainstay.core.errors import Damaged, EnvironmentFault, NotFound
 from mainstay.data.content import digest_of
+from mainstay.data.sealed import OpenValue, Read, unsealed
 
 SNAPSHOT_VERSION = 1
 DATA_NAME, ABOUT_NAME = "data.parquet", "snapshot.json"
@@ -34,9 +35,22 @@ class Snapshot:
     lineage: Mapping[str, Any]
     """Where its rows came from, as told when they were first put."""
     created_at: datetime
+    open_value: OpenValue | None = field(default=None, compare=False, repr=False)
+    """Opens sealed values; without it they stay missing."""
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows, verified against the id. Raises Damaged when they are not those."""
+        """Return the rows, sealed values opened in memory, without the rows that were erased; see `read`."""
+        return self.read().frame
+
+    def read(self) -> Read:
+        """Return the rows, verified against the id, and how many could not be opened any more.
+
+        Raises Damaged when they are not those that the id names.
+        """
+        return unsealed(self.stored(), self.open_value)
+
+    def stored(self) -> pl.DataFrame:
+        """Return the rows as they lie on disk, verified against the id."""
         try:
             frame = pl.read_parquet(self.path, hive_partitioning=False)
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -49,8 +63,10 @@ class Snapshot:
 class Snapshots:
     """All snapshots of a project. Safe for several processes: a snapshot appears whole or not at all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, open_value: OpenValue | None = None) -> None:
+        """Look after snapshots in `folder`; `open_value(field, token)` opens a sealed value, or says why it cannot."""
         self._folder = folder
+        self._open_value = open_value
 
     def put(self, frame: pl.DataFrame, lineage: Mapping[str, Any], now: datetime) -> Snapshot:
         """Keep the rows and return their snapshot; rows that are there already keep their first lineage and time.
@@ -62,7 +78,7 @@ class Snapshots:
         if target.exists():
             try:
                 found = self.open(name)
-                found.frame()
+                found.stored()
             except Damaged:
                 shutil.rmtree(target, ignore_errors=True)
             else:
@@ -94,6 +110,7 @@ class Snapshots:
                 path=path / DATA_NAME,
                 lineage=dict(about["lineage"]),
                 created_at=datetime.fromisoformat(about["created_at"]),
+                open_value=self._open_value,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(snapshot_id, f"{ABOUT_NAME} cannot be read") from error

@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 
 from mainstay.core.contracts import Contract, Pii
-from mainstay.core.errors import Damaged, EnvironmentFault, ProjectFileError
+from mainstay.core.errors import Damaged, EnvironmentFault, MainstayError, UsageError
+from mainstay.journal.vault import Vault
 
 _CANONICAL = msgspec.json.Encoder(order="sorted", enc_hook=str)
 SALT_BYTES = 32
+WHY_CHARS = 300
 
 
 def read_or_make_salt(path: Path, random: Callable[[int], bytes] = os.urandom) -> str:
@@ -62,6 +64,10 @@ class Hasher:
         """Return the salted hash of a key: 128 bits, hex."""
         return blake2b(self._key + key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
+    def digest(self, data: bytes) -> str:
+        """Return the salted digest of some bytes: without the salt a short text could be guessed from it."""
+        return blake2b(data, key=self._key[:64], digest_size=16).hexdigest()
+
     def unit(self, key_hash: str, values: Mapping[str, Any]) -> str:
         """Return the digest of key and inputs, whatever the order of the fields: 128 bits, hex."""
         return blake2b(key_hash.encode() + self._key + canonical(values), digest_size=16).hexdigest()
@@ -72,20 +78,18 @@ def canonical(values: Mapping[str, Any]) -> bytes:
     return _CANONICAL.encode(values)
 
 
-def compile_journal_copy(contract: Contract, hasher: Hasher) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return a function that turns checked values into what the journal may hold (`pii`: keep, hash or drop).
+def compile_journal_copy(
+    contract: Contract, hasher: Hasher, vault: Vault | None = None
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a function that turns checked values into what the journal may hold (`pii` of each field).
 
-    Raises ProjectFileError for `encrypt`, which is not built yet.
+    `vault` seals the fields that are encrypted, under the key of the subject that the row's key field names; a row that
+    names none is no subject's, and its encrypted fields are left out. Without a vault it is UsageError to have any.
     """
-    encrypted = [f.name for f in contract.fields if f.pii is Pii.ENCRYPT]
-    if encrypted:
-        raise ProjectFileError(
-            f"pii = 'encrypt' is not built yet; field(s) {', '.join(encrypted)} ask for it",
-            remedy="Use 'hash' or 'drop' for these fields.",
-        )
+    sealed = tuple(f.name for f in contract.fields if f.pii is Pii.ENCRYPT)
     hashed = tuple(f.name for f in contract.fields if f.pii is Pii.HASH)
     dropped = frozenset(f.name for f in contract.fields if f.pii is Pii.DROP)
-    if not hashed and not dropped:
+    if not hashed and not dropped and not sealed:
         return lambda values: values
 
     def copy(values: dict[str, Any]) -> dict[str, Any]:
@@ -96,4 +100,52 @@ def compile_journal_copy(contract: Contract, hasher: Hasher) -> Callable[[dict[s
                 out[name] = hasher.key_hash(str(value))
         return out
 
-    return copy
+    if not sealed:
+        return copy
+    if vault is None or contract.key is None:
+        raise UsageError(
+            f"field(s) {', '.join(sealed)} are encrypted, and there is no {'vault' if vault is None else 'key field'}",
+            remedy="Declare [data] key: it says whose a row is.",
+        )
+    key_field, seal = contract.key, vault.seal
+
+    def sealed_copy(values: dict[str, Any]) -> dict[str, Any]:
+        out = copy(values)
+        key = values.get(key_field)
+        subject = None if key is None else hasher.key_hash(str(key))
+        for name in sealed:
+            value = out.get(name)
+            if value is not None:
+                out[name] = None if subject is None else seal(name, value, subject)
+        return out
+
+    return sealed_copy
+
+
+def seals(contract: Contract) -> bool:
+    """Return whether any field is encrypted."""
+    return any(field.pii is Pii.ENCRYPT for field in contract.fields)
+
+
+def is_personal(contract: Contract) -> bool:
+    """Return whether any field is not kept as it came: then no raw value may stand anywhere else either."""
+    return any(field.pii is not Pii.KEEP for field in contract.fields)
+
+
+def why(error: BaseException, contract: Contract) -> str:
+    """Return what a model raised, for a record: kind and text, the text only where it quotes nothing personal."""
+    return without_quotes(
+        f"{type(error).__name__}: {error}"[:WHY_CHARS], contract, ours=isinstance(error, MainstayError)
+    )
+
+
+def without_quotes(reason: str, contract: Contract, *, ours: bool = False, private: bool = False) -> str:
+    """Return `Kind: text` as a record may hold it: the kind alone where the text could quote a personal value.
+
+    Libraries quote what they could not take: `could not convert string to float: '…'`. `ours`: the text is our own, and
+    those quote nothing of a row; `private`: something is personal whatever the contract says.
+    """
+    if ours or not (private or is_personal(contract)):
+        return reason
+    kind = reason.partition(":")[0]
+    return f"{kind if kind.isidentifier() else 'an error'} (its text may quote a personal field)"

@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 from zlib import crc32
@@ -37,11 +37,20 @@ _sync = getattr(os, "fdatasync", os.fsync)
 class SegmentWriter:
     """The one writer of one worker. Not thread-safe: commits come one after the other."""
 
-    def __init__(self, folder: Path, worker: str, *, durability: Durability = "fsync", segment_mb: float = 16) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        worker: str,
+        *,
+        durability: Durability = "fsync",
+        segment_mb: float = 16,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         """Lock the worker's record, find its end, and get ready to start a new segment.
 
         durability: "fsync" survives a power cut; "os" survives the death of the process; "none" is best effort: a
-        record that cannot be written is counted in `lost` and nothing is raised.
+        record that cannot be written is counted in `lost` and nothing is raised. `before` makes durable what records
+        need to be read again (the keys of sealed values); with "fsync" it is called before each write.
         """
         if durability not in get_args(Durability):
             raise errors.UsageError(
@@ -55,6 +64,7 @@ class SegmentWriter:
         """Records that durability "none" let go."""
         self._size = max(4096, int(segment_mb * 1024 * 1024))
         self._encode = msgspec.msgpack.Encoder().encode
+        self._before = before if durability == "fsync" else None
         self._file = -1
         self._path: Path | None = None
         self._offset = 0
@@ -166,6 +176,8 @@ class SegmentWriter:
         return b"".join(parts)
 
     def _write(self, data: bytes, first: int) -> None:
+        if self._before is not None:
+            self._before()
         if self.next_seq > self._horizon:
             self._write_horizon(self.next_seq + STRIDE)
         room = len(data) + HEADER.size

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
-from mainstay.core.contracts import Contract, Field, FieldType, Role
+from mainstay.core.contracts import Contract, Field, FieldType, Pii, Role
 
 Signals = dict[str, float | str | None]
 
@@ -30,6 +31,20 @@ def word_set(texts: Iterable[str | None]) -> frozenset[str]:
         if text:
             found.update(words(text))
     return frozenset(found)
+
+
+KNOWN_TO = 3
+"""So many subjects must have used a word of an encrypted text before anything but the model itself remembers it."""
+
+
+def subjects_needed(field: Field) -> int:
+    """Return how many subjects must have used a word of this field for it to be remembered."""
+    return KNOWN_TO if field.pii is Pii.ENCRYPT else 1
+
+
+def users_of_words(texts: Iterable[Iterable[str]], users: Iterable[Hashable]) -> Counter[str]:
+    """Return for each word how many different users used it; `texts` are words, one entry for each row."""
+    return Counter(word for word, _ in {(word, user) for own, user in zip(texts, users, strict=True) for word in own})
 
 
 def text_fields(contract: Contract) -> tuple[Field, ...]:

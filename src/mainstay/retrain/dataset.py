@@ -17,6 +17,8 @@ from mainstay.core.contracts import Contract, FieldType, Pii
 from mainstay.core.errors import ContractViolation, NotEnoughEvidence, Problem
 from mainstay.core.incidents import Harm, Incident, State
 from mainstay.core.routes import position
+from mainstay.data.sealed import SEALED, sealed_column
+from mainstay.journal.vault import TAG, Vault, is_sealed
 from mainstay.store import feedback, incidents
 from mainstay.store.feedback import Graded
 
@@ -30,6 +32,7 @@ SPLIT_SALT = "recent"
 MOST_LABELS = 200_000
 FAULTS_ASK = "incident:data_fault"
 """Declared under [retrain] on, it says that values which look broken are right and are to be learned."""
+KEPT = (Pii.KEEP, Pii.ENCRYPT)
 BEFORE_FAULT = timedelta(hours=1)
 """The start of a fault is an estimate: requests of the hour before it are not learned from either."""
 
@@ -67,8 +70,11 @@ class Parts:
     """Held out to compare candidate and champion on."""
 
 
-def labelled(tx: Connection, model: str, settings: Settings) -> list[LabelledRow]:
+def labelled(tx: Connection, model: str, settings: Settings, vault: Vault | None = None) -> list[LabelledRow]:
     """Return the usable labels, oldest first.
+
+    `vault` opens sealed values, to leave out requests that were erased and to tell equal contents; without it each
+    sealed request counts, as a content of its own.
 
     Of one request (same key, same inputs) the newest label counts; of one key the newest
     `retrain.max_labels_per_key` requests. Labels outside the declared classes do not count, and requests of a time in
@@ -84,12 +90,15 @@ def labelled(tx: Connection, model: str, settings: Settings) -> list[LabelledRow
             continue
         if any(start <= graded.occurred_at < end for start, end in broken):
             continue
+        known, gone = (graded.inputs, {}) if vault is None else vault.opened(graded.inputs)
+        if gone:
+            continue
         unit, key = graded.unit or graded.id, graded.key_hash or graded.id
         if unit in seen or of_key[key] >= settings.retrain.max_labels_per_key:
             continue
         seen.add(unit)
         of_key[key] += 1
-        kept.append(_row(graded, contract, key=key, unit=unit))
+        kept.append(_row(graded, known, contract, key=key, unit=unit))
     return kept[::-1]
 
 
@@ -122,7 +131,8 @@ def _is_of_a_field(incident: Incident) -> bool:
 def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFrame:
     """Return the usable labels as a frame: every declared field as served, the target, and `_` columns of lineage.
 
-    Raises ContractViolation when the journal does not keep a field that the model learns from.
+    Sealed values stay sealed, in the column `_sealed`. Raises ContractViolation when the journal does not keep a field
+    that the model learns from.
     """
     contract = contract_of(settings)
     _refuse_unkept(contract)
@@ -130,8 +140,12 @@ def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFram
     columns: dict[str, pl.Series] = {}
     for field in contract.fields:
         if field.name != contract.target:
-            values = [_value(row.inputs.get(field.name), field.type) for row in rows]
+            kept = [row.inputs.get(field.name) for row in rows]
+            values = [None if is_sealed(value) else _value(value, field.type) for value in kept]
             columns[field.name] = pl.Series(field.name, values, dtype=_DTYPES[field.type])
+    tokens = [{name: value[TAG] for name, value in row.inputs.items() if is_sealed(value)} for row in rows]
+    if any(tokens):
+        columns[SEALED] = sealed_column(tokens)
     target_type = pl.String() if contract.task.is_classification else pl.Float64()
     columns[contract.target] = pl.Series(contract.target, [row.value for row in rows], dtype=target_type)
     columns[KEY] = pl.Series(KEY, [row.key for row in rows], dtype=pl.String())
@@ -168,8 +182,8 @@ def retrain_snapshot(base_train: pl.DataFrame, labelled_fit: pl.DataFrame) -> pl
     return joined.select([*order, ORIGIN])
 
 
-def _row(graded: Graded, contract: Contract, *, key: str, unit: str) -> LabelledRow:
-    seen = {f.name: graded.inputs.get(f.name) for f in contract.features}
+def _row(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: str, unit: str) -> LabelledRow:
+    seen = {f.name: known.get(f.name) for f in contract.features}
     content = msgspec.json.encode(seen, order="deterministic").decode()
     return LabelledRow(
         id=graded.id, key=key, unit=unit, content=content, value=graded.value, at=graded.at, inputs=graded.inputs
@@ -191,13 +205,13 @@ def _value(value: Any, kind: FieldType) -> Any:
 
 
 def _refuse_unkept(contract: Contract) -> None:
-    lost = [f for f in contract.features if f.pii is not Pii.KEEP]
+    lost = [f for f in contract.features if f.pii not in KEPT]
     if lost:
         raise ContractViolation(
             f"traffic cannot be trained on: the journal does not keep {', '.join(f.name for f in lost)}",
-            remedy='Keep these fields (pii = "keep"), or give them the role `ignored`, or train on files.',
+            remedy='Keep these fields (pii = "keep" or "encrypt"), or give them the role `ignored`, or train on files.',
             problems=[
-                Problem(where=f"fields.{f.name}.pii", what="a feature is not kept", value=f.pii, allowed="keep")
+                Problem(where=f"fields.{f.name}.pii", what="a feature is not kept", value=f.pii, allowed=KEPT)
                 for f in lost
             ],
         )

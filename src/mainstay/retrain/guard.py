@@ -12,6 +12,7 @@ from mainstay.config.settings import Settings
 from mainstay.core.incidents import State
 from mainstay.core.releases import IN_ROLLOUT, Stage
 from mainstay.core.verdicts import Check, Verdict, combine
+from mainstay.journal.vault import Vault
 from mainstay.retrain import dataset
 from mainstay.store import feedback, jobs, releases
 
@@ -48,13 +49,13 @@ class Facts:
         return self.conflicting / self.labels if self.labels else 0.0
 
 
-def gather(tx: Connection, model: str, settings: Settings, now: datetime) -> Facts:
+def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vault: Vault | None = None) -> Facts:
     """Read the facts."""
     own = [release for release in releases.all_of(tx, model) if release.trigger != MANUAL]
     trainings = [job for job in jobs.list_(tx, model, limit=1000) if job.kind == "train"]
     starts = [release.created_at for release in own] + [job.created_at for job in trainings]
     last = max(starts, default=None)
-    chosen = dataset.labelled(tx, model, settings)
+    chosen = dataset.labelled(tx, model, settings, vault)
     faults = [i for i in dataset.faults(tx, model, settings) if i.state in (State.OPEN, State.ACKNOWLEDGED)]
     recent = max(
         sum(now - release.created_at < DAY for release in own), sum(now - job.created_at < DAY for job in trainings)

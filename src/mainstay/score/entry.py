@@ -9,6 +9,8 @@ from mainstay.core.errors import GateFailed, NotReady, UsageError
 from mainstay.core.ports import Clock
 from mainstay.core.releases import Release, Stage
 from mainstay.journal.personal import Hasher, read_or_make_salt
+from mainstay.journal.subjects import FOLDER as SUBJECTS
+from mainstay.journal.vault import Vault
 from mainstay.models.load import LoadedModel
 from mainstay.score import run
 from mainstay.score.records import Answerer, Options, Report, Tell
@@ -76,7 +78,8 @@ def answerer_of(
     """Return the version that answers, loaded."""
     release, live = choose(store, model, version, force=force)
     hasher = Hasher(read_or_make_salt(state / "salt"))
-    return Answerer(loaded=open_model(release.digest), name=release.name, live=live, hasher=hasher)
+    vault = Vault.of(state / SUBJECTS, model)
+    return Answerer(loaded=open_model(release.digest), name=release.name, live=live, hasher=hasher, vault=vault)
 
 
 def score(

@@ -11,6 +11,7 @@ from typing import Any
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import Problem
 from mainstay.journal.personal import Hasher
+from mainstay.journal.vault import Vault
 from mainstay.models.answers import Answer
 from mainstay.models.load import LoadedModel
 
@@ -53,6 +54,8 @@ class Answerer:
     live: bool
     """Whether it is the version that answers everybody now."""
     hasher: Hasher
+    vault: Vault | None = None
+    """Seals what is encrypted; needed where a field is."""
 
     @property
     def contract(self) -> Contract:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -23,7 +23,7 @@ from mainstay.core.errors import Damaged, EnvironmentFault, JournalFull
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.ports import Clock
 from mainstay.journal import files
-from mainstay.journal.personal import compile_journal_copy
+from mainstay.journal.personal import compile_journal_copy, without_quotes
 from mainstay.journal.read import Journal
 from mainstay.journal.writer import SegmentWriter
 from mainstay.score.records import Answerer, Row, Status
@@ -65,7 +65,7 @@ class Watched:
         """Rows that this object wrote."""
         self._answerer = answerer
         self._clock = clock
-        self._copy = compile_journal_copy(answerer.contract, answerer.hasher)
+        self._copy = compile_journal_copy(answerer.contract, answerer.hasher, answerer.vault)
         self._source = source
         self._run = run
         self._folder = state / "score"
@@ -73,7 +73,9 @@ class Watched:
             self._lock = self._take_run()
             undo.callback(os.close, self._lock)
             self.rows = self._count(state / "journal")
-            self._writer = _writer(state / "journal", segment_mb)
+            self._writer = _writer(
+                state / "journal", segment_mb, before=answerer.vault.subjects.sync if answerer.vault else None
+            )
             undo.callback(self._writer.close)
             self._keep()
             undo.pop_all()
@@ -135,7 +137,8 @@ class Watched:
                 reason="contract_violation",
             )
         shared |= {"unit": hasher.unit(key_hash, row.values), "inputs": self._copy(row.values)}
-        shared |= {"latency_us": latency_us, "reason": f"champion: {row.reason}" if row.reason else None}
+        why = f"champion: {without_quotes(row.reason, contract)}" if row.reason else None
+        shared |= {"latency_us": latency_us, "reason": why}
         if row.answer is None:
             return Event(**shared, kind=Kind.ERROR, status=500)
         arm = Arm.CHAMPION if self._answerer.live else Arm.PREVIOUS
@@ -217,12 +220,12 @@ def _behind(journal: Journal, worker: str, seq: int) -> Iterator[Event]:
         cursor = after
 
 
-def _writer(journal: Path, segment_mb: float) -> SegmentWriter:
+def _writer(journal: Path, segment_mb: float, *, before: Callable[[], None] | None) -> SegmentWriter:
     """Return a writer under the first name of the pool that is free."""
     last: EnvironmentFault | None = None
     for number in range(POOL):
         try:
-            return SegmentWriter(journal, f"score-{number}", segment_mb=segment_mb)
+            return SegmentWriter(journal, f"score-{number}", segment_mb=segment_mb, before=before)
         except JournalFull:
             raise
         except EnvironmentFault as error:

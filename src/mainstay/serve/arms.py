@@ -10,6 +10,7 @@ from mainstay.core.errors import MainstayError
 from mainstay.core.events import Arm, Trust
 from mainstay.core.ports import Clock
 from mainstay.core.routes import pick_arm
+from mainstay.journal import personal
 from mainstay.models.answers import Answer, answer
 from mainstay.serve.cache import Cache
 from mainstay.serve.live import Live, Side
@@ -73,13 +74,13 @@ class Arms:
             raise
         except Exception as error:  # noqa: BLE001 - edge: a model may raise anything; its rows have other ways to an answer
             if len(rows) == 1:
-                rows[0].failures[arm] = f"{type(error).__name__}: {error}"[:300]
+                rows[0].failures[arm] = personal.why(error, live.champion.loaded.contract)
             else:
                 self._one_by_one(live, side, arm, rows, turn)
             return
         call_us = int((self._clock.monotonic() - began) * 1e6)
         for row, given in zip(rows, answers, strict=True):
-            row.answer, row.side, row.served, row.call_us = given, side, arm, call_us
+            row.answer, row.side, row.served, row.call_us, row.batch = given, side, arm, call_us, len(rows)
 
     def _answers(self, side: Side, values: Sequence[Mapping[str, Any]], turn: Turn) -> list[Answer]:
         def ask(rows: Sequence[Mapping[str, Any]]) -> list[Answer]:

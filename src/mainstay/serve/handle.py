@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -199,7 +198,7 @@ class Handler:
         if slot is None:
             return []
         name = slot.live.champion.name if slot.live else ""
-        digest = blake2b(body, digest_size=16).hexdigest()
+        digest = self._hasher.digest(body)
         fields: dict[int | None, list[str]] = {}
         for problem in error.problems:
             fields.setdefault(problem.row, []).append(problem.where[:100])

@@ -13,6 +13,8 @@ from mainstay.core.errors import MainstayError
 from mainstay.core.routes import BundleRef, Route
 from mainstay.data.request_check import RequestCheck, compile_request_check
 from mainstay.journal.personal import Hasher, compile_journal_copy
+from mainstay.journal.subjects import Subjects
+from mainstay.journal.vault import Vault
 from mainstay.models.answers import answer
 from mainstay.models.bundle import open_bundle
 from mainstay.models.load import LoadedModel, load
@@ -57,8 +59,11 @@ class Live:
 LoadSide = Callable[[str, BundleRef], Side]
 
 
-def side_loader(bundles: Path, hasher: Hasher) -> LoadSide:
-    """Return the function that opens, verifies and loads a bundle from the folder `bundles`."""
+def side_loader(bundles: Path, hasher: Hasher, subjects: Subjects | None = None) -> LoadSide:
+    """Return the function that opens, verifies and loads a bundle from the folder `bundles`.
+
+    `subjects` has the keys that encrypted fields are sealed under.
+    """
 
     def load_side(model: str, ref: BundleRef) -> Side:
         bundle = open_bundle(bundles / ref.digest, ref.digest)
@@ -70,7 +75,7 @@ def side_loader(bundles: Path, hasher: Hasher) -> LoadSide:
             loaded=loaded,
             twin=load(bundle),
             check=compile_request_check(contract),
-            journal_copy=compile_journal_copy(contract, hasher),
+            journal_copy=compile_journal_copy(contract, hasher, Vault(subjects, model) if subjects else None),
         )
 
     return load_side

@@ -115,6 +115,7 @@ def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
             trust=given.trust,
             warnings=[*row.caveats, *given.caveats],
             latency_us=latency_us,
+            batch=row.batch,
             reason=_why(row),
             trace_id=call.trace_id,
             route_epoch=live.route.epoch,

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstay.core.contracts import Pii
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, ProjectFileError, UsageError
 from mainstay.core.ports import Clock
 from mainstay.core.routes import Route
@@ -276,12 +275,6 @@ def _refuse_unbuilt(settings: Settings) -> None:
         raise ProjectFileError(
             "serve.durability = 'store' is not built yet; allowed: fsync, os, none",
             remedy="Use 'fsync' on a disk that outlives the process.",
-        )
-    encrypted: Sequence[str] = [name for name, field in settings.fields.items() if field.pii is Pii.ENCRYPT]
-    if encrypted:
-        raise ProjectFileError(
-            f"pii = 'encrypt' is not built yet; field(s) {', '.join(encrypted)} ask for it",
-            remedy="Use 'hash' or 'drop' for these fields.",
         )
 
 

@@ -42,6 +42,8 @@ class Row:
     answer: Answer | None = None
     call_us: int = 0
     """How long the model call took that answered it."""
+    batch: int = 0
+    """How many rows that call had."""
     failures: dict[Arm, str] = field(default_factory=dict)
     """Arm to why its bundle could not answer."""
     event: Event | None = None
@@ -56,7 +58,7 @@ class Row:
     def restart(self, assigned: Arm) -> None:
         """Forget what an earlier, abandoned attempt filled in."""
         self.assigned = self.served = assigned
-        self.side, self.answer, self.event, self.call_us = None, None, None, 0
+        self.side, self.answer, self.event, self.call_us, self.batch = None, None, None, 0, 0
         self.failures = {}
 
 

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
 from mainstay.core.ports import Clock
+from mainstay.journal import personal
 from mainstay.models.answers import Answer, answer
 from mainstay.serve.arms import values_for
 from mainstay.serve.live import Live, Side
@@ -144,7 +145,7 @@ class Shadow:
                     failures=[one.failures[0] for one in singles],
                     call_us=max(one.call_us for one in singles),
                 )
-            given, failures = [None], [f"{type(error).__name__}: {error}"[:300]]
+            given, failures = [None], [personal.why(error, live.champion.loaded.contract)]
         call_us = int((self._clock.monotonic() - began) * 1e6)
         answers, whys = iter(given), iter(failures)
         return _Scored(

@@ -15,6 +15,8 @@ from mainstay.core.ports import Clock
 from mainstay.core.routes import BundleRef
 from mainstay.journal.personal import Hasher, read_or_make_salt
 from mainstay.journal.read import Journal
+from mainstay.journal.subjects import FOLDER as SUBJECTS
+from mainstay.journal.subjects import Subjects
 from mainstay.journal.writer import SegmentWriter
 from mainstay.serve import plan as plans
 from mainstay.serve.dedupe import Claims, Ids
@@ -48,14 +50,19 @@ class Worker:
         self.run = Path(plan.run)
         salt = read_or_make_salt(Path(plan.salt))
         hasher = Hasher(salt)
-        load_side = load_side or side_loader(Path(plan.bundles), hasher)
+        self._subjects = Subjects(Path(plan.salt).with_name(SUBJECTS))
+        load_side = load_side or side_loader(Path(plan.bundles), hasher, self._subjects)
         self.slots = {
             model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side) for model in plan.models
         }
         journal = Journal(Path(plan.journal))
         fresh = not journal.workers()
         self._writer = SegmentWriter(
-            Path(plan.journal), plan.worker, durability=_durability(plan.durability), segment_mb=plan.segment_mb
+            Path(plan.journal),
+            plan.worker,
+            durability=_durability(plan.durability),
+            segment_mb=plan.segment_mb,
+            before=self._subjects.sync,
         )
         log = Log(self._writer, plan.worker)
         alone = plan.workers == 1
@@ -159,6 +166,7 @@ class Worker:
                 # What was loaded stays: the collector is not to look through it again and again between requests.
                 gc.freeze()
             self._looked.set()
+            self._subjects.refresh()  # an erased key leaves this process's memory too
             now = self.clock.monotonic()
             if changed or not told or now - told >= TELL_S:
                 told = now or 1.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence
 from mainstay.core.ports import Progress, silent
-from mainstay.models.signals import RowSignals, Signals, text_fields, word_set, words
+from mainstay.models.signals import RowSignals, Signals, subjects_needed, text_fields, users_of_words, words
 from mainstay.train.fit import Pipeline, Rows, as_model, fit, predicted, quiet
 
 FOLDS = 5
@@ -92,23 +92,24 @@ def left_out_signals(contract: Contract, rows: Rows) -> list[Signals]:
     That is what the finished model's vocabulary will be to a row it has not seen; against the full vocabulary no word
     of a training row would ever be new.
     """
-    texts = {f.name: [row.get(f.name) for row in rows.values] for f in text_fields(contract)}
-    measure = RowSignals(contract, {name: word_set(found) for name, found in texts.items()}).measure
+    measure = RowSignals(contract, {f.name: frozenset() for f in text_fields(contract)}).measure
     out = [measure(row) for row in rows.values]
     groups = group_codes(rows).tolist()
-    for name, found in texts.items():
-        split = [words(text) if text else [] for text in found]
-        owner = _owners(split, groups)
-        for row, own, group in zip(out, split, groups, strict=True):
-            row[f"{name}.unseen"] = sum(owner[word] == group for word in own) / len(own) if own else None
+    for field in text_fields(contract):
+        split = [words(text) if text else [] for text in (row.get(field.name) for row in rows.values)]
+        users, least = users_of_words(split, groups), subjects_needed(field)
+        for row, own in zip(out, split, strict=True):
+            # One of a word's users is this row's own key.
+            row[f"{field.name}.unseen"] = sum(users[word] <= least for word in own) / len(own) if own else None
     return out
 
 
-def _owners(split: list[list[str]], groups: list[int]) -> dict[str, int]:
-    """Return for each word the one key that uses it, or -1 when several do."""
-    owner: dict[str, int] = {}
-    for own, group in zip(split, groups, strict=True):
-        for word in own:
-            if owner.setdefault(word, group) != group:
-                owner[word] = -1
-    return owner
+def vocabulary_of(contract: Contract, rows: Rows) -> dict[str, frozenset[str]]:
+    """Return the words of each text field; of an encrypted one only those that several subjects used."""
+    groups = group_codes(rows).tolist()
+    found = {}
+    for field in text_fields(contract):
+        split = [words(text) if text else [] for text in (row.get(field.name) for row in rows.values)]
+        users, least = users_of_words(split, groups), subjects_needed(field)
+        found[field.name] = frozenset(word for word, count in users.items() if count >= least)
+    return found

@@ -21,14 +21,13 @@ from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
 from mainstay.models.compiled.make import Made, compile_model
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
-from mainstay.models.signals import text_fields, word_set
 from mainstay.models.thresholds import Thresholds
 from mainstay.train.calibrate import calibrate
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.evaluate import CLASSIFICATION, REGRESSION, evaluate
 from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, predicted, quiet, read_rows
-from mainstay.train.folds import OutOfFold, left_out_signals, out_of_fold
+from mainstay.train.folds import OutOfFold, left_out_signals, out_of_fold, vocabulary_of
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
 
@@ -121,7 +120,7 @@ def train_candidate(
             estimator,
             classes,
             thresholds=thresholds_of(settings),
-            vocabulary=_vocabulary(contract, rows),
+            vocabulary=vocabulary_of(contract, rows),
         )
         said = predicted(model, test_rows.values, plan)
         is_unseen = handed is not None and held_out is None
@@ -233,14 +232,13 @@ def _calibration(
     return Calibration(rows=0) if held_out is None else calibrate(contract, rows, held_out, classes)
 
 
-def _vocabulary(contract: Contract, rows: Rows) -> dict[str, frozenset[str]]:
-    return {f.name: word_set(row.get(f.name) for row in rows.values) for f in text_fields(contract)}
-
-
 def _snapshot_rows(loaded: Loaded, snapshot_id: str) -> Rows:
     from mainstay.data.snapshot import Snapshots
+    from mainstay.journal.subjects import FOLDER
+    from mainstay.journal.vault import Vault
 
-    return read_rows(loaded.contract, Snapshots(loaded.state / "snapshots").open(snapshot_id).frame())
+    vault = Vault.of(loaded.state / FOLDER, loaded.settings.project.name)
+    return read_rows(loaded.contract, Snapshots(loaded.state / "snapshots", vault.open).open(snapshot_id).frame())
 
 
 def _lineage(

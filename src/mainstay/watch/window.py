@@ -11,6 +11,7 @@ import msgspec
 
 from mainstay.core.contracts import Contract, FieldType, Pii
 from mainstay.core.events import Arm, Event, Kind, Trust
+from mainstay.journal.vault import is_sealed
 from mainstay.models.segments import segment_names
 from mainstay.models.signals import RowSignals, Signals, words
 
@@ -54,22 +55,29 @@ COUNTED = (Kind.PREDICTION, Kind.EXTERNAL, Kind.REFUSAL, Kind.ERROR)
 def observe(event: Event, row_signals: RowSignals | None, contract: Contract | None) -> Observation:
     """Reduce an event to an observation.
 
-    Fields whose values the journal does not keep as they were (hashed, dropped) give no signals, segments or words. A
-    refused request gives none at all. `row_signals` and `contract` may be None for refusals and errors.
+    Fields whose values the journal does not keep (hashed, dropped) or that cannot be opened any more (erased) give no
+    signals, segments or words. Of an encrypted field, which comes here opened, only what tells no value is kept: of a
+    text its measures (length, unseen words, …), of any other whether it is missing. A refused request gives none at
+    all. `row_signals` and `contract` may be None for refusals and errors.
     """
     outcome = outcome_of(event)
     signals: dict[str, float | str] = {}
     segments: list[str] = []
     found: dict[str, list[str]] = {}
     if event.kind in (Kind.PREDICTION, Kind.EXTERNAL) and row_signals is not None and contract is not None:
-        hidden = {field.name for field in contract.fields if field.pii is not Pii.KEEP}
+        private = {field.name for field in contract.fields if field.pii is not Pii.KEEP}
+        hidden = {field.name for field in contract.fields if field.pii in (Pii.HASH, Pii.DROP)}
+        hidden |= {name for name, value in event.inputs.items() if is_sealed(value)}
         values = {name: value for name, value in event.inputs.items() if name not in hidden}
-        signals = _present(_measured(row_signals, values), hidden)
-        segments = [name for name in _segments(contract, values) if _field_of(name) not in hidden]
+        measured = _present(_measured(row_signals, values), hidden)
+        signals = {name: value for name, value in measured.items() if name not in private}
+        segments = [name for name in _segments(contract, values) if _field_of(name) not in private]
         found = {
             field.name: sorted(set(words(text)))
             for field in contract.fields
-            if field.type is FieldType.TEXT and isinstance(text := values.get(field.name), str)
+            if field.type is FieldType.TEXT
+            and field.pii is Pii.KEEP
+            and isinstance(text := values.get(field.name), str)
         }
         if outcome is Outcome.ANSWERED:
             signals |= _present(_answer(event), set())
