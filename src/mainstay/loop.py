@@ -1,5 +1,5 @@
-"""One turn of the wheel (read after serve/handle.py): feedback → learn → watch → rollout → retrain → jobs →
-aliases → alerts.
+"""One turn of the wheel (read after serve/handle.py): tombstones → feedback → learn → watch → rollout → retrain →
+jobs → aliases → alerts.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -37,6 +37,7 @@ from mainstay.retrain import guard, trigger
 from mainstay.serve import trial
 from mainstay.store import alerts, blocks, heartbeats, jobs, leases, routes, states
 from mainstay.store import releases as rows
+from mainstay.subjects import reconcile
 from mainstay.train import sandbox
 from mainstay.watch import turn as watching
 
@@ -98,6 +99,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
     report = TurnReport(at=parts.clock.now())
     runner = runner or NoRunner()
     steps: Sequence[tuple[str, Callable[[Parts, Runner], list[str]]]] = (
+        ("tombstones", _tombstones),
         ("feedback", _feedback),
         ("learn", _learn),
         ("watch", _watch),
@@ -147,6 +149,11 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
             leases.release(tx, LEASE, me)
     except errors.EnvironmentFault as fault:
         log.error("the lease runs out by itself: %s", fault.message)
+
+
+def _tombstones(parts: Parts, _runner: Runner) -> list[str]:
+    """See that what was erased stays so, whichever of store and keys came back from an older copy."""
+    return reconcile.reconcile(parts)
 
 
 def _learn(parts: Parts, _runner: Runner) -> list[str]:

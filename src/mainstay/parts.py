@@ -40,6 +40,10 @@ class Parts:
     """Opens the encrypted values of the journal, the store and the snapshots."""
     notifiers: Mapping[str, Notifier]
     """By address; one that cannot be used is not among them."""
+    erasures_seen: int = 0
+    """How far the store's tombstones were read (subjects/reconcile.py)."""
+    erasures_known: set[tuple[str, str]] = field(default_factory=set)
+    """Tombstones that the store has: subject and name of the key."""
     _store: Store | None = None
     _models: dict[str, LoadedModel] = field(default_factory=dict)
     _references: dict[str, ReferenceOnly] = field(default_factory=dict)

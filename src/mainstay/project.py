@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from mainstay.container.context import Context
     from mainstay.loop import TurnReport
     from mainstay.parts import Parts
+    from mainstay.replay import Replayed
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
     from mainstay.status.check import CheckReport
     from mainstay.status.records import Status
+    from mainstay.subjects.erase import Erased
+    from mainstay.subjects.export import Exported
 
 MANUAL = "manual"
 WEB_FILE = "web.json"
@@ -467,6 +470,31 @@ class Project:
                         continue
                     counts[status.value] += 1
         return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
+
+    def replay(self, id_: str) -> Replayed:
+        """Compute a journalled answer again, from its bundle and its inputs, and hold it beside the record.
+
+        Raises NotFound for an unknown id, and NotEnoughEvidence, naming the fields, where the record does not hold what
+        the model needs.
+        """
+        from mainstay import replay
+
+        return replay.replay(self.parts, id_)
+
+    def erase(self, key: str, *, by: str, reason: str = "") -> Erased:
+        """Destroy the key of a subject: what was encrypted in its records is unreadable from now on, in every copy.
+
+        The subject is what the key field ([data] key) says. Returns what was destroyed and what still holds something.
+        """
+        from mainstay.subjects import erase
+
+        return erase.erase(self.parts, key, by=by, reason=reason)
+
+    def export(self, key: str, out: str | Path) -> Exported:
+        """Write every record of a subject into a file, opened, one JSON object on each line."""
+        from mainstay.subjects import export
+
+        return export.export(self.parts, key, Path(out))
 
     def serve(self, on_bound: Callable[[str], None] | None = None, *, beside: Sequence[Project] = ()) -> None:
         """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +69,32 @@ class Journal:
         with self._lock:
             frame = _again(lambda: self._scan(model))
         return table.between(frame, start, end)
+
+    def matching(self, model: str, *, key_hash: str | None = None, kind: Kind | None = None) -> Iterator[Event]:
+        """Yield the model's records of a key, or of a kind, segment by segment; in memory is one segment's at a time.
+
+        Each record once, also when its segment is sealed meanwhile; what is deleted by policy meanwhile is left out.
+        """
+
+        def wanted(event: Event) -> bool:
+            return (key_hash is None or event.key_hash == key_hash) and (kind is None or event.kind is kind)
+
+        def sealed(names: list[SealedName]) -> Iterator[Event]:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    yield from table.matching(self.folder, name, model, key_hash=key_hash, kind=kind)
+
+        # Open segments first: a manifest is written before its segment goes, so nothing falls between.
+        listed = files.segments(self.folder)
+        present = {(segment.worker, segment.first) for segment in listed}
+        yield from sealed([n for n in files.sealed_names(self.folder) if (n.worker, n.first) not in present])
+        for place, segment in enumerate(listed):
+            last = place + 1 == len(listed) or listed[place + 1].worker != segment.worker
+            try:
+                yield from list(filter(wanted, segments.all_events([segment], model, closed=not last)))
+            except FileNotFoundError:
+                mine = (segment.worker, segment.first)
+                yield from sealed([n for n in files.sealed_names(self.folder) if (n.worker, n.first) == mine])
 
     def _find(self, wanted: str, kinds: frozenset[Kind]) -> Event | None:
         with self._lock:

@@ -74,11 +74,11 @@ def _cut(data: bytes, scan: frames.Scan, whole: bool) -> bool:
     return not whole and len(data) - scan.offset < frames.HEADER.size
 
 
-def all_events(listed: list[Segment], model: str) -> Iterator[Event]:
-    """Yield every record of a model from the segments listed."""
+def all_events(listed: list[Segment], model: str, *, closed: bool = False) -> Iterator[Event]:
+    """Yield every record of a model from the segments listed; `closed`: the last one is closed too."""
     for place, segment in enumerate(listed):
-        closed = place + 1 < len(listed) and listed[place + 1].worker == segment.worker
-        for _, payload, _ in records(segment.path, segment.first, 0, closed=closed):
+        following = place + 1 < len(listed) and listed[place + 1].worker == segment.worker
+        for _, payload, _ in records(segment.path, segment.first, 0, closed=closed or following):
             event = frames.decode(payload)
             if event.model == model:
                 yield event

@@ -115,6 +115,12 @@ class Subjects:
                     self._remember(key)
             return key if key is not None and key.name == name else None
 
+    def has(self, subject: bytes) -> bool:
+        """Return whether the subject has a key now."""
+        with self._lock:
+            self._open()
+            return self._read(subject, refresh=True) is not None
+
     def sync(self) -> None:
         """Make every key durable that `key_for` has returned; costs nothing when none is new. Raises OSError."""
         if not self._unsynced:

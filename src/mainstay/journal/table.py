@@ -116,6 +116,22 @@ def sealed_record(folder: Path, held: Manifest, wanted: str, kinds: Collection[K
     return frames.decode(rows["payload"][-1]) if rows.height else None
 
 
+def matching(folder: Path, name: SealedName, model: str, *, key_hash: str | None, kind: Kind | None) -> Iterator[Event]:
+    """Yield a model's records of a key, or of a kind, in a sealed segment, in order of seq, part by part."""
+    import polars as pl
+
+    for part in manifest.read(name.path).parts:
+        if part.model != model:
+            continue
+        rows = pl.scan_parquet(files.sealed(folder) / part.path, hive_partitioning=False)
+        if key_hash is not None:
+            rows = rows.filter(pl.col("key_hash") == key_hash)
+        if kind is not None:
+            rows = rows.filter(pl.col("kind") == kind.value)
+        for payload in rows.select("seq", "payload").collect().sort("seq")["payload"]:
+            yield frames.decode(payload)
+
+
 def _moment() -> Any:
     import polars as pl
 

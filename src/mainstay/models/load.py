@@ -131,8 +131,8 @@ def class_name(value: Any) -> str:
     return str(value)
 
 
-def load(bundle: Bundle) -> LoadedModel:
-    """Load a verified bundle; model.py is never imported.
+def load(bundle: Bundle, *, original: bool = False) -> LoadedModel:
+    """Load a verified bundle; model.py is never imported. `original`: its estimator, also where it holds a program.
 
     The pickle is read only after its digest held, and not at all where the bundle holds a program. Raises Damaged when
     a file changed, EnvironmentFault when a package that the model needs is absent or too different.
@@ -140,7 +140,7 @@ def load(bundle: Bundle) -> LoadedModel:
     model = bundle.json("model/model.json")
     spec = msgspec.convert(model["spec"], InputSpec)
     words = bundle.json("model/vocabulary.json")
-    described = program_file.decode(bundle.read(PROGRAM)) if bundle.has(PROGRAM) else None
+    described = program_file.decode(bundle.read(PROGRAM)) if bundle.has(PROGRAM) and not original else None
     return LoadedModel(
         estimator=_unpickle(bundle) if described is None else None,
         program=None if described is None else program_file.assemble(described),

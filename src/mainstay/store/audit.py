@@ -30,6 +30,13 @@ def append(tx: Connection, *, who: str, what: str, subject: str, detail: Mapping
     tx.execute(table.insert().values(at=now, who=who, what=what, subject=subject, detail=dict(detail)))
 
 
+def of_kind(tx: Connection, what: str, *, after: int = 0) -> list[Entry]:
+    """Return the acts of a kind behind the entry numbered `after`, oldest first."""
+    # The entries of a kind behind a number.
+    query = select(table).where(table.c.what == what, table.c.n > after).order_by(table.c.n)
+    return [Entry(**{name: getattr(row, name) for name in Entry.__dataclass_fields__}) for row in tx.execute(query)]
+
+
 def list_(tx: Connection, *, subject: str | None = None, limit: int = 100) -> list[Entry]:
     """Return acts, newest first; on one subject or all."""
     # The newest entries.

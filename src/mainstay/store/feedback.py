@@ -99,6 +99,17 @@ def unmatched(tx: Connection, model: str, limit: int, *, only_new: bool = False)
     return [_feedback(row) for row in tx.execute(query)]
 
 
+def told_about(tx: Connection, model: str, id_: str) -> list[Feedback]:
+    """Return every item about one prediction, in the order in which they came."""
+    # All items about one prediction.
+    query = (
+        select(table)
+        .where(table.c.model == model, table.c.id == id_)
+        .order_by(table.c.received_at, table.c.feedback_id)
+    )
+    return [_feedback(row) for row in tx.execute(query)]
+
+
 def missed(tx: Connection, model: str, feedback_ids: Collection[str]) -> None:
     """Note that the predictions of these items were looked for and not found."""
     # Count one more miss for each item.

@@ -1,0 +1,258 @@
+"""`mainstay replay ID`: a journalled answer, computed again from its bundle and its inputs, and held beside the record.
+
+The bundle is opened by digest and verified, whichever version answers now. A row is asked in a batch of the size that
+the record tells, filled up with itself: numerical libraries may round the last bits by the size of a batch, and the
+models that pass the gate depend on nothing else of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainstay.core.contracts import Contract, Pii
+from mainstay.core.errors import EnvironmentFault, MainstayError, NotEnoughEvidence, NotFound, UsageError
+from mainstay.core.events import Arm, Caveat, Event, Kind
+from mainstay.data.request_check import compile_request_check
+from mainstay.models import bundle as bundles
+from mainstay.models import load as models
+from mainstay.models.answers import Answer, answer
+from mainstay.models.load import LoadedModel
+from mainstay.store import releases
+
+if TYPE_CHECKING:
+    from mainstay.parts import Parts
+
+TOLERANCE = 1e-6
+"""Largest difference of a probability, a confidence or a value that counts as the same answer."""
+_WHY = {Pii.HASH: "only its hash was kept", Pii.DROP: "it was not kept"}
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One part of the answer that came out otherwise."""
+
+    what: str
+    then: Any
+    now: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """What the bundle's estimator says where a compiled form of it answered."""
+
+    label: Any
+    largest: float | None
+    """Difference from the record; None where it could not be asked."""
+    why: str = ""
+    """Why it could not be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A recorded answer beside the one of now."""
+
+    id: str
+    bundle: str
+    digest: str
+    runtime: str
+    """What computed the answer now."""
+    batch: int
+    """Rows of the model call, as recorded; 0: the record does not tell, and it was asked alone."""
+    same: bool
+    """Label, trust and warnings are equal, and the numbers within 1e-6."""
+    equal_bytes: bool
+    """Label, probabilities and confidence are equal to the last bit."""
+    largest: float
+    """Largest difference of a number."""
+    differences: tuple[Difference, ...]
+    missing: Mapping[str, str]
+    """Fields that the record does not hold and the model does not use, with the reason."""
+    environment: tuple[str, ...]
+    """Packages whose version here is not the one that trained."""
+    original: Original | None
+    """None where the estimator itself answered."""
+    note: str = ""
+
+
+def replay(parts: Parts, id_: str) -> Replayed:
+    """Answer a journalled prediction again.
+
+    Raises NotFound for an unknown id, UsageError for what was answered elsewhere, Damaged for a changed bundle, and
+    NotEnoughEvidence, with the fields and why, where the record does not hold what the model needs (hashed, dropped,
+    erased).
+    """
+    event = parts.journal.find(id_)
+    if event is None or event.model != parts.model:
+        raise NotFound(
+            f"the journal of {parts.model} holds no prediction {id_!r}",
+            remedy="The id stands in the answer. `[log] keep_days` and `max_gb` say how long the journal keeps it.",
+        )
+    if event.kind is Kind.EXTERNAL:
+        raise UsageError(
+            f"{id_!r} was answered by a service elsewhere: there is no bundle here to answer it again",
+            remedy="Ask that service.",
+        )
+    digest = _digest_of(parts, event.bundle)
+    bundle = bundles.open_bundle(parts.bundles / digest, digest)
+    loaded = models.load(bundle)
+    values, missing = _inputs(parts, event, loaded.contract)
+    if event.served_arm is Arm.FALLBACK:
+        return _of_fallback(event, loaded, missing)
+    needed = {name: why for name, why in missing.items() if name in used_by(loaded)}
+    if needed:
+        told = ", ".join(f"{name} ({why})" for name, why in needed.items())
+        raise NotEnoughEvidence(
+            f"{id_!r} cannot be replayed: the record does not hold {told}",
+            remedy='Only fields with pii = "keep" or "encrypt" can be replayed, until their subject is erased.',
+        )
+    checked = compile_request_check(loaded.contract).check(values)
+    asked = [dict(checked.values)] * max(1, event.batch)
+    given = _nearest(event, answer(loaded, asked))
+    now = [*checked.caveats, *given.caveats]
+    differences, largest = compare(event, given, now, unseen=frozenset(missing))
+    return Replayed(
+        id=id_,
+        bundle=event.bundle,
+        digest=digest,
+        runtime=loaded.runtime,
+        batch=event.batch,
+        same=not differences,
+        equal_bytes=_bytes_of(event) == _bytes_of(given),
+        largest=largest,
+        differences=tuple(differences),
+        missing=missing,
+        environment=loaded.environment_differences,
+        original=_original(bundle, event, asked[:1]) if loaded.program is not None else None,
+        note="trust and warnings of fields that the record does not hold were not compared" if missing else "",
+    )
+
+
+def used_by(loaded: LoadedModel) -> frozenset[str]:
+    """Return the fields that the model's answer may depend on: those handed to it, or to its feature code."""
+    spec = loaded.spec
+    if spec.takes:
+        return frozenset(spec.takes)
+    if spec.input is not None and spec.features is None:
+        return frozenset({spec.input})
+    return frozenset(field.name for field in loaded.contract.features)
+
+
+def compare(
+    event: Event, given: Answer, caveats: Sequence[Caveat], *, unseen: frozenset[str] = frozenset()
+) -> tuple[list[Difference], float]:
+    """Return what differs between a record and an answer, and the largest difference of a number.
+
+    Warnings about fields `unseen` are left out, and with them trust, which follows from them.
+    """
+    found = []
+    classes = dict.fromkeys([*event.probabilities, *given.probabilities])
+    numbers = [(f"probabilities.{one}", event.probabilities.get(one), given.probabilities.get(one)) for one in classes]
+    numbers.append(("confidence", event.confidence, given.confidence))
+    if isinstance(event.label, int | float) and isinstance(given.label, int | float):
+        numbers.append(("label", event.label, given.label))
+    elif event.label != given.label:
+        found.append(Difference(what="label", then=event.label, now=given.label))
+    gaps = [(what, then, now, _gap(then, now)) for what, then, now in numbers]
+    found += [Difference(what=what, then=then, now=now) for what, then, now, gap in gaps if not gap <= TOLERANCE]
+    if not unseen and event.trust is not given.trust:
+        found.append(Difference(what="trust", then=event.trust, now=given.trust))
+    then, now = _told(event.warnings, unseen), _told(caveats, unseen)
+    if then != now:
+        found.append(Difference(what="warnings", then=then, now=now))
+    return found, max((gap for *_, gap in gaps), default=0.0)
+
+
+def refuse_difference(found: Replayed) -> None:
+    """Raise EnvironmentFault where the answer of now is not the recorded one."""
+    if found.same:
+        return
+    told = "; ".join(f"{one.what} was {one.then!r}, is {one.now!r}" for one in found.differences[:5])
+    packages = "; ".join(found.environment) or "the packages that trained it are the same here"
+    raise EnvironmentFault(
+        f"{found.id!r} does not come out again from {found.bundle}: {told} ({packages})",
+        remedy="Replay it where it was served. If the packages are the same there, the model is not deterministic: "
+        "`mainstay gate VERSION --again` looks at that.",
+    )
+
+
+def _digest_of(parts: Parts, name: str) -> str:
+    model, _, number = name.rpartition("@")
+    with parts.store.read() as tx:
+        found = releases.get_or_none(tx, model, int(number)) if model == parts.model and number.isdigit() else None
+    if found is None:
+        raise NotFound(f"the store knows no version {name!r}, which answered it")
+    return found.digest
+
+
+def _inputs(parts: Parts, event: Event, contract: Contract) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the inputs as they were served, and why a field is not among them."""
+    values, gone = parts.vault.opened(event.inputs)
+    kept: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    for field in contract.fields:
+        name = field.name
+        if name in gone:
+            missing[name] = gone[name].value
+        elif field.pii in _WHY and (name not in values or values[name] is not None):
+            missing[name] = _WHY[field.pii]
+        elif name not in values:
+            missing[name] = "the record has no such field"
+        else:
+            kept[name] = values[name]
+    return kept, missing
+
+
+def _nearest(event: Event, answers: Sequence[Answer]) -> Answer:
+    """Return the answer that is the recorded one to the last bit, wherever in the batch it stood; else the first."""
+    then = _bytes_of(event)
+    return next((one for one in answers if _bytes_of(one) == then), answers[0])
+
+
+def _bytes_of(one: Event | Answer) -> bytes:
+    return _encode([one.label, one.probabilities, one.confidence])
+
+
+def _gap(then: float | None, now: float | None) -> float:
+    if then is None or now is None:
+        return 0.0 if then is now else math.inf
+    return abs(float(then) - float(now))
+
+
+def _told(caveats: Sequence[Caveat], unseen: frozenset[str]) -> list[Any]:
+    return [msgspec.to_builtins(caveat) for caveat in caveats if caveat.field not in unseen]
+
+
+def _original(bundle: bundles.Bundle, event: Event, asked: Sequence[Mapping[str, Any]]) -> Original:
+    try:
+        given = answer(models.load(bundle, original=True), asked)[0]
+    except MainstayError as error:
+        return Original(label=None, largest=None, why=error.message)
+    _, largest = compare(event, given, ())
+    return Original(label=given.label, largest=largest)
+
+
+def _of_fallback(event: Event, loaded: LoadedModel, missing: Mapping[str, str]) -> Replayed:
+    """Hold the declared fallback beside a record that it answered: no model did."""
+    declared = loaded.thresholds.fallback_label
+    differs = declared is not None and declared != event.label
+    return Replayed(
+        id=event.id,
+        bundle=event.bundle,
+        digest=loaded.digest,
+        runtime="fallback",
+        batch=event.batch,
+        same=not differs,
+        equal_bytes=not differs,
+        largest=0.0,
+        differences=(Difference(what="label", then=event.label, now=declared),) if differs else (),
+        missing=missing,
+        environment=loaded.environment_differences,
+        original=None,
+        note=f"no model answered it, the declared fallback did ({event.reason or 'no reason was kept'})",
+    )
