@@ -46,14 +46,16 @@ def make_plan(folder: Path, **changes: Any) -> WorkerPlan:
 
 @asynccontextmanager
 async def server(
-    folder: Path, *, route: bool = True, host: str = "127.0.0.1", **changes: Any
+    folder: Path, *, route: bool = True, host: str = "127.0.0.1", listens: str = "127.0.0.1", **changes: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     clock = SystemClock()
     if route:
         RouteFile(route_path(folder, "weather")).write(make_route())
-    worker = Worker(make_plan(folder, **changes), clock=clock, load_side=lambda model, ref: make_side(ref))
+    worker = Worker(
+        make_plan(folder, host=listens, **changes), clock=clock, load_side=lambda model, ref: make_side(ref)
+    )
     hall = Hall([worker])
-    shell = Shell(make_app(hall), hall, Keys(folder / "keys.json", clock))
+    shell = Shell(make_app(hall), hall, Keys(folder / "keys.json", clock, host=listens))
     await worker.start()
     try:
         for _ in range(200):

@@ -10,7 +10,8 @@ import dataclasses
 import difflib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from mainstay.replay import Replayed
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
+    from mainstay.serve.keys import Key
     from mainstay.status.check import CheckReport
     from mainstay.status.records import Status
+    from mainstay.store.audit import Entry
     from mainstay.subjects.erase import Erased
     from mainstay.subjects.export import Exported
 
@@ -236,14 +239,81 @@ class Project:
             alive_within=ALIVE_WITHIN * rate,
         )
 
-    def trust(self) -> list[str]:
+    def trust(self, *, by: str) -> list[str]:
         """Sign every pickle that the project carries with its own key, whoever made them; return their names.
 
         Whoever calls this vouches for them: loading a pickle runs its code. Raises NotFound when it carries none.
         """
         from mainstay.models import carried
 
-        return carried.trust(self.loaded.root)
+        with self._audited("pickles trusted", self.name, by=by, detail={}):
+            return carried.trust(self.loaded.root)
+
+    def keys(self) -> list[Key]:
+        """Return every API key that was made here, also those that are good no more; the keys themselves are nowhere.
+
+        Raises Damaged when the file is broken.
+        """
+        from mainstay.serve import keys
+
+        return keys.read(self.run_folder)
+
+    def add_key(
+        self, name: str, *, scopes: Sequence[str], by: str, rate: float = 0.0, lifetime: timedelta | None = None
+    ) -> str:
+        """Make an API key and return it: it is shown once and kept nowhere. Workers know it within a second.
+
+        `rate`: most requests a second, 0 for no limit.
+        """
+        from mainstay.serve import keys
+
+        detail = {"scopes": list(scopes), "rate": rate, "days": None if lifetime is None else lifetime.days}
+        now = self.clock.now()
+        with self._audited("key added", name, by=by, detail=detail):
+            return keys.add(self.run_folder, name, scopes=scopes, rate=rate, lifetime=lifetime, now=now)
+
+    def revoke_key(self, name: str, *, by: str) -> int:
+        """Make every key of a name worthless, within a second; return how many were good."""
+        from mainstay.serve import keys
+
+        count = keys.revoke(self.run_folder, name, now=self.clock.now())  # first: it must not wait for a store
+        try:
+            with self._audited("key revoked", name, by=by, detail={"keys": count}):
+                return count
+        except errors.EnvironmentFault as error:
+            raise errors.StoreUnavailable(
+                f"{name!r} is revoked, but this could not be written into the audit: {error.message}"
+            ) from error
+
+    def rotate_key(self, name: str, *, by: str, grace: timedelta | None = None) -> str:
+        """Return a new key in another one's place, which stays good for `grace` more (24 hours by default)."""
+        from mainstay.serve import keys
+
+        lasts = keys.GRACE if grace is None else grace
+        with self._audited("key rotated", name, by=by, detail={"grace_s": lasts.total_seconds()}):
+            return keys.rotate(self.run_folder, name, grace=lasts, now=self.clock.now())
+
+    def closed(self) -> str | None:
+        """Return why the server turns everybody away, None where it does not."""
+        from mainstay.serve import keys
+
+        return keys.why_closed(self.run_folder, self.settings.serve.host, self._environ)
+
+    def audit(self, *, since: datetime | None = None, limit: int = 1000) -> tuple[list[Entry], list[str]]:
+        """Return who did what, newest first, and what is wrong with the chain of entries (nothing, if untouched)."""
+        from mainstay.store import audit
+
+        with self.parts.store.read() as tx:
+            return audit.list_(tx, since=since, limit=limit), audit.verify_chain(tx)
+
+    @contextmanager
+    def _audited(self, what: str, subject: str, *, by: str, detail: Mapping[str, Any]) -> Iterator[None]:
+        """Write down who did something beside the store; what cannot be written down is not done."""
+        from mainstay.store import audit
+
+        with self.parts.store.begin() as tx:
+            audit.append(tx, who=by, what=what, subject=subject, detail=detail, now=self.clock.now())
+            yield
 
     def live_on(self, moment: datetime) -> str:
         """Return which version answered everybody at `moment` (`model@version`), or an empty text if none did."""

@@ -89,7 +89,7 @@ def notifiers(settings: Settings) -> dict[str, Notifier]:
 
 def supervisor(parts: Sequence[Parts]) -> Supervisor:
     """Return the server of some projects, which takes the first one's port now and answers when it is run."""
-    return Supervisor([member(one) for one in parts], clock=parts[0].clock)
+    return Supervisor([member(one) for one in parts], clock=parts[0].clock, environ=parts[0].environ)
 
 
 def member(parts: Parts) -> Member:

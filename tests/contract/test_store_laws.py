@@ -16,7 +16,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from mainstay.core import errors
 from mainstay.core.events import Arm, Feedback, FeedbackStatus, Trust
@@ -32,7 +32,6 @@ from mainstay.store import (
     heartbeats,
     incidents,
     jobs,
-    keys,
     leases,
     pairs,
     releases,
@@ -615,7 +614,7 @@ def test_of_many_that_want_a_lease_one_gets_it(store: Store) -> None:
     assert sorted(token or 0 for token in won) == [0, 0, 0, 0, 0, 1]
 
 
-# audit and keys
+# audit
 
 
 def test_acts_are_listed_newest_first(store: Store) -> None:
@@ -624,17 +623,36 @@ def test_acts_are_listed_newest_first(store: Store) -> None:
             audit.append(tx, who="ann", what=what, subject="toy@2", detail={"why": "test"}, now=NOW)
         assert [entry.what for entry in audit.list_(tx)] == ["rollback", "promote"]
         assert audit.list_(tx, subject="other") == []
+        assert audit.list_(tx, since=NOW + MINUTE) == []
 
 
-def test_a_key_is_found_by_its_hash_until_it_is_revoked(store: Store) -> None:
+def _three_acts(tx: Connection) -> None:
+    for number in range(3):
+        audit.append(tx, who="ann", what="promote", subject="toy@2", detail={"n": number}, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ("UPDATE audit SET who = 'bob' WHERE n = 2", ["was changed"]),
+        ("UPDATE audit SET detail = '{}' WHERE n = 3", ["was changed"]),
+        ("DELETE FROM audit WHERE n = 2", ["does not continue"]),
+        ("DELETE FROM audit WHERE n = 1", ["does not continue"]),
+        ("UPDATE audit SET hash = '' WHERE n = 2", ["was changed", "does not continue"]),
+    ],
+)
+def test_an_entry_of_the_audit_that_was_changed_or_removed_shows(store: Store, change: str, wrong: list[str]) -> None:
     with store.begin() as tx:
-        added = keys.add(tx, name="ci", hash="h1", scopes=["predict", "read"], now=NOW)
-        assert keys.find_by_hash(tx, "h1") == added
-        with pytest.raises(errors.StaleTransition, match="named 'ci'"):
-            keys.add(tx, name="ci", hash="h2", scopes=[], now=NOW)
-        keys.revoke(tx, "ci", now=NOW + MINUTE)
-        keys.revoke(tx, "ci", now=NOW + 2 * MINUTE)
-        assert keys.find_by_hash(tx, "h1") is None
-        assert keys.list_(tx)[0].revoked_at == NOW + MINUTE
-        with pytest.raises(errors.NotFound):
-            keys.revoke(tx, "nobody", now=NOW)
+        _three_acts(tx)
+        assert audit.verify_chain(tx) == []
+        tx.execute(text(change))
+        assert [any(part in problem for part in wrong) for problem in audit.verify_chain(tx)] == [True] * len(wrong)
+    assert len(store.integrity()) == len(wrong)
+
+
+def test_entries_from_before_the_chain_are_no_problem(store: Store) -> None:
+    with store.begin() as tx:
+        _three_acts(tx)
+        tx.execute(text("UPDATE audit SET hash = '', previous_hash = ''"))
+        _three_acts(tx)
+        assert audit.verify_chain(tx) == []

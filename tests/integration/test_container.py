@@ -27,6 +27,7 @@ from mainstay.core.events import Event, Kind
 from mainstay.journal.read import Journal
 from mainstay.models import answers
 from mainstay.project import Project
+from mainstay.serve.keys import hash_of, new_key
 
 INSTALL = "apt-get install -y podman buildah runc netavark aardvark-dns mmdebstrap iptables"
 HARD = (
@@ -121,9 +122,13 @@ class Server:
         raise AssertionError(f"not ready after {seconds} s: {self.pod.logs(self.name)}")
 
 
+KEY = new_key()
+CALLER = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
+
+
 def post(port: int, body: Any) -> bytes:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
-        connection.request("POST", "/v1/predict", json.dumps(body), {"content-type": "application/json"})
+        connection.request("POST", "/v1/predict", json.dumps(body), CALLER)
         answer = connection.getresponse()
         text = answer.read()
     assert answer.status == 200, text
@@ -209,7 +214,8 @@ def start(pod: Pod, name: str, *more: str) -> Server:
     port = free_port()
     pod.podman(
         *("run", "--detach", "--name", name, *HARD, "--volume", f"{name}:/state"),
-        *("--env", f"MAINSTAY_SERVE__PORT={port}", *more, "shop:1"),
+        *("--env", f"MAINSTAY_SERVE__PORT={port}", *more),
+        *("--env", f"MAINSTAY_API_KEYS=test:predict:sha256={hash_of(KEY)}", "shop:1"),
     )
     return Server(pod=pod, name=name, port=port)
 
@@ -287,7 +293,7 @@ class Users:
             for number in range(100_000):
                 row = self._rows[number % len(self._rows)]
                 body = {"instances": [{"id": f"u{thread}-{number}", "key": row["buyer"], "inputs": row}]}
-                connection.request("POST", "/v1/predict", json.dumps(body), {"content-type": "application/json"})
+                connection.request("POST", "/v1/predict", json.dumps(body), CALLER)
                 answer = connection.getresponse()
                 text = answer.read()
                 assert answer.status == 200, text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mainstay.core import errors
 from mainstay.serve import strict, wire
 
@@ -54,6 +56,27 @@ class WrongType(HttpError):
     code = "unsupported_media_type"
     default_remedy = "Send `Content-Type: application/json`, uncompressed."
     status = 415
+
+
+class TooMany(HttpError):
+    """More requests came than this key or address may send."""
+
+    code = "too_many_requests"
+    default_remedy = "Send again after the time in Retry-After, and fewer a second."
+    status = 429
+
+    def __init__(self, rate: float, wait_s: float) -> None:
+        super().__init__(f"More than {rate:g} requests a second came from here")
+        self.rate = rate
+        self.wait_s = wait_s
+
+
+class HeadTooLarge(HttpError):
+    """The head of the request is larger than allowed."""
+
+    code = "head_too_large"
+    default_remedy = "Send fewer or shorter headers."
+    status = 431
 
 
 class Incomplete(HttpError):
@@ -120,7 +143,16 @@ def headers_of(error: errors.MainstayError) -> list[tuple[bytes, bytes]]:
     status = status_of(error)
     if isinstance(error, WrongMethod):
         return [(b"allow", error.allowed.encode())]
-    if isinstance(error, Incomplete):
+    if isinstance(error, TooMany):
+        wait = str(max(1, math.ceil(error.wait_s))).encode()
+        limit = f"{error.rate:g}".encode()
+        return [
+            (b"retry-after", wait),
+            (b"ratelimit-limit", limit),
+            (b"ratelimit-remaining", b"0"),
+            (b"ratelimit-reset", wait),
+        ]
+    if isinstance(error, Incomplete | HeadTooLarge):
         return [(b"connection", b"close")]  # what may still come is the rest of this body, and no request
     if status in (429, 503):
         return [(b"retry-after", str(RETRY_AFTER_S).encode())]

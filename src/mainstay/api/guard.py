@@ -9,10 +9,13 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from mainstay.api.errors import BadHost
+from mainstay.api.errors import BadHost, HeadTooLarge
 from mainstay.core.errors import Refused
+from mainstay.serve.keys import LOOPBACK
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+__all__ = ["LOOPBACK", "Guard", "name_in"]
+
+MOST_HEADERS = 100
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
 _SCHEMES = (b"http://", b"https://")
 _NAMES = ", ".join(sorted(LOOPBACK))
@@ -23,14 +26,16 @@ class Guard:
     """Checks the Host and Origin of each request to a server that listens on `host`."""
 
     def __init__(self, host: str) -> None:
-        self._loopback = host in LOOPBACK
+        self.loopback = host.strip("[]").lower() in LOOPBACK
 
     def check(self, headers: Sequence[tuple[bytes, bytes]], http_version: str) -> None:
-        """Return if the request may go on; raise BadHost or Refused."""
+        """Return if the request may go on; raise BadHost, Refused or HeadTooLarge."""
+        if len(headers) > MOST_HEADERS:
+            raise HeadTooLarge(f"The request has {len(headers)} headers; at most {MOST_HEADERS} are allowed")
         hosts = [value for name, value in headers if name == b"host"]
         if len(hosts) != 1 and (hosts or http_version != "1.0"):
             raise BadHost(f"The request has {len(hosts)} Host headers; 1 is expected")
-        if not self._loopback:
+        if not self.loopback:
             return
         host = hosts[0] if hosts else b""
         if not _is_local(host):

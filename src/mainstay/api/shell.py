@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
+from starlette.routing import BaseRoute, Match
 
 from mainstay.api import bulk, errors, table
 from mainstay.api.guard import Guard
-from mainstay.api.keys import Keys
+from mainstay.api.keys import Keys, Scope
 from mainstay.api.routes import JSON, NO_TYPE, Ask, Found, Headers, HotRoute, Reply, Table, media_of
 from mainstay.core.errors import JournalFull, MainstayError, Overloaded, TooLarge
 from mainstay.serve.hall import Hall
@@ -35,10 +36,20 @@ _log = logging.getLogger("mainstay.api")
 class Shell:
     """The app that the server runs."""
 
-    def __init__(self, inner: App, hall: Hall, keys: Keys, table_: Table | None = None) -> None:
+    def __init__(
+        self,
+        inner: App,
+        hall: Hall,
+        keys: Keys,
+        table_: Table | None = None,
+        *,
+        keys_of: Mapping[str, Keys] | None = None,
+    ) -> None:
+        """Stand before `inner`. `keys_of`: of models whose project has keys of its own; `keys` hold for all else."""
         self._inner = inner
         self._hall = hall
         self._keys = keys
+        self._keys_of = keys_of or {}
         self._table = table_ or table.table()
         self._guard = Guard(hall.plan.host)
 
@@ -87,8 +98,8 @@ class Shell:
         What holds for every hot route holds here: who calls whom, the key and its scope, method, media type, size.
         """
         self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
-        if route.scope is not None:
-            self._keys.check(headers, route.scope)
+        model = found.params.get("model", "")
+        self._keys_of.get(model, self._keys).check(headers, route.scope, _address(scope))
         method = scope["method"]
         if method != route.method and (method, route.method) != ("HEAD", "GET"):  # the server leaves the body out
             raise errors.WrongMethod(method, ", ".join(sorted({*found.methods, *_with_head(found.methods)})))
@@ -106,15 +117,20 @@ class Shell:
         """Return if a request may go on to FastAPI; raise what is wrong with it."""
         self._guard.check(scope["headers"], scope.get("http_version", "1.1"))
         needed = self._table.scope_of(scope["path"])
-        if needed is not None:
-            self._keys.check(headers, needed)
+        if needed is Scope.ADMIN and not self._leads_somewhere(scope):
+            needed = Scope.READ  # all that it tells is that there is nothing
+        self._keys.check(headers, needed, _address(scope))
+
+    def _leads_somewhere(self, scope: ASGIScope) -> bool:
+        """Return whether FastAPI has a route for a path, whatever its method."""
+        routes: Iterable[BaseRoute] = getattr(self._inner, "routes", ())
+        return any(route.matches(scope)[0] is not Match.NONE for route in routes)
 
     def ask(self, route: HotRoute, found: Found, scope: ASGIScope, headers: Headers, body: bytes) -> Ask:
         """Return what a hot route is asked, once its body is there."""
         model = found.params.get("model", "")
         if route.about_a_model and not model:
             model = self._hall.only_model()
-        client = scope.get("client")
         return Ask(
             hall=self._hall,
             model=model,
@@ -122,7 +138,7 @@ class Shell:
             body=body,
             headers=headers,
             query=scope.get("query_string", b""),
-            client=client[0] if client else "",
+            client=_address(scope),
             trace_id=_trace(headers.get(b"traceparent")),
         )
 
@@ -217,6 +233,12 @@ def _check_type(headers: Headers, takes: frozenset[bytes]) -> None:
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding != b"identity":
         raise errors.WrongType(f"The body is encoded as {coding.decode('latin-1')[:80]!r}; it is expected as it is")
+
+
+def _address(scope: ASGIScope) -> str:
+    """Return the caller's address."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _trace(header: bytes | None) -> str | None:

@@ -21,6 +21,7 @@ from mainstay.config.clocks import clock_from
 from mainstay.core.errors import MainstayError
 from mainstay.core.ports import Clock
 from mainstay.serve.hall import Hall
+from mainstay.serve.keys import FILE, Key, from_environment
 from mainstay.serve.plan import WorkerPlan, read_plan
 from mainstay.serve.worker import Worker
 
@@ -28,15 +29,31 @@ SWITCH_S = 0.001
 """How long one thread may keep the others from running: the batch thread must not wait long for the shadow thread."""
 
 
-def make_shell(plans: Sequence[WorkerPlan], clock: Clock) -> Shell:
+def make_shell(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str]) -> Shell:
     """Return everything that one worker process serves; the first plan says what holds for all of it."""
     hall = Hall.of_plans(plans, lambda plan: Worker(plan, clock=clock))
-    return Shell(make_app(hall), hall, Keys(Path(plans[0].run) / "keys.json", clock))
+    given = from_environment(environ)
+    first, *others = [_keys(plan, clock, given, host=plans[0].host) for plan in plans]
+    keys_of = {model: keys for plan, keys in zip(plans[1:], others, strict=True) for model in plan.models}
+    return Shell(make_app(hall), hall, first, keys_of=keys_of)
 
 
-def server_of(plans: Sequence[WorkerPlan], clock: Clock) -> uvicorn.Server:
+def _keys(plan: WorkerPlan, clock: Clock, given: Sequence[Key], *, host: str) -> Keys:
+    """Return who is let in to a project's models."""
+    return Keys(
+        Path(plan.run) / FILE,
+        clock,
+        host=host,
+        workers=plan.workers,
+        admin_token=plan.admin_token,
+        given=given,
+        rate_per_client=plan.rate_per_client,
+    )
+
+
+def server_of(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str]) -> uvicorn.Server:
     """Return the server of one worker process, not started."""
-    plan, shell = plans[0], make_shell(plans, clock)
+    plan, shell = plans[0], make_shell(plans, clock, environ)
     config = uvicorn.Config(
         shell,
         loop="uvloop",
@@ -55,10 +72,10 @@ def server_of(plans: Sequence[WorkerPlan], clock: Clock) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def serve(plans: Sequence[WorkerPlan], clock: Clock) -> None:
+async def serve(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str]) -> None:
     """Serve on the inherited socket until told to stop, or until the supervisor is gone."""
     plan = plans[0]
-    server = server_of(plans, clock)
+    server = server_of(plans, clock, environ)
     if plan.parent_fd >= 0:
         loop = asyncio.get_running_loop()
 
@@ -83,7 +100,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         plans = [read_plan(Path(argument)) for argument in arguments]
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(plans, clock_from(environ)))
+            runner.run(serve(plans, clock_from(environ), environ))
     except MainstayError as error:
         logging.getLogger("mainstay").error("%s: %s %s", error.code, error.message, error.remedy)
         return int(error.exit_code)

@@ -13,6 +13,7 @@ import typer
 import mainstay
 from mainstay.cli import (
     adopt,
+    audit,
     check,
     compare,
     config,
@@ -21,6 +22,7 @@ from mainstay.cli import (
     feedback,
     gate,
     init,
+    keys,
     learn,
     package,
     processes,
@@ -72,6 +74,8 @@ for module in (
     replay,
     subjects,
     learn,
+    keys,
+    audit,
     config,
     doctor,
     drill,

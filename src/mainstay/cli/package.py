@@ -78,5 +78,7 @@ def package(
         "",
         "Next:",
         f"  docker build -t {made.image} {folder}",
-        f"  docker run --read-only --cap-drop all -p 127.0.0.1:8080:8080 -v mainstay-state:/state {made.image}",
+        "  KEY=$(mainstay keys new)",
+        "  docker run --read-only --cap-drop all -p 127.0.0.1:8080:8080 -v mainstay-state:/state \\",
+        f'    -e MAINSTAY_API_KEYS="app:predict+feedback+read:$KEY" {made.image}',
     )

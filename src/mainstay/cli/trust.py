@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mainstay.cli import edge
+from mainstay.cli.release import who
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +28,6 @@ def trust(call: edge.Call) -> None:
     """
     from mainstay.project import Project
 
-    names = Project.open(call.project).trust()
+    names = Project.open(call.project).trust(by=who())
     call.out.document({"signed": names})
     call.out.say(f"Signed with this project's key: {', '.join(names)}.", "Next: mainstay train")

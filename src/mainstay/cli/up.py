@@ -113,6 +113,9 @@ def announce(projects: Sequence[Project], out: Output) -> None:
         told[0][0] if len(projects) == 1 else {"models": {p.name: t[0] for p, t in zip(projects, told, strict=True)}}
     )
     lines = [line for _, its in told for line in (*its, "")]
+    for project in together.served(projects):
+        if why := project.closed():
+            out.note(f"Attention: {why}")
     ends = "Ctrl-C stops all." if together.served(projects) else "Ctrl-C stops the watch; the service goes on."
     out.say(*lines, ends)
 
@@ -126,7 +129,8 @@ def _announced(project: Project, *, alone: bool) -> tuple[dict[str, Any], list[s
         return {"overview": web, "version": version}, [statuses.headline(found), f"  overview  {web}"]
     predict = together.predict_url(project, alone=alone)
     body = json.dumps(project.example_request(), ensure_ascii=False)
-    curl = f"curl -s {predict} -H 'content-type: application/json' -d {quote(body)}"
+    key = "-H 'authorization: Bearer KEY' " if project.keys() else ""
+    curl = f"curl -s {predict} {key}-H 'content-type: application/json' -d {quote(body)}"
     failed = project.load_failures()
     told = {"predict": predict, "docs": f"{serve}/docs", "overview": web, "curl": curl, "version": version}
     lines = [

@@ -25,7 +25,7 @@ _DOCKERFILE = """\
 #
 #   docker build -t {image} .
 #   docker run --read-only --cap-drop all --security-opt no-new-privileges \\
-#     -p {port}:{port} -v {model}-state:/state {image}
+#     -p {port}:{port} -v {model}-state:/state -e MAINSTAY_API_KEYS="app:predict:$KEY" {image}
 #
 # Podman keeps the health check only with `podman build --format docker`.
 ARG BASE=python:{python}-slim

@@ -68,6 +68,7 @@ def supervisor_of(
         [member],
         clock=clocks.clock_from(environ),
         logs_to_stderr=True,
+        environ=environ,
         on_ready=on_ready,
     )
 

@@ -57,6 +57,7 @@ def _of_project(place: Place, found: list[Finding]) -> list[tuple[str, Check]]:
         ("state folder", folder.state),
         ("disk", folder.disk),
         ("salt", folder.salt),
+        ("api keys", folder.api_keys),
         ("leftovers", folder.leftovers),
         ("file times", folder.times),
         ("data", folder.data),

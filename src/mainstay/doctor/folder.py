@@ -14,6 +14,7 @@ from mainstay.data import source
 from mainstay.doctor.records import Finding, Place, fail, warn, well
 from mainstay.journal import personal
 from mainstay.notify import addresses
+from mainstay.serve import keys
 
 LOW_BYTES, LEAST_BYTES = 2_000_000_000, 200_000_000
 LOW_INODES, LEAST_INODES = 10_000, 500
@@ -50,6 +51,24 @@ def state(place: Place) -> Iterator[Finding]:
         yield warn("state folder", f"{folder} can be written by everybody", f"chmod o-w {folder}")
     else:
         yield well("state folder", f"{folder}")
+
+
+def api_keys(place: Place) -> Iterator[Finding]:
+    """Look whether the server lets the right ones in: keys where it is reached from elsewhere, kept from others."""
+    path = place.run / keys.FILE
+    known = keys.read(place.run)
+    good = [key for key in known if key.good(place.clock.now())]
+    why = keys.why_closed(place.run, place.loaded.settings.serve.host, place.environ)
+    if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield warn("api keys", f"{path} is open to other users of this machine", f"chmod 600 {path}")
+    if why is not None:
+        yield fail("api keys", why, "mainstay keys add NAME --scope predict --scope feedback")
+    elif known and not good:
+        yield warn("api keys", f"none of {len(known)} is good any more: nobody is let in", "mainstay keys add NAME …")
+    elif known:
+        yield well("api keys", f"{len(good)} of {len(known)} are good")
+    else:
+        yield well("api keys", "none; who is on this machine may predict, give feedback and read")
 
 
 def _foreign(folder: Path) -> Path | None:

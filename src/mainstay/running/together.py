@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from mainstay.core import errors
@@ -58,6 +58,9 @@ class Runnable(Protocol):
         """Return the addresses of serving and of the pages."""
 
 
+Kind = TypeVar("Kind", bound=Runnable)
+
+
 def refuse_what_is_taken(*projects: Runnable) -> None:
     """Refuse before anything is trained or written: a server of a project that runs, a port in use."""
     for project in projects:
@@ -82,7 +85,7 @@ def refuse_what_is_taken(*projects: Runnable) -> None:
             ) from error
 
 
-def served(projects: Sequence[Runnable]) -> list[Runnable]:
+def served(projects: Sequence[Kind]) -> list[Kind]:
     """Return the projects that answer here; the first one's port and limits hold for their server."""
     return [project for project in projects if not project.settings.project.elsewhere]
 

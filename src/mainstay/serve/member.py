@@ -16,6 +16,7 @@ from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, Proj
 from mainstay.core.ports import Clock
 from mainstay.core.routes import Route
 from mainstay.journal.personal import read_or_make_salt
+from mainstay.serve import keys
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
 from mainstay.serve.control import Control
@@ -74,6 +75,7 @@ class House:
         self._journal.mkdir(parents=True, exist_ok=True)
         self._lock = _take_lock(self.run_folder / "serve.lock")
         read_or_make_salt(self._state / "salt")
+        self._token = keys.make_token(self.run_folder)
         self._keeper = RouteKeeper(
             self.run_folder, [self.model], source=member.route_source, on_override=member.on_override
         )
@@ -111,6 +113,10 @@ class House:
                 max_waiting_rows=max(8192, 2 * serve.max_rows),
                 ids=serve.ids or "",
                 ids_keep_s=serve.ids_keep_hours * 3600,
+                max_wait_ms=serve.max_wait_ms,
+                max_connections=serve.max_connections,
+                admin_token=self._token,
+                rate_per_client=serve.rate_per_client,
                 drain_s=DRAIN_S,
             )
             for number in range(workers)
@@ -153,6 +159,7 @@ class House:
         self._control.stop()
         self.seal()
         self.tell("stopped")
+        (self.run_folder / keys.TOKEN_FILE).unlink(missing_ok=True)
         os.close(self._lock)
 
     @property

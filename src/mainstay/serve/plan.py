@@ -58,6 +58,14 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     ids: str = ""
     """Address of the Redis that keeps ids apart across hosts; empty: within this host alone."""
     ids_keep_s: float = 86_400.0
+    max_wait_ms: float = 50.0
+    """What would wait longer than this to be begun gives 503."""
+    max_connections: int = 1000
+    """Most connections of a worker at once."""
+    admin_token: str = ""
+    """Hash of the token that opens the admin routes until the next start; empty: none does."""
+    rate_per_client: float = 0.0
+    """Most requests a second of one address, where no key is asked for; 0: no limit."""
     drain_s: float = 10.0
     """How long requests under way have when the worker is to stop."""
 

@@ -15,10 +15,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from mainstay.core.errors import EnvironmentFault, UsageError
 from mainstay.core.ports import Clock
+from mainstay.serve import keys
 from mainstay.serve.children import Children
 from mainstay.serve.member import DRAIN_S, House, Member
 
@@ -41,6 +43,7 @@ class Supervisor:
         *,
         clock: Clock,
         logs_to_stderr: bool = False,
+        environ: Mapping[str, str] = MappingProxyType({}),
         on_ready: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         """Take the port, the lock of each run folder and the control sockets; nothing answers before `run`.
@@ -48,14 +51,16 @@ class Supervisor:
         Host, port and the number of workers are the first member's. `logs_to_stderr`: workers log there and not to its
         `run/workers.log`. `on_ready` gets the first one's state once every worker has every model. Raises
         EnvironmentFault when the port is taken or another supervisor serves one of the projects, UsageError for two
-        models of one name, ProjectFileError for what is not built.
+        models of one name or API keys in the environment that are none, ProjectFileError for what is not built.
         """
         refuse_same_names([member.model for member in members])
         serve = members[0].settings.serve
+        keys.from_environment(environ)
         self._on_ready = on_ready
         self._stop = threading.Event()
         self._houses = [House(member, clock=clock) for member in members]
         self.run_folder = self._houses[0].run_folder
+        self._host, self._environ = serve.host, environ
         self._listening = _bind(serve.host, serve.port)
         self.port: int = self._listening.getsockname()[1]
         self._children = Children(
@@ -86,6 +91,8 @@ class Supervisor:
         ]
         for house in self._houses:
             house.open()
+            if why := keys.why_closed(house.run_folder, self._host, self._environ):
+                _log.warning("%s: %s", house.model, why)
         for thread in threads:
             thread.start()
         until = time.monotonic() + FIRST_FOLLOW_S

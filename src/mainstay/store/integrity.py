@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from mainstay.core.releases import IN_ROLLOUT, LIVE
-from mainstay.store import releases, routes
+from mainstay.store import audit, releases, routes
 
 
 def problems(tx: Connection) -> list[str]:
     """Return what is wrong, one sentence each."""
     found = _sqlite(tx) if tx.dialect.name == "sqlite" else []
+    found += audit.verify_chain(tx)
     for model in releases.models(tx):
         found += releases.verify_chain(tx, model)
         found += _versions(tx, model)

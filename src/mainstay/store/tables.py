@@ -294,17 +294,8 @@ audit = Table(
     _text("what"),
     _text("subject"),
     _json("detail"),
-)
-
-api_keys = Table(
-    "api_keys",
-    METADATA,
-    _key("name"),
-    _v(),
-    Column("hash", Text, nullable=False, unique=True),
-    _json("scopes"),
-    _at("created_at"),
-    Column("revoked_at", Moment),
+    Column("previous_hash", Text, nullable=False, default="", server_default=""),
+    Column("hash", Text, nullable=False, default="", server_default=""),
 )
 
 heartbeats = Table("heartbeats", METADATA, _key("name"), _v(), _at("at"), _json("detail"))

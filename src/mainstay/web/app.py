@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -13,7 +15,10 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from mainstay.api.guard import LOOPBACK, name_in
+from mainstay.api import errors as errors_of
+from mainstay.api import keys as keys_of
+from mainstay.api.guard import Guard
+from mainstay.api.keys import FORWARDING, Keys
 from mainstay.core import errors
 from mainstay.status.records import Status
 from mainstay.web import overview
@@ -63,8 +68,11 @@ def _showable(value: Any) -> Any:
     return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
-def create_app(read_status: Callable[[], Status], *, host: str) -> Shell:
-    """Return the application bound to `host`; `read_status` is called anew for each look, in a thread."""
+def create_app(read_status: Callable[[], Status], *, host: str, keys: Keys | None = None) -> Shell:
+    """Return the application bound to `host`; `read_status` is called anew for each look, in a thread.
+
+    `keys`: whose `read` lets callers from elsewhere in; without them nobody from elsewhere is.
+    """
     app = FastAPI(title="Mainstay overview", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     environment = templates()
     static = {name: (HERE / "static" / name).read_bytes() for name in STATIC}
@@ -104,16 +112,16 @@ def create_app(read_status: Callable[[], Status], *, host: str) -> Shell:
         )
         return HTMLResponse(text, status_code=500)
 
-    return Shell(app, host=host)
+    return Shell(app, host=host, keys=keys)
 
 
 class Shell:
     """Stands before the app: asks who is meant, and puts the same headers on every answer."""
 
-    def __init__(self, app: FastAPI, *, host: str) -> None:
+    def __init__(self, app: FastAPI, *, host: str, keys: Keys | None = None) -> None:
         self.app = app
-        self.hosts = LOOPBACK | {host.strip("[]").lower()} if host.strip("[]").lower() in LOOPBACK else None
-        """Names that a request may call this server; None where it is meant to be reached from elsewhere."""
+        self.guard = Guard(host)
+        self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -137,10 +145,33 @@ class Shell:
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["method"] not in ("GET", "HEAD"):
             return Response("Only GET is answered here.\n", 405, {"Allow": "GET, HEAD"}, "text/plain")
-        if self.hosts is None:
+        headers = dict(scope["headers"])
+        try:
+            self.guard.check(scope["headers"], scope["http_version"])
+        except errors.MainstayError as error:
+            # A page elsewhere may point a name of its own at 127.0.0.1 and read this one through the visitor's browser.
+            return Response(f"{error.message}\n", 421, media_type="text/plain")
+        if self.guard.loopback and FORWARDING.isdisjoint(headers):
             return None
-        named = [value for name, value in scope["headers"] if name == b"host"]
-        if len(named) == 1 and name_in(named[0].decode("latin-1").lower()) in self.hosts:
-            return None
-        # A page elsewhere may point a name of its own at 127.0.0.1 and read this one through the visitor's browser.
-        return Response("This server answers to localhost only.\n", 421, media_type="text/plain")
+        return self._without_key(headers)
+
+    def _without_key(self, headers: dict[bytes, bytes]) -> Response | None:
+        """Return what a caller from elsewhere is told who has no key with the scope `read`: a browser then asks for it.
+
+        The key is the password of HTTP Basic, under any name.
+        """
+        if self.keys is None:
+            return Response("This page is for the machine that it runs on.\n", 403, media_type="text/plain")
+        kind, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if kind.lower() == b"basic":
+            with contextlib.suppress(ValueError):
+                key = base64.b64decode(given, validate=True).partition(b":")[2]
+                headers = headers | {b"authorization": b"Bearer " + key}
+        try:
+            self.keys.check(headers, keys_of.Scope.READ)
+        except errors.MainstayError as error:
+            status, extra = errors_of.status_of(error), {}
+            if status == 401:
+                extra = {"WWW-Authenticate": 'Basic realm="Mainstay: an API key with the scope read, as the password"'}
+            return Response(f"{error.message}\n{error.remedy}\n", status, extra, "text/plain")
+        return None

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import uvicorn
 
-from mainstay.api.guard import LOOPBACK
+from mainstay.api.keys import Keys
 from mainstay.core import errors
 from mainstay.project import WEB_FILE, Project
 from mainstay.serve import plan
+from mainstay.serve.keys import FILE, from_environment, why_closed
 from mainstay.web import app as pages
 
 
@@ -41,9 +42,11 @@ def show(project: Project) -> None:
     """Bind the port and show the page of `project` until stopped."""
     web = project.settings.web
     bound = bind(web.host, web.port)
-    if web.host.strip("[]") not in LOOPBACK:
-        sys.stderr.write(f"web: the page is open to everyone who reaches {web.host}: it asks for no login.\n")
-    application = pages.create_app(project.status, host=web.host)
+    given = from_environment(project.environ)
+    keys = Keys(project.run_folder / FILE, project.clock, host=web.host, given=given)
+    if why := why_closed(project.run_folder, web.host, project.environ):
+        sys.stderr.write(f"web: {why}\n")
+    application = pages.create_app(project.status, host=web.host, keys=keys)
     config = uvicorn.Config(
         application,
         log_level="warning",

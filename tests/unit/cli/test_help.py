@@ -48,11 +48,13 @@ COMMANDS = [
     "erase",
     "export",
     "learn",
+    "keys",
+    "audit",
     "doctor",
     "config",
     "drill",
 ]
-GROUPS = {"config": ("show",), "drill": ("list", "run")}
+GROUPS = {"config": ("show",), "drill": ("list", "run"), "keys": ("add", "list", "new", "revoke", "rotate")}
 HELPS = dict(document.helps(typer.main.get_command(app), None, "mainstay"))
 
 

@@ -3,13 +3,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 import status_examples as examples
+from mainstay.api.keys import Keys
 from mainstay.core import errors
+from mainstay.serve import keys as kept
 from mainstay.status.records import Status
+from mainstay.testing.clock import FakeClock
 from mainstay.web import app as pages
 
 HOSTILE = """<script>alert(1)</script>"' onload="x" {{ 7 * 7 }} </style><img src=//x.invalid>"""
@@ -91,7 +96,8 @@ def test_another_host_name_is_refused_so_that_no_foreign_page_reads_this_one(hos
 
 
 def test_a_server_bound_to_all_addresses_answers_under_any_name() -> None:
-    assert client(host="0.0.0.0").get("/", headers={"host": "models.example"}).status_code == 200
+    elsewhere = client(host="0.0.0.0").get("/", headers={"host": "models.example"})
+    assert elsewhere.status_code == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -146,3 +152,34 @@ def test_a_head_request_is_answered_and_a_slash_too_much_leads_nowhere() -> None
 @pytest.mark.parametrize("host", ["[localhost", "localhost:80@evil.example", "[::1]evil.example", "localhost:x"])
 def test_a_malformed_host_is_no_name_of_this_machine(host: str) -> None:
     assert client().get("/", headers={"host": host}).status_code == 421
+
+
+@pytest.mark.parametrize(("host", "header"), [("0.0.0.0", "accept"), ("127.0.0.1", "x-forwarded-for")])
+def test_from_elsewhere_the_page_asks_for_a_key_with_the_scope_read(tmp_path: Path, host: str, header: str) -> None:
+    clock = FakeClock()
+    keys = {
+        scope: kept.add(tmp_path, scope, scopes=[scope], rate=0, lifetime=None, now=clock.now())
+        for scope in ("read", "predict")
+    }
+    app = pages.create_app(examples.unwell, host=host, keys=Keys(tmp_path / "keys.json", clock, host=host))
+
+    async def ask(**more: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as asking:
+            return await asking.get("/", headers={header: "203.0.113.9"}, **more)
+
+    asked = asyncio.run(ask())
+    assert asked.status_code == 401
+    assert asked.headers["www-authenticate"].startswith("Basic ")
+    assert asyncio.run(ask(auth=("anyone", keys["read"]))).status_code == 200
+    assert asyncio.run(ask(auth=("anyone", keys["predict"]))).status_code == 403
+    assert asyncio.run(ask(auth=("anyone", "guess"))).status_code == 401
+
+
+def test_a_page_of_another_origin_is_turned_away_on_loopback() -> None:
+    assert client().get("/", headers={"origin": "https://evil.example"}).status_code == 421
+    assert client().get("/", headers={"origin": "http://localhost:8081"}).status_code == 200
+
+
+def test_through_a_proxy_the_page_of_this_machine_is_refused_without_keys() -> None:
+    assert client().get("/", headers={"x-forwarded-for": "203.0.113.9"}).status_code == 403
