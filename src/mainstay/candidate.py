@@ -331,7 +331,7 @@ def _champion(parts: Parts, version: releases.Release) -> LoadedModel | None:
 
 def _labelled(parts: Parts, snapshot: Snapshot) -> Labelled:
     contract = parts.loaded.contract
-    return labelled_from_frame(snapshot.frame(), target=contract.target, key=contract.key)
+    return labelled_from_frame(snapshot.frame(), target=contract.target, key=contract.key, group=contract.group)
 
 
 def plots_of(parts: Parts, version: releases.Release) -> Path:

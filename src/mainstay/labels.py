@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from mainstay.core import errors, events
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Task
 
 MAX_ID_CHARS = 128
 """As for predictions: a longer id could belong to none."""
@@ -69,6 +69,8 @@ def _truth(label: Any, contract: Contract) -> Any:
             value = float(label)
         except (TypeError, ValueError):
             value = math.nan
+        if contract.task is Task.RANKING and value < 0:
+            return errors.Problem(where="label", what="is no grade of relevance", value=label, allowed="0 or more")
         return value if math.isfinite(value) else errors.Problem(where="label", what="is no number", value=label)
     text = str(label)
     if contract.classes and text not in contract.classes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mainstay.config.settings import (
     CLASSIFICATION_METRICS,
+    RANKING_METRICS,
     REGRESSION_METRICS,
     Durability,
     FieldSettings,
@@ -30,6 +31,7 @@ def check_all(settings: Settings) -> list[Found]:
     checks = (
         _fields,
         _names,
+        _ranking,
         _target,
         _pipelines,
         _metrics,
@@ -121,12 +123,40 @@ def _names(settings: Settings) -> Iterator[Found]:
         yield _problem(("data", "key"), f"field {data.key} is a timestamp and names no unit", allowed="identifier")
     if isinstance(data.test, TestSplit):
         by = str(data.test.by)
-        if by in ("key", "time") and getattr(data, by) is None:
+        if by in ("key", "time") and getattr(data, by) is None and not (by == "key" and data.group):
             yield _problem(("data", "test", "by"), f"there is no [data] {by} to split by", by)
         if by == "stratum" and not settings.project.task.is_classification:
             yield _problem(
                 ("data", "test", "by"), "there are no classes to keep shares of", by, allowed=["row", "key", "time"]
             )
+        if by == "row" and settings.project.task is Task.RANKING:
+            yield _problem(("data", "test", "by"), "would part the candidates of a group", by, allowed=["key", "time"])
+
+
+def _ranking(settings: Settings) -> Iterator[Found]:
+    data, task = settings.data, settings.project.task
+    if task is not Task.RANKING:
+        if data.group is not None:
+            yield _problem(("data", "group"), f"means nothing for {task}", data.group, allowed='task = "ranking"')
+        return
+    if settings.project.elsewhere:
+        yield _problem(("project", "task"), "is not watched where a service of its own answers", "ranking")
+    if data.group is None:
+        yield _problem(("data", "group"), "is missing", allowed="the field that names whose candidates are ordered")
+    elif data.group not in settings.fields:
+        yield _unknown(("data", "group"), "is no declared field", data.group, settings.fields)
+    else:
+        field = settings.fields[data.group]
+        if not field.required:
+            yield _problem(("fields", data.group, "required"), "names the group of every row", False, allowed=True)
+        if field.type is FieldType.TIMESTAMP:
+            yield _problem(("data", "group"), f"field {data.group} is a timestamp", allowed="identifier")
+
+
+def _metrics_of(task: Task) -> tuple[str, ...]:
+    if task is Task.RANKING:
+        return RANKING_METRICS
+    return CLASSIFICATION_METRICS if task.is_classification else REGRESSION_METRICS
 
 
 def _target(settings: Settings) -> Iterator[Found]:
@@ -191,7 +221,7 @@ def _pipelines(settings: Settings) -> Iterator[Found]:
 
 
 def _metrics(settings: Settings) -> Iterator[Found]:
-    known = CLASSIFICATION_METRICS if settings.project.task.is_classification else REGRESSION_METRICS
+    known = _metrics_of(settings.project.task)
     for metric in settings.evaluate.metrics:
         if metric not in known:
             yield _unknown(("evaluate", "metrics"), f"is no metric of a {settings.project.task} task", metric, known)
@@ -277,10 +307,6 @@ def _subjects(settings: Settings) -> Iterator[Found]:
 
 
 def _not_built(settings: Settings) -> Iterator[Found]:
-    if settings.project.task is Task.RANKING:
-        yield _problem(
-            ("project", "task"), "is not built yet", "ranking", allowed=["binary", "multiclass", "regression"]
-        )
     if settings.serve.durability is Durability.STORE:
         yield _problem(("serve", "durability"), "is not built yet", "store", allowed=["fsync", "os", "none"])
     if settings.watch.season:

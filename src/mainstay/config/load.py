@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mainstay.config import crosscheck, explain
 from mainstay.config.layers import DEFAULT, Layers, parse_toml
 from mainstay.config.lines import find_lines, line_of
-from mainstay.config.settings import SCHEMA_VERSION, Settings
+from mainstay.config.settings import RANKING_METRICS, REGRESSION_METRICS, SCHEMA_VERSION, Settings
 from mainstay.config.tree import flatten
 from mainstay.core.contracts import Contract, Field, Task
 from mainstay.core.errors import Problem, ProjectFileError, UsageError
@@ -97,7 +97,8 @@ def contract_of(settings: Settings) -> Contract:
         fields=tuple(fields),
         target=settings.target.field,
         classes=settings.target.classes,
-        key=settings.data.key,
+        key=settings.data.key or settings.data.group,
+        group=settings.data.group,
         time=settings.data.time,
     )
 
@@ -154,15 +155,17 @@ def _check_version(document: Mapping[str, Any], file: Path) -> None:
 
 
 def _set_task_defaults(layers: Layers) -> None:
-    """Give a regression its own defaults; they stay of origin `default`."""
+    """Give a regression and a ranking their own defaults; they stay of origin `default`."""
     project = layers.document.get("project")
-    if not isinstance(project, Mapping) or project.get("task") != Task.REGRESSION:
+    task = project.get("task") if isinstance(project, Mapping) else None
+    if task not in (Task.REGRESSION, Task.RANKING):
         return
-    layers.add_default(("evaluate", "primary"), "rmse")
-    layers.add_default(("evaluate", "metrics"), ["mae", "rmse", "r2"])
-    layers.add_default(("gate", "not_worse_by"), {})
-    layers.add_default(("gate", "segment_not_worse_by"), {})
-    layers.add_default(("data", "test", "by"), "row")
+    ranks = task == Task.RANKING
+    layers.add_default(("evaluate", "primary"), "ndcg" if ranks else "rmse")
+    layers.add_default(("evaluate", "metrics"), list(RANKING_METRICS if ranks else REGRESSION_METRICS))
+    layers.add_default(("gate", "not_worse_by"), {"ndcg": 0.02} if ranks else {})
+    layers.add_default(("gate", "segment_not_worse_by"), {"ndcg": 0.10} if ranks else {})
+    layers.add_default(("data", "test", "by"), "key" if ranks else "row")
 
 
 def _validate(document: Mapping[str, Any]) -> tuple[Settings | None, list[crosscheck.Found]]:

@@ -19,6 +19,7 @@ SCHEMA_VERSION = 1
 
 CLASSIFICATION_METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "brier")
 REGRESSION_METRICS = ("mae", "rmse", "r2")
+RANKING_METRICS = ("ndcg", "mrr", "map")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
@@ -136,6 +137,8 @@ class DataSettings(Section):
     """Field with the event time; without one the arrival time counts."""
     key: str | None = None
     """Field that names the unit of evidence and of sticky routing (a customer); without one the client address."""
+    group: str | None = None
+    """Of a ranking: field that names whose candidates are ordered together (a query, a session)."""
     quarantine: QuarantineSettings = QuarantineSettings()
     sources: dict[str, str] = {}
     """Names for addresses."""
@@ -240,9 +243,11 @@ class EvaluateSettings(Section):
     """What is measured."""
 
     primary: str = "accuracy"
-    """The metric that decides between pipelines (regression: rmse)."""
+    """The metric that decides between pipelines (regression: rmse; ranking: ndcg)."""
     metrics: tuple[str, ...] = ("accuracy", "macro_f1", "log_loss", "ece")
-    """What is measured on the test rows (regression: mae, rmse, r2)."""
+    """What is measured on the test rows (regression: mae, rmse, r2; ranking: ndcg, mrr, map)."""
+    at: int = Field(10, ge=1)
+    """Of a ranking: how many first candidates NDCG and MAP look at."""
     slices_min_rows: int = Field(50, ge=1)
     """Segments with fewer rows are reported, not judged (rows)."""
 
@@ -253,9 +258,10 @@ class GateSettings(Section):
     floors: dict[str, float] = {}
     """Metric = worst value allowed on the test rows (for errors such as log_loss: the largest)."""
     not_worse_by: dict[str, float] = {"accuracy": 0.02}
-    """Metric = how much worse than the champion it may be, paired, one-sided 95 % (regression: none)."""
+    """Metric = how much worse than the champion it may be, paired, one-sided 95 % (regression: none;
+    ranking: ndcg)."""
     segment_not_worse_by: dict[str, float] = {"accuracy": 0.10}
-    """The same in each segment."""
+    """The same in each segment (regression: none; ranking: ndcg)."""
     max_p99_ms: float = Field(100.0, gt=0)
     """Slowest 99th percentile of one row's answer (milliseconds)."""
     max_bundle_mb: float = Field(500.0, gt=0)

@@ -99,6 +99,9 @@ class Contract:
     """Declared classes of the target; empty for regression."""
     key: str | None = None
     """Field that names the unit of evidence (a customer, a device); None: the client address."""
+    group: str | None = None
+    """Of a ranking: field that names whose candidates are ordered together (a query, a session). Where no key is
+    declared it is the key too: candidates of one group are never parted."""
     time: str | None = None
     """Field with the event time; None: arrival time."""
 

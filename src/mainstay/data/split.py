@@ -29,12 +29,13 @@ def split_rows(
     """Return (training rows, test rows), each in the order of `frame`; about `share` of the rows are test rows.
 
     Rows with equal content, and with `by` key rows of one key, are never parted, so the share is met as nearly as that
-    allows. `by` stratum takes the share of each class; `by` time takes the latest rows, and rows without a time train.
+    allows. `by` stratum takes the share of each class; `by` time takes the latest rows, and rows without a time train;
+    the candidates of a ranking's group are of one moment there, the latest of any.
     Raises BadData when one side would be empty.
     """
     salt = f"test:{seed}"
     if by is SplitBy.TIME:
-        chosen = _latest(frame, _needed(contract.time, by), share)
+        chosen = _latest(_whole_groups(contract, frame), _needed(contract.time, by), share)
     elif by is SplitBy.KEY:
         groups = [str(key) for key in frame[_needed(contract.key, by)].to_list()]
         chosen = _choose(groups, share, salt)
@@ -51,6 +52,13 @@ def split_rows(
             remedy="Give more rows, another share, or a test file of its own under [data] test.",
         )
     return train, test
+
+
+def _whole_groups(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with one time for all rows of a ranking's group."""
+    if contract.group is None or contract.time is None:
+        return frame
+    return frame.with_columns(pl.col(contract.time).max().over(contract.group))
 
 
 def _needed(column: str | None, by: SplitBy) -> str:

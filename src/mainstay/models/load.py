@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import Damaged, EnvironmentFault, ModelOutputInvalid
 from mainstay.core.profiles import Profile
 from mainstay.models import environment
@@ -60,6 +60,8 @@ class LoadedModel:
     text_names: tuple[str, ...] = field(init=False)
     _inputs: Inputs = field(init=False)
     _order: list[int] | None = field(init=False)
+    _grades: NDArray[np.float64] | None = field(init=False)
+    """Of a ranking by a classifier: the grades that its columns stand for; the score is the expected grade."""
     _threads: Any = field(init=False)
     """Holds numerical libraries to one thread: for a few rows, waking others costs far more than it saves."""
 
@@ -74,6 +76,7 @@ class LoadedModel:
         self.text_names = tuple(f.name for f in text_fields(self.contract))
         self._inputs = Inputs(self.contract, self.spec, self.features)
         self._order = self._column_order()
+        self._grades = self._grades_of_columns()
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return probabilities of shape (n, classes), for regression values of shape (n,).
@@ -101,6 +104,9 @@ class LoadedModel:
         """Return what the estimator itself says, its classes in its own order, also where a program answers."""
         given = self._inputs.build(rows)
         with self._threads.limit(limits=1):
+            if self._grades is not None:
+                shares = _shaped(self.estimator.predict_proba(given), (len(rows), len(self._grades)))
+                return np.asarray(shares @ self._grades, dtype=np.float64)
             if not self.contract.task.is_classification:
                 return _shaped(self.estimator.predict(given), (len(rows),))
             return _shaped(self.estimator.predict_proba(given), (len(rows), len(self.estimator.classes_)))
@@ -111,6 +117,11 @@ class LoadedModel:
             rows = [{name: text} for text in self._inputs.build(rows)]
         return program.predict(rows)
 
+    def _grades_of_columns(self) -> NDArray[np.float64] | None:
+        if self.contract.task is not Task.RANKING or not ranks_by_probability(self.estimator):
+            return None
+        return np.asarray(self.estimator.classes_, dtype=np.float64)
+
     def _column_order(self) -> list[int] | None:
         """Return where each of the estimator's columns belongs; None when they are in declared order already."""
         if not self.contract.task.is_classification:
@@ -120,6 +131,11 @@ class LoadedModel:
             raise ModelOutputInvalid(f"The estimator knows classes {strangers}; allowed are {list(self.classes)}")
         order = [self.classes.index(name) for name in self.fitted]
         return None if order == list(range(len(self.classes))) else order
+
+
+def ranks_by_probability(estimator: Any) -> bool:
+    """Return whether a ranking takes its scores from an estimator's probabilities of the grades."""
+    return hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
 
 
 def class_name(value: Any) -> str:

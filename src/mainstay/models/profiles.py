@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.core.contracts import Contract, Pii
+from mainstay.core.contracts import Contract, Pii, Task
 from mainstay.core.events import Trust
 from mainstay.core.incidents import Harm
 from mainstay.core.profiles import BINS, Profile, SignalKind, SignalProfile
@@ -63,7 +63,7 @@ def build_profile(
     for segment, index in _by_segment(places, segments_min_rows).items():
         part = [{name: table[i].get(name) for name in main} for i in index]
         found += _profile_all(contract, part, groups[index], segment=segment)
-    if truth is not None and len(truth) and not contract.task.is_classification:
+    if truth is not None and len(truth) and contract.task is Task.REGRESSION:  # a score of a ranking is no grade
         distances = [abs(float(a.label) - float(t)) for a, t in zip(answers, truth, strict=True)]
         found.append(_numeric(ERROR, "", np.array(distances, dtype=np.float64), groups))
     correct = _correct(contract, answers, truth)

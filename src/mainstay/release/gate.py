@@ -71,10 +71,11 @@ def run_gate(
     if combine(behaves) is not Verdict.PASS:
         return _report([*behaves, _unasked("quality", "the checks before this one did not pass")])
     gate, seed = settings.gate, settings.project.seed
-    mine = _scored(candidate, test)
+    at = settings.evaluate.at
+    mine = _scored(candidate, test, at)
     if isinstance(mine, str):
         return _report([*behaves, _unasked("quality", f"the candidate did not answer: {mine}")])
-    theirs = None if champion is None else _scored(champion, test)
+    theirs = None if champion is None else _scored(champion, test, at)
     if isinstance(theirs, str):
         return _report([*behaves, _unasked("not_worse", f"the champion did not answer the test rows: {theirs}")])
     checks = [
@@ -125,7 +126,8 @@ def _recent(candidate: LoadedModel, champion: LoadedModel | None, recent: Labell
     if champion is None or recent is None:
         nobody = _scored_empty()
         return quality.not_worse(name, nobody, None if champion is None else nobody, recent, margins, seed)
-    mine, theirs = _scored(candidate, recent), _scored(champion, recent)
+    at = settings.evaluate.at
+    mine, theirs = _scored(candidate, recent, at), _scored(champion, recent, at)
     if isinstance(mine, str) or isinstance(theirs, str):
         why = mine if isinstance(mine, str) else f"the champion did not answer: {theirs}"
         return _unasked(name, why)
@@ -147,9 +149,9 @@ def _output(model: LoadedModel, data: Labelled) -> NDArray[np.float64] | str:
         return f"the model raised {type(error).__name__}: {error}"
 
 
-def _scored(model: LoadedModel, data: Labelled) -> Scored | str:
+def _scored(model: LoadedModel, data: Labelled, at: int) -> Scored | str:
     try:
-        return score(answers.answer(model, data.rows), data.truth)
+        return score(answers.answer(model, data.rows), data.truth, data.groups, at=at)
     except Exception as error:  # noqa: BLE001 - edge: the model is the user's code, and raising is an answer
         return f"{type(error).__name__}: {error}"
 

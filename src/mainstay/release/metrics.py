@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mainstay.core.errors import UsageError
 from mainstay.models.answers import Answer
-from mainstay.stats import calibration
+from mainstay.stats import calibration, ordering
 
 SMALLEST_PROBABILITY = 1e-15
 
@@ -25,23 +25,26 @@ class Labelled:
     truth: Sequence[Any]
     keys: Sequence[Hashable] | None = None
     """Unit of evidence of each row; None: each row for itself."""
+    groups: Sequence[Hashable] | None = None
+    """Of a ranking: whose candidates are ordered together."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
-def labelled_from_frame(frame: Any, *, target: str, key: str | None) -> Labelled:
+def labelled_from_frame(frame: Any, *, target: str, key: str | None, group: str | None = None) -> Labelled:
     """Return the rows of a Polars frame; columns that begin with `_` are lineage, not fields.
 
     A row without a key is a key of its own.
     """
-    rows, truth, keys = [], [], []
+    rows, truth, keys, groups = [], [], [], []
     for number, row in enumerate(frame.iter_rows(named=True)):
         truth.append(row[target])
         known = row.get(key) if key else None
         keys.append(("row", number) if known is None else ("key", known))
+        groups.append(row.get(group) if group else None)
         rows.append({name: value for name, value in row.items() if name != target and not name.startswith("_")})
-    return Labelled(rows=rows, truth=truth, keys=keys if key else None)
+    return Labelled(rows=rows, truth=truth, keys=keys if key else None, groups=groups if group else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +56,14 @@ class Scored:
     right: NDArray[np.float64]
     confidence: NDArray[np.float64]
     true_probability: NDArray[np.float64]
+    ranked: Mapping[str, NDArray[np.float64]] | None = None
+    """Of a ranking: each row's group's metrics, and the row's weight."""
 
 
-def score(answers: Sequence[Answer], truth: Sequence[Any]) -> Scored:
-    """Lay answers beside the truth."""
+def score(
+    answers: Sequence[Answer], truth: Sequence[Any], groups: Sequence[Hashable] | None = None, *, at: int = 10
+) -> Scored:
+    """Lay answers beside the truth; with `groups` as a ranking of each group's candidates, the first `at` of it."""
     predicted = np.array([a.label for a in answers], dtype=object)
     actual = np.array(list(truth), dtype=object)
     return Scored(
@@ -67,6 +74,7 @@ def score(answers: Sequence[Answer], truth: Sequence[Any]) -> Scored:
         true_probability=np.array(
             [a.probabilities.get(str(t), 0.0) for a, t in zip(answers, truth, strict=True)], dtype=np.float64
         ),
+        ranked=None if groups is None else ordering.per_row(_floats(actual), _floats(predicted), groups, at=at),
     )
 
 
@@ -91,6 +99,7 @@ def take(scored: Scored, rows: NDArray[np.intp]) -> Scored:
         right=scored.right[rows],
         confidence=scored.confidence[rows],
         true_probability=scored.true_probability[rows],
+        ranked=None if scored.ranked is None else ordering.take(scored.ranked, rows),
     )
 
 
@@ -107,6 +116,15 @@ def _macro_f1(s: Scored) -> float:
 def _log_loss(s: Scored) -> float:
     """Mean of −ln p(true class), p held above 1e-15."""
     return float(-np.log(np.maximum(s.true_probability, SMALLEST_PROBABILITY)).mean())
+
+
+def _floats(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.astype(np.float64)
+
+
+def _ranked(name: str) -> Callable[[Scored], float]:
+    """Return the mean over groups that have a relevant candidate; NaN where none has, or nothing was ranked."""
+    return lambda s: math.nan if s.ranked is None else ordering.mean(name, s.ranked)
 
 
 def _errors(s: Scored) -> NDArray[np.float64]:
@@ -128,5 +146,6 @@ _METRICS: Mapping[str, Callable[[Scored], float]] = {
     "mae": lambda s: float(np.abs(_errors(s)).mean()),
     "rmse": lambda s: math.sqrt(float((_errors(s) ** 2).mean())),
     "r2": _r2,
+    **{name: _ranked(name) for name in ordering.METRICS},
 }
-HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2"})
+HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2", *ordering.METRICS})

@@ -158,6 +158,7 @@ def _part(data: Labelled, positions: list[int]) -> Labelled:
         rows=[data.rows[i] for i in positions],
         truth=[data.truth[i] for i in positions],
         keys=None if data.keys is None else [data.keys[i] for i in positions],
+        groups=None if data.groups is None else [data.groups[i] for i in positions],
     )
 
 

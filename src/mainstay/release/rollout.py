@@ -98,7 +98,7 @@ def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_ch
         settings.rollout.guards,
         settings.rollout.alpha,
         share_history={i: percent / 100.0 for i, percent in enumerate(settings.rollout.steps)},
-        by_key=settings.data.key is not None,
+        by_key=(settings.data.key or settings.data.group) is not None,
     )
     return Evidence(
         checks=checks,

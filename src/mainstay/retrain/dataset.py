@@ -13,7 +13,7 @@ import polars as pl
 
 from mainstay.config.load import contract_of
 from mainstay.config.settings import Settings
-from mainstay.core.contracts import Contract, FieldType, Pii
+from mainstay.core.contracts import Contract, FieldType, Pii, Task
 from mainstay.core.errors import ContractViolation, NotEnoughEvidence, Problem
 from mainstay.core.incidents import Harm, Incident, State
 from mainstay.core.routes import position
@@ -77,13 +77,14 @@ def labelled(tx: Connection, model: str, settings: Settings, vault: Vault | None
     sealed request counts, as a content of its own.
 
     Of one request (same key, same inputs) the newest label counts; of one key the newest
-    `retrain.max_labels_per_key` requests. Labels outside the declared classes do not count, and requests of a time in
-    which a field was broken neither.
+    `retrain.max_labels_per_key` requests (of a ranking: groups, all whose candidates count). Labels outside the
+    declared classes do not count, and requests of a time in which a field was broken neither.
     """
     contract = contract_of(settings)
     broken = broken_times(tx, model, settings)
     seen: set[str] = set()
     of_key: Counter[str] = Counter()
+    counted: set[Any] = set()
     kept = []
     for graded in reversed(feedback.labels(tx, model, limit=MOST_LABELS)):
         if graded.name != contract.target or not _usable(graded.value, contract):
@@ -94,10 +95,14 @@ def labelled(tx: Connection, model: str, settings: Settings, vault: Vault | None
         if gone:
             continue
         unit, key = graded.unit or graded.id, graded.key_hash or graded.id
-        if unit in seen or of_key[key] >= settings.retrain.max_labels_per_key:
+        if unit in seen:
+            continue
+        piece = (key, known.get(contract.group)) if contract.group else unit
+        if piece not in counted and of_key[key] >= settings.retrain.max_labels_per_key:
             continue
         seen.add(unit)
-        of_key[key] += 1
+        of_key[key] += piece not in counted
+        counted.add(piece)
         kept.append(_row(graded, known, contract, key=key, unit=unit))
     return kept[::-1]
 
@@ -193,7 +198,8 @@ def _row(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: s
 def _usable(value: Any, contract: Contract) -> bool:
     if contract.task.is_classification:
         return isinstance(value, str) and value in contract.classes
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    lowest = 0.0 if contract.task is Task.RANKING else float("-inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and lowest <= value < float("inf")
 
 
 def _value(value: Any, kind: FieldType) -> Any:

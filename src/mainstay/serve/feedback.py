@@ -10,7 +10,7 @@ from hashlib import blake2b
 from math import isfinite
 from typing import Any
 
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Task
 from mainstay.core.events import FEEDBACK_AHEAD, Event, Feedback, FeedbackStatus, Kind
 from mainstay.data.rules import LARGEST_INTEGER, SMALLEST_INTEGER, shown
 from mainstay.journal.personal import canonical
@@ -85,6 +85,8 @@ def _wrong(feedback: Feedback, contract: Contract) -> str | None:
         return f"kind {shown(feedback.kind)!r} is not known; allowed: label, reward"
     if feedback.name != contract.target:
         return f"there is no target {shown(feedback.name)!r}; allowed: {contract.target!r}"
+    if contract.task is Task.RANKING:
+        return None if _is_number(value) and value >= 0 else f"a label of this model is a grade of 0 or more; {seen}"
     if not contract.task.is_classification:
         return None if _is_number(value) else f"a label of this model is a number of 64 bits; {seen}"
     if contract.classes and value not in contract.classes:

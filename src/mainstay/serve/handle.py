@@ -38,6 +38,7 @@ from mainstay.serve.pending import Abandoned, Done, Job, Turn
 from mainstay.serve.rows import Call, Note, Row
 from mainstay.serve.shared_ids import RETRY_S as RETRY_SHARED_S
 from mainstay.serve.shared_ids import SharedIds
+from mainstay.stats.ordering import ranks
 
 RETRY_CLAIM_S = 0.003
 CLAIM_PATIENCE_S = 10.0
@@ -422,6 +423,8 @@ class Handler:
             predictions.append(_prediction(event, duplicate=duplicate))
         if call.plain:
             return predictions
+        if call.live is not None and (group := call.live.champion.loaded.contract.group) is not None:
+            _rank(call, group, predictions)
         return wire.encode(wire.PredictResponse(model=call.model, predictions=predictions))
 
     def _note(
@@ -467,6 +470,16 @@ def _prediction(event: Event, *, duplicate: bool) -> wire.Prediction:
         arm=event.served_arm or Arm.CHAMPION,
         duplicate=duplicate,
     )
+
+
+def _rank(call: Call, group: str, predictions: Sequence[wire.Prediction]) -> None:
+    """Order the candidates of each group of a call by their scores; of equal scores the earlier one comes first."""
+    groups: dict[Any, list[wire.Prediction]] = {}
+    for row, prediction in zip(call.items, predictions, strict=True):
+        groups.setdefault(row.values.get(group), []).append(prediction)
+    for candidates in groups.values():
+        for prediction, rank in zip(candidates, ranks([float(one.label) for one in candidates]), strict=True):
+            prediction.rank = rank
 
 
 def _no_answer(model: str, why: str) -> MainstayError:

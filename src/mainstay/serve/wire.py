@@ -57,6 +57,8 @@ class Prediction(msgspec.Struct, kw_only=True):
     arm: Arm
     duplicate: bool
     """True when this id was answered before; the answer is the one of then."""
+    rank: int | UnsetType = UNSET
+    """Of a ranking alone: place among the candidates of this call's group, 1 for the highest score."""
 
 
 class PredictResponse(msgspec.Struct, kw_only=True):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import NotFound
 from mainstay.core.ports import Progress, silent
 from mainstay.train.calibrate import calibrate, speaking_rows
 from mainstay.train.code import ProjectCode, project_code
-from mainstay.train.evaluate import CLASSIFICATION, HIGHER_IS_BETTER, METRICS, REGRESSION, outcome_of_output
+from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, metrics_of, outcome_of_output
 from mainstay.train.fit import Pipeline, Rows, classes_of, load_pipeline, read_rows
 from mainstay.train.folds import OutOfFold, out_of_fold
 
@@ -78,7 +78,8 @@ def choose_pipeline(loaded: Loaded, train: Snapshot, names: Sequence[str], *, pr
             progress(f"compare {name}", number, len(names))
             pipeline = _load(code, loaded, name)
             found[name] = out_of_fold(pipeline, loaded.contract, rows, classes)
-            scores.append(_score(pipeline, loaded.contract, rows, classes, found[name], metric, index))
+            at = settings.evaluate.at
+            scores.append(_score(pipeline, loaded.contract, rows, classes, found[name], metric, index, at))
     sign = -1.0 if HIGHER_IS_BETTER[metric] else 1.0
     ranked = sorted(scores, key=lambda score: sign * score.value)
     return Choice(
@@ -102,10 +103,12 @@ def declared(loaded: Loaded, name: str) -> None:
 
 
 def primary_metric(contract: Contract, wish: str) -> str:
-    """Return the metric that decides: the declared one where it fits the task, else accuracy or rmse."""
-    if contract.task.is_classification:
-        return wish if wish in CLASSIFICATION else "accuracy"
-    return wish if wish in REGRESSION else "rmse"
+    """Return the metric that decides: the declared one where it fits the task, else accuracy, rmse or ndcg."""
+    if wish in metrics_of(contract.task):
+        return wish
+    if contract.task is Task.RANKING:
+        return "ndcg"
+    return "accuracy" if contract.task.is_classification else "rmse"
 
 
 def _load(code: ProjectCode, loaded: Loaded, name: str) -> Pipeline:
@@ -121,9 +124,10 @@ def _score(
     held_out: OutOfFold,
     metric: str,
     index: np.ndarray[tuple[int], np.dtype[np.int64]],
+    at: int,
 ) -> PipelineScore:
     calibration = calibrate(contract, rows, held_out, classes)
-    outcome = outcome_of_output(held_out.output, calibration, rows.truth, classes)
+    outcome = outcome_of_output(held_out.output, calibration, rows.truth, classes, groups=rows.groups, at=at)
     function = METRICS[metric]
     per_fold = []
     for number in range(int(held_out.fold.max()) + 1):

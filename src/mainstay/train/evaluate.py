@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import ProjectFileError
 from mainstay.models.answers import Answer
 from mainstay.models.calibration import Calibration
 from mainstay.models.segments import segment_names
-from mainstay.stats import intervals
+from mainstay.stats import intervals, ordering
 from mainstay.train.fit import Rows
 from mainstay.train.folds import group_codes
 
@@ -29,9 +29,18 @@ HIGHER_IS_BETTER = {
     "mae": False,
     "rmse": False,
     "r2": True,
+    **dict.fromkeys(ordering.METRICS, True),
 }
 CLASSIFICATION = ("accuracy", "macro_f1", "log_loss", "ece")
 REGRESSION = ("mae", "rmse", "r2")
+RANKING = ordering.METRICS
+
+
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """Return the metrics of a task."""
+    if task is Task.RANKING:
+        return RANKING
+    return CLASSIFICATION if task.is_classification else REGRESSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +56,22 @@ class Outcome:
     """Calibrated."""
     true_probability: NDArray[np.float64]
     """What the model gave the true class, uncalibrated."""
+    ranked: Mapping[str, NDArray[np.float64]] | None = None
+    """Of a ranking: each row's group's metrics, and the row's weight."""
 
 
-def outcome_of_answers(answers: Sequence[Answer], truth: NDArray[Any], classes: Sequence[str]) -> Outcome:
-    """Lay answers beside their truth; `classes` is empty for regression."""
+def outcome_of_answers(
+    answers: Sequence[Answer],
+    truth: NDArray[Any],
+    classes: Sequence[str],
+    *,
+    groups: Sequence[Any] | None = None,
+    at: int = 10,
+) -> Outcome:
+    """Lay answers beside their truth; without `classes` they are numbers, with `groups` a ranking of the first `at`."""
     predicted = np.array([answer.label for answer in answers])
     if not classes:
-        return _regression(predicted, truth)
+        return _numbers(predicted, truth, groups, at)
     found = [answer.probabilities.get(str(true), 0.0) for answer, true in zip(answers, truth, strict=True)]
     return Outcome(
         classes=tuple(classes),
@@ -66,12 +84,18 @@ def outcome_of_answers(answers: Sequence[Answer], truth: NDArray[Any], classes: 
 
 
 def outcome_of_output(
-    output: NDArray[np.float64], calibration: Calibration, truth: NDArray[Any], classes: Sequence[str]
+    output: NDArray[np.float64],
+    calibration: Calibration,
+    truth: NDArray[Any],
+    classes: Sequence[str],
+    *,
+    groups: Sequence[Any] | None = None,
+    at: int = 10,
 ) -> Outcome:
     """Lay a model's output, of shape (n, classes) or (n,), beside the truth."""
     if not classes:
-        return _regression(output, truth)
-    at = {name: i for i, name in enumerate(classes)}
+        return _numbers(output, truth, groups, at)
+    places = {name: i for i, name in enumerate(classes)}
     predicted = np.asarray(classes)[output.argmax(axis=1)]
     return Outcome(
         classes=tuple(classes),
@@ -79,11 +103,11 @@ def outcome_of_output(
         predicted=predicted,
         is_right=predicted == truth,
         confidence=calibration.apply(output.max(axis=1)),
-        true_probability=output[np.arange(len(output)), [at[name] for name in truth.tolist()]],
+        true_probability=output[np.arange(len(output)), [places[name] for name in truth.tolist()]],
     )
 
 
-def _regression(predicted: NDArray[Any], truth: NDArray[Any]) -> Outcome:
+def _numbers(predicted: NDArray[Any], truth: NDArray[Any], groups: Sequence[Any] | None, at: int) -> Outcome:
     none = np.zeros(0)
     return Outcome(
         classes=(),
@@ -92,6 +116,7 @@ def _regression(predicted: NDArray[Any], truth: NDArray[Any]) -> Outcome:
         is_right=none.astype(bool),
         confidence=none,
         true_probability=none,
+        ranked=None if groups is None else ordering.per_row(truth, predicted, groups, at=at),
     )
 
 
@@ -104,14 +129,16 @@ def evaluate(
     metrics: Sequence[str],
     slices_min_rows: int,
     seed: int,
+    at: int = 10,
 ) -> dict[str, Any]:
     """Return the evaluation, JSON-ready.
 
     `metrics`: name -> {value, low, high, method}, 95 % intervals; `slices`: segment -> {rows, value, low, high} of
-    accuracy (regression: of the mean absolute error) with at least `slices_min_rows` rows; `classes`: class -> {rows,
-    recall, precision}; `confusion`: counts, true classes down; `calibration`: the bins of ECE. No row gives no metric.
+    accuracy (regression: of the mean absolute error; ranking: of the NDCG of groups that hold such rows) with at least
+    `slices_min_rows` rows; `classes`: class -> {rows, recall, precision}; `confusion`: counts, true classes down;
+    `calibration`: the bins of ECE; `groups`: how many a ranking had. No row gives no metric.
     """
-    outcome = outcome_of_answers(answers, rows.truth, classes)
+    outcome = outcome_of_answers(answers, rows.truth, classes, groups=rows.groups, at=at)
     groups = group_codes(rows)
     out: dict[str, Any] = {
         "rows": len(rows),
@@ -119,6 +146,8 @@ def evaluate(
         "metrics": {name: measure(name, contract, outcome, groups, seed=seed) for name in metrics} if len(rows) else {},
         "slices": _slices(contract, outcome, rows, groups, least=slices_min_rows, seed=seed),
     }
+    if rows.groups is not None:
+        out["groups"] = len(set(rows.groups))
     if contract.task.is_classification:
         out["classes"] = _per_class(outcome)
         out["confusion"] = confusion(outcome).tolist()
@@ -128,7 +157,7 @@ def evaluate(
 
 def measure(name: str, contract: Contract, outcome: Outcome, groups: NDArray[np.int64], *, seed: int) -> dict[str, Any]:
     """Return one metric with its 95 % interval and how that was made. Raises ProjectFileError for an unknown name."""
-    allowed = CLASSIFICATION if contract.task.is_classification else REGRESSION
+    allowed = metrics_of(contract.task)
     if name not in allowed:
         raise ProjectFileError(
             f"evaluate.metrics holds {name!r}; for task {contract.task.value!r} allowed are {list(allowed)}"
@@ -211,6 +240,11 @@ def r2(outcome: Outcome, index: NDArray[np.int64]) -> float:
     return 1.0 - float(((outcome.predicted[index] - truth) ** 2).sum()) / spread if spread > 0 else math.nan
 
 
+def _ranked(name: str) -> Callable[[Outcome, NDArray[np.int64]], float]:
+    """Return a metric of a ranking: the mean over the groups that have a relevant candidate."""
+    return lambda outcome, index: math.nan if outcome.ranked is None else ordering.mean(name, outcome.ranked, index)
+
+
 METRICS: Mapping[str, Callable[[Outcome, NDArray[np.int64]], float]] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
@@ -219,6 +253,7 @@ METRICS: Mapping[str, Callable[[Outcome, NDArray[np.int64]], float]] = {
     "mae": mae,
     "rmse": rmse,
     "r2": r2,
+    **{name: _ranked(name) for name in ordering.METRICS},
 }
 
 
@@ -275,6 +310,12 @@ def _slices(
         if len(members) < least:
             continue
         place = np.array(members, dtype=np.int64)
+        if outcome.ranked is not None:
+            value = METRICS["ndcg"](outcome, place)
+            part = replace(outcome, ranked=ordering.take(outcome.ranked, place))
+            bounds = bootstrap(METRICS["ndcg"], part, groups[place], seed=seed)
+            out[name] = {"rows": len(members), "value": _finite(value), "low": bounds[0], "high": bounds[1]}
+            continue
         if contract.task.is_classification:
             values = outcome.is_right[place].astype(float)
         else:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mainstay.core.contracts import Contract, Task
-from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, ProjectFileError, UsageError
+from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, ProjectFileError
 from mainstay.core.profiles import Profile
 from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, class_name, load_features
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from mainstay.config.settings import PipelineSettings
 
+MOST_GRADE = 31
+"""Of relevance; the gain of a grade is 2^grade − 1."""
 ORIGIN = "_origin"
 TRAFFIC = "traffic"
 
@@ -52,6 +56,8 @@ class Rows:
     """Class names as text, or floats for regression."""
     keys: Sequence[Any] | None = None
     """The unit of evidence per row; None where the contract or the data have none."""
+    groups: Sequence[Any] | None = None
+    """Of a ranking: whose candidates are ordered together, per row."""
     is_traffic: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """Per row: it was seen in production (column `_origin`)."""
 
@@ -64,6 +70,7 @@ class Rows:
             values=[self.values[i] for i in index],
             truth=self.truth[index],
             keys=None if self.keys is None else [self.keys[i] for i in index],
+            groups=None if self.groups is None else [self.groups[i] for i in index],
             is_traffic=self.is_traffic[index],
         )
 
@@ -99,7 +106,10 @@ def input_spec(settings: PipelineSettings) -> InputSpec:
 
 
 def read_rows(contract: Contract, frame: pl.DataFrame) -> Rows:
-    """Return the rows of a snapshot. Raises BadData without a row, without the target, or with an empty target."""
+    """Return the rows of a snapshot.
+
+    Raises BadData without a row, without the target, with an empty target, or with a group that has several keys.
+    """
     if contract.target not in frame.columns:
         raise BadData(f"The data have no column {contract.target!r} (the target); they have {frame.columns}")
     if frame.height == 0:
@@ -112,11 +122,15 @@ def read_rows(contract: Contract, frame: pl.DataFrame) -> Rows:
     absent = dict.fromkeys(name for name in declared if name not in frame.columns)
     values = [{**absent, **row} for row in frame.select(present).to_dicts()] if present else [{**absent}] * frame.height
     keys = frame.get_column(contract.key).to_list() if contract.key in frame.columns else None
+    groups = frame.get_column(contract.group).to_list() if contract.group in frame.columns else None
+    if groups is not None and keys is not None:
+        _refuse_parted(contract, groups, keys)
     origin = frame.get_column(ORIGIN).to_list() if ORIGIN in frame.columns else [""] * frame.height
     return Rows(
         values=values,
         truth=_truth(contract, target.to_list()),
         keys=keys,
+        groups=groups,
         is_traffic=np.array([value == TRAFFIC for value in origin], dtype=bool),
     )
 
@@ -150,23 +164,50 @@ def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[s
     Every `random_state` that is None gets the seed, numerical libraries use one thread: sums in another order would
     give other bytes. Raises ProjectFileError naming the file and line in the project, EnvironmentFault without memory.
     """
-    if contract.task is Task.RANKING:
-        raise UsageError("Training for task 'ranking' isn't built yet; binary, multiclass and regression are.")
     inputs = Inputs(contract, pipeline.spec, pipeline.features)
     estimator = unfitted(pipeline, contract)
+    more: dict[str, Any] = {}
+    if rows.groups is not None:
+        rows = rows.take(together(rows.groups))
+        more = group_sizes(estimator, rows.groups or ())
     try:
         with (
             quiet() as heard,
             deterministic(pipeline.seed),
             guarded(f"Pipeline {pipeline.name!r} cannot be fitted on {len(rows)} rows"),
         ):
-            estimator.fit(inputs.build(rows.values), _labels(pipeline, contract, rows.truth))
+            estimator.fit(inputs.build(rows.values), _labels(pipeline, contract, rows.truth), **more)
     except MemoryError as error:
         raise EnvironmentFault(
             f"Fitting pipeline {pipeline.name!r} on {len(rows)} rows ran out of memory",
             remedy="Raise train.memory_mb, or make the model smaller.",
         ) from error
     return estimator, heard
+
+
+def together(groups: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Return the order that brings the rows of each group together, groups in the order in which they first came."""
+    seen: dict[Any, int] = {}
+    return np.argsort([seen.setdefault(group, len(seen)) for group in groups], kind="stable")
+
+
+def group_sizes(estimator: Any, groups: Sequence[Any]) -> dict[str, Any]:
+    """Return what `fit` of a ranker is handed beside rows and truth: how many rows each group has, in order.
+
+    A ranker is an estimator, or the last step of a scikit-learn Pipeline, whose `fit` takes `group` (LightGBM, XGBoost)
+    or `group_id` (CatBoost); any other estimator is fitted to the grades as a regressor or classifier.
+    """
+    steps = getattr(estimator, "steps", None)
+    head, prefix = (steps[-1][1], f"{steps[-1][0]}__") if steps else (estimator, "")
+    try:
+        takes = inspect.signature(head.fit).parameters
+    except (TypeError, ValueError, AttributeError):
+        return {}
+    if "group" in takes:
+        return {f"{prefix}group": [len(list(rows)) for _, rows in groupby(groups)]}
+    if "group_id" in takes:
+        return {f"{prefix}group_id": list(groups)}
+    return {}
 
 
 def as_model(
@@ -276,9 +317,27 @@ def _truth(contract: Contract, values: list[Any]) -> np.ndarray[Any, Any]:
     if contract.task.is_classification:
         return np.array([class_name(value) for value in values], dtype=np.str_)
     try:
-        return np.array([float(value) for value in values], dtype=np.float64)
+        truth = np.array([float(value) for value in values], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise BadData(f"The target {contract.target!r} is not a number in every row: {error}") from error
+    if contract.task is Task.RANKING and len(truth) and not 0 <= truth.min() <= truth.max() <= MOST_GRADE:
+        raise BadData(
+            f"The target {contract.target!r} runs from {truth.min():g} to {truth.max():g}; a grade of relevance is "
+            f"0 to {MOST_GRADE}",
+            remedy="Give 0 for a candidate that does not fit, and more the better it fits.",
+        )
+    return truth
+
+
+def _refuse_parted(contract: Contract, groups: Sequence[Any], keys: Sequence[Any]) -> None:
+    """Refuse a group whose rows have several keys: rows of a key stay on one side, and a group must not be cut."""
+    owner: dict[Any, Any] = {}
+    for group, key in zip(groups, keys, strict=True):
+        if owner.setdefault(group, key) != key:
+            raise BadData(
+                f"{contract.group} {group!r} has rows of several {contract.key}: {owner[group]!r} and {key!r}",
+                remedy=f"Leave [data] key out (then {contract.group} is the unit), or name groups within one key.",
+            )
 
 
 def _labels(pipeline: Pipeline, contract: Contract, truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

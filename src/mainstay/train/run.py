@@ -25,7 +25,7 @@ from mainstay.models.thresholds import Thresholds
 from mainstay.train.calibrate import calibrate
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
-from mainstay.train.evaluate import CLASSIFICATION, REGRESSION, evaluate
+from mainstay.train.evaluate import evaluate, metrics_of
 from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, predicted, quiet, read_rows
 from mainstay.train.folds import OutOfFold, left_out_signals, out_of_fold, vocabulary_of
 from mainstay.train.plots import save_plots
@@ -326,7 +326,7 @@ def _evaluate_held_out(model: LoadedModel, rows: Rows, held_out: OutOfFold, sett
 
 
 def _evaluate_answers(model: LoadedModel, rows: Rows, said: list[answers.Answer], settings: Settings) -> dict[str, Any]:
-    allowed = CLASSIFICATION if model.contract.task.is_classification else REGRESSION
+    allowed = metrics_of(model.contract.task)
     return evaluate(
         model.contract,
         said,
@@ -334,5 +334,6 @@ def _evaluate_answers(model: LoadedModel, rows: Rows, said: list[answers.Answer]
         classes=model.classes,
         metrics=[name for name in settings.evaluate.metrics if name in allowed] or allowed,
         slices_min_rows=settings.evaluate.slices_min_rows,
+        at=settings.evaluate.at,
         seed=settings.project.seed,
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from mainstay.config.settings import WatchSettings
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Task
 from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, Severity, State
 from mainstay.core.profiles import Profile
 from mainstay.models.reference import ReferenceOnly
@@ -85,7 +85,7 @@ class Bundle:
 
 def is_graded(item: feedback.Graded, contract: Contract) -> bool:
     """Return whether a label tells how good the answer was: right or wrong and how sure, or for a number how far."""
-    if item.name != contract.target:
+    if item.name != contract.target or contract.task is Task.RANKING:  # a score orders; it is no guess of the grade
         return False
     if not contract.task.is_classification:
         return _is_number(item.value) and _is_number(item.label)

@@ -230,3 +230,40 @@ def test_a_regression_has_no_accuracy_margin(tmp_path: Path) -> None:
     problem = only(tmp_path, text + "[rollout.guards]\naccuracy_margin = 0.02\n")
     assert problem.where.endswith("rollout.guards.accuracy_margin")
     assert "has no accuracy" in problem.what
+
+
+RANKING = (
+    GOOD.replace('"binary"', '"ranking"')
+    .replace('classes = ["yes", "no"]\n', "")
+    .replace('key = "pond"', 'group = "pond"')
+)
+
+
+def test_a_ranking_has_its_own_defaults_and_its_group_is_the_unit_where_no_key_is_declared(tmp_path: Path) -> None:
+    loaded = read(tmp_path, RANKING)
+    assert (loaded.settings.evaluate.primary, loaded.settings.evaluate.metrics) == ("ndcg", ("ndcg", "mrr", "map"))
+    assert loaded.settings.gate.not_worse_by == {"ndcg": 0.02}
+    assert loaded.settings.data.test.by is SplitBy.KEY  # type: ignore[union-attr]
+    assert (loaded.contract.group, loaded.contract.key) == ("pond", "pond")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        ('group = "pond"', "", "data.group", "is missing"),
+        ('group = "pond"', 'group = "pnod"', "data.group", "is no declared field"),
+        ('role = ["protected"]', "required = false", "fields.pond.required", "names the group of every row"),
+        ('group = "pond"', 'group = "pond"\ntest = { share = 0.2, by = "row" }', "data.test.by", "would part"),
+        ('name = "ponds"', 'name = "ponds"\nanswers = "elsewhere"', "project.task", "is not watched"),
+        ("[train.pipelines]", '[evaluate]\nprimary = "rmse"\n[train.pipelines]', "evaluate.primary", "is no metric"),
+    ],
+)
+def test_what_a_ranking_cannot_be_without_is_told(tmp_path: Path, old: str, new: str, where: str, what: str) -> None:
+    found = [problem for problem in problems(tmp_path, RANKING.replace(old, new)) if where in problem.where]
+    assert found
+    assert found[0].what.startswith(what)
+
+
+def test_a_group_means_nothing_elsewhere(tmp_path: Path) -> None:
+    problem = only(tmp_path, GOOD.replace('key = "pond"', 'key = "pond"\ngroup = "pond"'))
+    assert problem.what == "means nothing for binary"

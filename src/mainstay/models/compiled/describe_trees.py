@@ -26,9 +26,9 @@ def describe(head: Any, width: int) -> tuple[Described, list[str]]:
         return _averaged(list(head.estimators_), head)
     if is_a(head, "sklearn.tree", "DecisionTreeClassifier", "DecisionTreeRegressor"):
         return _averaged([head], head)
-    if is_a(head, "xgboost", "XGBClassifier", "XGBRegressor"):
+    if is_a(head, "xgboost", "XGBClassifier", "XGBRegressor", "XGBRanker"):
         return _xgboost(head)
-    if is_a(head, "lightgbm", "LGBMClassifier", "LGBMRegressor"):
+    if is_a(head, "lightgbm", "LGBMClassifier", "LGBMRegressor", "LGBMRanker"):
         return _lightgbm(head)
     raise NotKnown(type(head).__name__)
 
@@ -140,6 +140,9 @@ def _xgboost(head: Any) -> tuple[Described, list[str]]:
         "count:poisson": Link.EXP,
         "reg:gamma": Link.EXP,
         "reg:tweedie": Link.EXP,
+        "rank:ndcg": Link.IDENTITY,
+        "rank:map": Link.IDENTITY,
+        "rank:pairwise": Link.IDENTITY,
     }
     if objective not in links:
         raise NotKnown(f"XGBoost's objective {objective}")
@@ -185,7 +188,8 @@ def _lightgbm(head: Any) -> tuple[Described, list[str]]:
     model = head.booster_.dump_model()
     objective = str(model.get("objective", "")).split()
     links = {"binary": Link.SIGMOID, "multiclass": Link.SOFTMAX, "regression": Link.IDENTITY, "poisson": Link.EXP}
-    links |= {"regression_l1": Link.IDENTITY, "huber": Link.IDENTITY, "gamma": Link.EXP, "tweedie": Link.EXP}
+    links |= {"regression_l1": Link.IDENTITY, "huber": Link.IDENTITY, "lambdarank": Link.IDENTITY}
+    links |= {"rank_xendcg": Link.IDENTITY, "gamma": Link.EXP, "tweedie": Link.EXP}
     if not objective or objective[0] not in links or model.get("average_output"):
         raise NotKnown(f"LightGBM's objective {' '.join(objective)}")
     if objective[0] == "binary" and "sigmoid:1" not in objective:

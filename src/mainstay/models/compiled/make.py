@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mainstay.core.contracts import Contract, FieldType
+from mainstay.core.contracts import Contract, FieldType, Task
 from mainstay.models.compiled import build, parity, program_file
 from mainstay.models.compiled.known import NotKnown
 from mainstay.models.compiled.parts import Floats, Program, Row
@@ -45,6 +45,8 @@ def compile_model(
     (n, classes), in that order, or (n,).
     """
     try:
+        if contract.task is Task.RANKING and hasattr(estimator, "predict_proba"):
+            raise NotKnown("a score made of a classifier's probabilities")
         text, fields = _form(contract, spec)
         described = build.describe(estimator, fields=fields, text=text)
     except NotKnown as reason:
