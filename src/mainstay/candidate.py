@@ -169,7 +169,8 @@ def _prepare(parts: Parts) -> _Data:
     warnings = (*prepared.warnings, f"of labelled traffic {missing}; they are not learned from") if missing else None
     recent = None
     if labelled.recent.height:
-        recent = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
+        held = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
+        recent = held if held.read().frame.height else None  # every row of it may have been erased
     return _Data(train=train, test=prepared.test, recent=recent, warnings=warnings or prepared.warnings)
 
 

@@ -20,10 +20,10 @@ def replay(
 ) -> None:
     """Compute a journalled answer again from its bundle.
 
-    The bundle is opened by digest and verified, and asked the recorded inputs. In a batch of the recorded size the
-    answer is equal to the last
-    bit; elsewhere label, trust and warnings must be equal and numbers within 1e-6. Exit code 5: the record does not
-    hold what the model needs (hashed, dropped or erased fields, each named). 6: the answer came out otherwise.
+    The bundle is opened by digest and verified, and asked the recorded inputs in a batch of the recorded size, where
+    the answer is equal to the last bit; elsewhere label, trust and warnings must be equal and numbers within 1e-6. Exit
+    code 5: the record does not hold what the model needs (hashed, dropped or erased fields, each named). 6: the answer
+    came out otherwise.
 
     \b
     Example:

@@ -12,12 +12,16 @@ from typing import Any
 import msgspec
 
 from mainstay.core.contracts import Contract, Pii
-from mainstay.core.errors import Damaged, EnvironmentFault, MainstayError, UsageError
+from mainstay.core.errors import Damaged, EnvironmentFault, MainstayError, Problem, UsageError
 from mainstay.journal.vault import Vault
 
 _CANONICAL = msgspec.json.Encoder(order="sorted", enc_hook=str)
 SALT_BYTES = 32
 WHY_CHARS = 300
+NAME_CHARS = 100
+OWN_NAMES = frozenset({"instances", "inputs", "id", "key", "time"})
+"""Names of our own request format."""
+UNDECLARED = "(undeclared)"
 
 
 def read_or_make_salt(path: Path, random: Callable[[int], bytes] = os.urandom) -> str:
@@ -149,3 +153,15 @@ def without_quotes(reason: str, contract: Contract, *, ours: bool = False, priva
         return reason
     kind = reason.partition(":")[0]
     return f"{kind if kind.isidentifier() else 'an error'} (its text may quote a personal field)"
+
+
+def name_of(problem: Problem, contract: Contract | None) -> str:
+    """Return the field that a refusal names, as its record may hold it.
+
+    A name that nobody declared is the sender's own text: where fields are personal only one that looks like a declared
+    name is kept, which is how an upstream change shows.
+    """
+    name = problem.where
+    if contract is None or not is_personal(contract) or name in OWN_NAMES or contract.field(name) is not None:
+        return name[:NAME_CHARS]
+    return name[:NAME_CHARS] if problem.nearest else UNDECLARED

@@ -23,7 +23,7 @@ from mainstay.core.errors import Damaged, EnvironmentFault, JournalFull
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.ports import Clock
 from mainstay.journal import files
-from mainstay.journal.personal import compile_journal_copy, without_quotes
+from mainstay.journal.personal import compile_journal_copy, name_of, without_quotes
 from mainstay.journal.read import Journal
 from mainstay.journal.writer import SegmentWriter
 from mainstay.score.records import Answerer, Row, Status
@@ -128,7 +128,7 @@ class Watched:
         }
         if refused:
             digest = blake2b(hasher.unit("", {"raw": _canonical(values)}).encode(), digest_size=16).hexdigest()
-            fields = sorted({problem.where[:100] for problem in row.problems})
+            fields = sorted({name_of(problem, contract) for problem in row.problems})
             return Event(
                 **shared,
                 kind=Kind.REFUSAL,

@@ -27,7 +27,7 @@ from mainstay.core.errors import (
 )
 from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
-from mainstay.journal.personal import Hasher
+from mainstay.journal.personal import Hasher, name_of
 from mainstay.serve import feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, Arms
 from mainstay.serve.cache import Cache
@@ -199,10 +199,11 @@ class Handler:
         if slot is None:
             return []
         name = slot.live.champion.name if slot.live else ""
+        contract = slot.live.champion.loaded.contract if slot.live else None
         digest = self._hasher.digest(body)
         fields: dict[int | None, list[str]] = {}
         for problem in error.problems:
-            fields.setdefault(problem.row, []).append(problem.where[:100])
+            fields.setdefault(problem.row, []).append(name_of(problem, contract))
 
         def note(names: list[str]) -> Note:
             def make(seq: int) -> Event:

@@ -14,6 +14,7 @@ import polars as pl
 
 from mainstay.core.contracts import Contract, Field, FieldType, Pii
 from mainstay.core.errors import NotFound, StoreUnavailable
+from mainstay.core.events import Kind
 from mainstay.core.releases import Release
 from mainstay.data.sealed import SEALED
 from mainstay.journal.personal import Hasher, read_or_make_salt
@@ -93,6 +94,8 @@ def erase(parts: Parts, key: str, *, by: str, reason: str) -> Erased:
     for event in parts.journal.matching(parts.model, key_hash=subject):
         records += 1
         unreadable += any(is_sealed(value) for value in event.inputs.values())
+        if event.kind is Kind.REFUSAL:
+            continue  # it holds a digest and names of fields
         held.update((name, _how(contract, name, value)) for name, value in event.inputs.items() if value is not None)
     store, versions = _versions(parts)
     snapshots = tuple(
