@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, FieldType
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models.load import LoadedModel
 from mainstay.release.metrics import Labelled
 
 TOLERANCE = 1e-9
 """Largest difference of one row's output between two ways of asking."""
+LARGE_TOLERANCE = 1e-6
+"""The same for a large batch: single-precision libraries add up in another order there; `mainstay replay` allows it."""
 INDEPENDENCE_ROWS = 200
 SINGLES = 25
+RELATED = 5
+LARGE_BATCH = 1024
+"""As large as serving's largest."""
 MIN_LATENCIES = 100
 
 
@@ -58,7 +64,12 @@ def finite_output(output: NDArray[np.float64], contract: Contract) -> Check:
 
 
 def row_independence(model: LoadedModel, data: Labelled, seed: int) -> Check:
-    """Ask whether a row's answer stays the same when rows are shuffled, split, or batched with strangers."""
+    """Ask whether a row's answer stays the same when it is asked again, in other orders, batches and company.
+
+    Found so: code that looks at its whole frame (standardises, ranks, fills with means), at neighbours or the place of
+    a row, at other rows of the same key or equal ones (counts, means over a key), at the size of a batch, and models
+    that remember or draw lots.
+    """
     rows = list(data.rows[:INDEPENDENCE_ROWS])
     question = "Is one row's answer the same in any order, any batch and any company?"
     if len(rows) < 2:
@@ -72,13 +83,25 @@ def row_independence(model: LoadedModel, data: Labelled, seed: int) -> Check:
     split = np.concatenate([model.predict(rows[:half]), model.predict(rows[half:])])
     singles = np.concatenate([model.predict([row]) for row in rows[:SINGLES]])
     company = model.predict([rows[0], *[rows[-1]] * 50])[:1]
+    few = rows[:SINGLES]
+    copies = model.predict(few * 3)
+    related = np.concatenate(
+        [model.predict(_with_relatives(model, few, place))[:1] for place in range(len(few))[:RELATED]]
+    )
+    large = model.predict((rows * (LARGE_BATCH // len(rows) + 1))[:LARGE_BATCH])[: len(rows)]
     gaps = {
         "shuffled": _gap(shuffled, whole),
         "split": _gap(split, whole),
         "one by one": _gap(singles, whole[: len(singles)]),
         "batched with strangers": _gap(company, whole[:1]),
+        "batched with copies of themselves": _gap(copies, np.concatenate([whole[: len(few)]] * 3)),
+        "batched with others of the same key": _gap(related, whole[: len(related)]),
+        "asked again": _gap(model.predict(rows), whole),
     }
     changed = {how: gap for how, gap in gaps.items() if not gap <= TOLERANCE}
+    gaps["in a large batch"] = _gap(large, whole)
+    if not gaps["in a large batch"] <= LARGE_TOLERANCE:
+        changed["in a large batch"] = gaps["in a large batch"]
     told = ", ".join(f"{how} by up to {gap:.3g}" for how, gap in changed.items())
     return Check(
         name="row_independence",
@@ -86,9 +109,17 @@ def row_independence(model: LoadedModel, data: Labelled, seed: int) -> Check:
         verdict=Verdict.FAIL if changed else Verdict.PASS,
         reason=f"answers change when rows are {told}; allowed: {TOLERANCE:g}"
         if changed
-        else f"{len(rows)} rows gave the same answers in four ways (within {TOLERANCE:g})",
+        else f"{len(rows)} rows gave the same answers in eight ways (within {TOLERANCE:g})",
         numbers={"rows": len(rows), **gaps},
     )
+
+
+def _with_relatives(model: LoadedModel, rows: Sequence[Mapping[str, Any]], place: int) -> list[Mapping[str, Any]]:
+    """Return a row and others that differ from it in everything but what names its unit: key and identifiers."""
+    contract, mine = model.contract, rows[place]
+    names = [f.name for f in contract.fields if f.name == contract.key or f.type is FieldType.IDENTIFIER]
+    others = [row for number, row in enumerate(rows) if number != place]
+    return [mine, *({**row, **{name: mine.get(name) for name in names}} for row in others)]
 
 
 def latency(found_ms: Sequence[float], max_p99_ms: float) -> Check:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 from scipy.optimize import minimize_scalar
@@ -211,10 +212,104 @@ def fails_alone(frame: Any) -> Any:
     return np.tile([0.9, 0.1], (len(frame), 1))
 
 
-@pytest.mark.parametrize("output", [ranks, by_place, fails_alone])
-def test_answers_that_depend_on_other_rows_fail(bundle: Path, output: Any) -> None:
+def by_neighbour(frame: Any) -> Any:
+    x = frame["x"].to_numpy()
+    p = 1 / (1 + np.exp(-(x + 1e-6 * np.roll(x, 1))))
+    return np.column_stack([1 - p, p])
+
+
+def by_equals(frame: Any) -> Any:
+    """Count equal rows: where all test rows differ, only a copy shows it."""
+    x = frame["x"].to_numpy()
+    p = np.where((x[:, None] == x[None, :]).sum(axis=1) > 1, 0.8, 0.9)
+    return np.column_stack([1 - p, p])
+
+
+def by_large_batch(frame: Any) -> Any:
+    p = np.full(len(frame), 0.9 if len(frame) < 500 else 0.8)
+    return np.column_stack([1 - p, p])
+
+
+def by_lot(frame: Any) -> Any:
+    p = np.random.default_rng().uniform(0.4, 0.6, len(frame))
+    return np.column_stack([1 - p, p])
+
+
+@pytest.mark.parametrize(
+    ("output", "how"),
+    [
+        (ranks, "split"),
+        (by_place, "shuffled"),
+        (fails_alone, ""),
+        (by_neighbour, "shuffled"),
+        (by_equals, "copies of themselves"),
+        (by_large_batch, "in a large batch"),
+        (by_lot, "asked again"),
+    ],
+)
+def test_answers_that_depend_on_other_rows_fail(bundle: Path, output: Any, how: str) -> None:
     report = gate(model(output=output), None, bundle)
-    assert named(report)["row_independence"].verdict is Verdict.FAIL
+    check = named(report)["row_independence"]
+    assert check.verdict is Verdict.FAIL
+    assert how in check.reason
+
+
+def test_an_estimator_that_remembers_what_it_was_asked_fails(bundle: Path) -> None:
+    seen: list[int] = []
+
+    def remembers(frame: Any) -> Any:
+        seen.append(len(frame))
+        p = np.full(len(frame), 0.9 - 0.001 * len(seen))
+        return np.column_stack([1 - p, p])
+
+    check = named(gate(model(output=remembers), None, bundle))["row_independence"]
+    assert check.verdict is Verdict.FAIL
+    assert "asked again" in check.reason
+
+
+def standardises(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(((pl.col("x") - pl.col("x").mean()) / pl.col("x").std()).fill_null(0.0).alias("x"))
+
+
+def looks_at_the_row_before(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns((pl.col("x") + pl.col("x").shift(1, fill_value=0.0)).alias("x"))
+
+
+def sorts(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort("x")
+
+
+def sums_over_the_key(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col("x").sum().over("who").alias("x"))
+
+
+@pytest.mark.parametrize("code", [standardises, looks_at_the_row_before, sorts, sums_over_the_key])
+def test_feature_code_that_looks_at_other_rows_is_found_and_named(code: Any) -> None:
+    contract = replace(CONTRACT, fields=(*CONTRACT.fields, Field(name="who", type=FieldType.IDENTIFIER)), key="who")
+
+    class Smooth(Estimator):
+        def predict_proba(self, frame: Any) -> Any:
+            p = 1 / (1 + np.exp(-frame["x"].to_numpy() / 100))
+            return np.column_stack([1 - p, p])
+
+    rows = [{"x": float(n % 7 * 31 - n), "shop": "north", "who": f"u{n}"} for n in range(60)]
+    data = Labelled(rows=rows, truth=["a"] * len(rows))
+
+    def asked(features: Any) -> Check:
+        loaded = LoadedModel(
+            estimator=Smooth(),
+            contract=contract,
+            classes=("a", "b"),
+            spec=InputSpec(features="features"),
+            features=features,
+            profile=Profile(source="test", rows=0, keys=0, signals=[]),
+        )
+        return behaviour.row_independence(loaded, data, seed=1)
+
+    assert asked(lambda frame: frame).verdict is Verdict.PASS
+    found = asked(code)
+    assert found.verdict is Verdict.FAIL
+    assert "answers change when rows are" in found.reason
 
 
 def test_no_test_row_never_passes(bundle: Path) -> None:
