@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
 
 from mainstay.api.app import make_app
+from mainstay.api.connections import swept
 from mainstay.api.keys import Keys
+from mainstay.api.lane import lane_for
 from mainstay.api.shell import Shell
 from mainstay.config.clocks import SystemClock
 from mainstay.serve.hall import Hall
@@ -67,6 +74,47 @@ async def server(
             yield client
     finally:
         await worker.stop()
+
+
+@contextmanager
+def listening(folder: Path, *, limits: dict[str, int] | None = None, **changes: Any) -> Iterator[int]:
+    """Run a real server in a thread, as a worker does; give its port."""
+    clock = SystemClock()
+    RouteFile(route_path(folder, "weather")).write(make_route())
+    hall = Hall([Worker(make_plan(folder, **changes), clock=clock, load_side=lambda model, ref: make_side(ref))])
+    shell = Shell(make_app(hall), hall, Keys(folder / "keys.json", clock))
+    kind = lane_for(shell, **(limits or {}))
+    config = uvicorn.Config(shell, loop="uvloop", http=kind, ws="none", log_config=None, server_header=False)
+    running = uvicorn.Server(config)
+
+    async def serve(taken: socket.socket) -> None:
+        async with swept(running.server_state.connections):
+            await running.serve(sockets=[taken])
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        thread = threading.Thread(target=asyncio.run, args=(serve(taken),))
+        thread.start()
+        try:
+            while not running.started:
+                time.sleep(0.005)
+            yield int(taken.getsockname()[1])
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+def talk(port: int, *pieces: bytes, pause_s: float = 0.0, timeout_s: float = 5.0) -> bytes:
+    """Send pieces and return everything that comes back until the server closes, or nothing more comes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+        got = b""
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause_s)
+        with contextlib.suppress(OSError):
+            while part := connection.recv(1 << 16):
+                got += part
+        return got
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:

@@ -20,6 +20,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PIECE_TIMEOUT_S = 15.0
 """Longest wait for the next piece of the body (seconds)."""
+SLOW_S = 60.0
+SLOWEST_BYTES_PER_S = 16_000
+"""A body that arrives more slowly than this, after a minute, is given up."""
 IN_MEMORY = 1 << 20
 """Bytes of a body that are kept in memory; what is more lies in a file without a name."""
 _log = logging.getLogger("mainstay.api")
@@ -70,8 +73,11 @@ async def answer(
 
 
 async def _spool(receive: Receive, file: IO[bytes], most: int) -> None:
-    size = 0
+    size, began = 0, asyncio.get_running_loop().time()
     while True:
+        took = asyncio.get_running_loop().time() - began
+        if took > SLOW_S and size < took * SLOWEST_BYTES_PER_S:
+            raise errors.TooSlow(f"Of the body {size} bytes arrived in {took:.0f} s, which would hold others up")
         try:
             async with asyncio.timeout(PIECE_TIMEOUT_S):
                 message = await receive()

@@ -14,6 +14,13 @@ class HttpError(errors.MainstayError):
     status = 400
 
 
+class NoRequest(HttpError):
+    """What came is no request."""
+
+    code = "bad_request"
+    default_remedy = "Send HTTP/1.1, each header once and in one line, and either Content-Length or chunks."
+
+
 class Unauthenticated(HttpError):
     """A key is needed."""
 

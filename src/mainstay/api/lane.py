@@ -12,9 +12,10 @@ import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from mainstay.api import errors
+from mainstay.api.connections import BoundedProtocol
 from mainstay.api.routes import Ask, HotRoute, Reply
 from mainstay.api.shell import Shell, headers_of
 from mainstay.core.errors import MainstayError
@@ -26,7 +27,7 @@ CLOSE = (b"connection", b"close")
 _log = logging.getLogger("mainstay.api")
 
 
-class LaneProtocol(HttpToolsProtocol):
+class LaneProtocol(BoundedProtocol):
     """One connection."""
 
     shell: Shell
@@ -125,6 +126,6 @@ class Waiter:
         cycle.on_response()
 
 
-def lane_for(shell: Shell) -> type[LaneProtocol]:
-    """Return the protocol class of a server that runs this shell."""
-    return type("LaneProtocol", (LaneProtocol,), {"shell": shell})
+def lane_for(shell: Shell, **limits: int) -> type[LaneProtocol]:
+    """Return the protocol class of a server that runs this shell, with the limits that `BoundedProtocol` names."""
+    return type("LaneProtocol", (LaneProtocol,), {"shell": shell, **limits})

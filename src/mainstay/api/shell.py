@@ -108,6 +108,8 @@ class Shell:
             declared = headers.get(b"content-length", b"")
             if declared.isdigit() and route.stream is None and int(declared) > self.limit_kb(found) * 1024:
                 raise _too_large(int(declared), self.limit_kb(found))
+            if route.stream is None and self._hall.crowded(model):
+                raise Overloaded("More requests came than this worker can answer in time")
 
     def limit_kb(self, found: Found) -> int:
         """Return how large the body of a request may be (kB): as its model's project says."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from mainstay.api.app import make_app
+from mainstay.api.connections import MOST_HEAD_BYTES, most_connections, swept
 from mainstay.api.keys import Keys
 from mainstay.api.lane import lane_for
 from mainstay.api.shell import Shell
@@ -57,7 +58,11 @@ def server_of(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, s
     config = uvicorn.Config(
         shell,
         loop="uvloop",
-        http=lane_for(shell),
+        http=lane_for(
+            shell,
+            most_connections=most_connections(plan.max_connections),
+            most_bytes=max(int(max(one.max_bulk_mb * 1024, one.max_body_kb) * 2048) for one in plans) + MOST_HEAD_BYTES,
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -86,7 +91,8 @@ async def serve(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str,
         loop.add_reader(plan.parent_fd, orphaned)
     listening = socket.socket(fileno=os.dup(plan.socket_fd))
     listening.setblocking(False)
-    await server.serve(sockets=[listening])
+    async with swept(server.server_state.connections):
+        await server.serve(sockets=[listening])
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
@@ -94,6 +100,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # each request that is none would be a line in the log
     sys.setswitchinterval(SWITCH_S)
     # The server raises the signal that ended it once more when everything is drained: then this is a clean end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

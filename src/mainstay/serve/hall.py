@@ -115,6 +115,10 @@ class Hall:
         found = self._by_model.get(model)
         return (self if found is None else found).plan.max_body_kb
 
+    def crowded(self, model: str) -> bool:
+        """Return whether a request for a model would wait too long now; of a path without a name, the first one's."""
+        return self._by_model.get(model, self.workers[0]).pending.crowded
+
     def only_model(self) -> str:
         """Return the model that a path without a name means; raises NotFound where there are several."""
         if self._only is None:

@@ -21,6 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from mainstay.core.errors import MainstayError, Overloaded
 from mainstay.core.ports import Clock
+from mainstay.serve.pace import Pace
 
 BATCH_ROWS = 1024
 """Most rows of one batch."""
@@ -129,6 +130,7 @@ class Pending(Generic[Group]):
         max_rows: int,
         max_bytes: int = 64_000_000,
         deadline_s: float,
+        max_wait_s: float = 1e9,
         on_hang: Callable[[str], None],
     ) -> None:
         self.clock = clock
@@ -140,6 +142,10 @@ class Pending(Generic[Group]):
         self._waiting_bytes = 0
         self._steps = steps
         self._max_rows = max_rows
+        self._pace = Pace(max_wait_s=max_wait_s, max_rows=max_rows)
+        self._queued_rows = 0
+        self._batch_rows = 0
+        self._batch_began = 0.0
         self._max_bytes = max_bytes
         self._deadline_s = deadline_s
         self._on_hang = on_hang
@@ -190,8 +196,14 @@ class Pending(Generic[Group]):
             )
         self.waiting_rows += job.rows
         self._waiting_bytes += job.size
+        self._queued_rows += job.rows
         self._queue.append(job)
         self._wake()
+
+    @property
+    def crowded(self) -> bool:
+        """Return whether what is put in now would wait too long to be begun, by what a row cost lately."""
+        return self._queued_rows >= self._pace.room
 
     async def ask(self, job: Job) -> Any:
         """Queue a job and return its result, or raise what it came to."""
@@ -212,6 +224,7 @@ class Pending(Generic[Group]):
         """Queue a job again a little later; from any thread."""
 
         def again() -> None:
+            self._queued_rows += job.rows
             self._queue.append(job)
             self._wake()
 
@@ -236,6 +249,7 @@ class Pending(Generic[Group]):
             self._idle.set()
             return
         self._busy = True
+        self._batch_began = self.clock.monotonic()
         if not self._is_at_once(jobs):
             self._work.put(lambda turn: self._work_through(turn, jobs))
             return
@@ -263,6 +277,8 @@ class Pending(Generic[Group]):
             jobs.append(job)
             rows += job.rows
             size += job.size
+        self._queued_rows -= rows
+        self._batch_rows = rows
         return jobs
 
     def _finish(self, group: Group, jobs: Sequence[Job]) -> None:
@@ -289,6 +305,7 @@ class Pending(Generic[Group]):
             except Exception:  # noqa: BLE001 - edge: one answer; the others go out
                 _log.exception("an answer could not be given")
         self._busy = False
+        self._pace.note(self._batch_rows, self.clock.monotonic() - self._batch_began)
         for act in done.afterwards:
             act()
         if self._queue:

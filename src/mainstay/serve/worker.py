@@ -89,6 +89,7 @@ class Worker:
             clock=clock,
             max_rows=plan.max_waiting_rows,
             deadline_s=plan.deadline_ms / 1000,
+            max_wait_s=plan.max_wait_ms / 1000,
             on_hang=self._note_hang,
         )
         self.draining = False

@@ -17,6 +17,7 @@ from mainstay.api.routes import COLD
 from mainstay.config.clocks import SystemClock
 from mainstay.journal.read import Journal
 from mainstay.serve.hall import Hall
+from mainstay.serve.pending import Pending
 from mainstay.serve.worker import Worker
 from serve_kit import CHAMPION, make_side
 
@@ -309,3 +310,19 @@ def test_every_route_of_the_app_stands_in_the_table(tmp_path: Path) -> None:
     paths = {getattr(route, "path", "") for route in make_app(Hall([worker])).routes}
     assert paths == set(COLD)
     worker._writer.close()
+
+
+def test_what_would_wait_too_long_is_turned_away_before_its_body_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pending, "crowded", True)
+
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            for path in ("/v1/predict", "/v1/feedback", "/v2/models/weather/infer", "/invocations"):
+                shed = await client.post(path, content=b"{", headers={"content-type": "application/json"})
+                assert (path, shed.status_code, shed.headers["retry-after"]) == (path, 503, "1")
+            assert (await client.get("/v1/models")).status_code == 200
+        assert Journal(tmp_path / "journal").read({}, 10)[0] == []
+
+    asyncio.run(main())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mainstay.core.errors import MainstayError, Overloaded
+from mainstay.serve.pace import AT_LEAST_ROWS
 from mainstay.serve.pending import Done, Job, Pending, Turn
 from mainstay.testing.clock import FakeClock
 
@@ -245,6 +246,37 @@ def test_bytes_that_wait_are_bounded_too() -> None:
             await pending.ask(Job(size=101))
         assert await first == 1
         assert await pending.ask(Job(size=5000)) == 1
+        await pending.stop(2.0)
+
+    asyncio.run(main())
+
+
+def test_what_would_wait_too_long_is_told_from_what_a_row_cost() -> None:
+    gate = threading.Event()
+    clocks: list[FakeClock] = []
+
+    def work(jobs: Sequence[Job], turn: Turn) -> Done:
+        clocks[0].advance(seconds=10.0 * len(jobs))
+        gate.wait(5)
+        return echo(jobs, turn)
+
+    async def main() -> None:
+        clock = FakeClock()
+        clocks.append(clock)
+        pending = Pending(
+            Steps(work), clock=clock, max_rows=1000, deadline_s=1e6, max_wait_s=1.0, on_hang=lambda digest: None
+        )
+        pending.start()
+        gate.set()
+        await pending.ask(Job())
+        gate.clear()
+        waiting = [asyncio.ensure_future(pending.ask(Job())) for _ in range(AT_LEAST_ROWS)]
+        await asyncio.sleep(0)
+        assert pending.crowded  # nothing is begun yet
+        await asyncio.sleep(0.05)
+        assert not pending.crowded  # all are in the batch that runs
+        gate.set()
+        await asyncio.gather(*waiting)
         await pending.stop(2.0)
 
     asyncio.run(main())

@@ -1,0 +1,35 @@
+"""How many rows may wait to be begun: as many as take `max_wait_s`, by what a row cost lately."""
+
+from __future__ import annotations
+
+AT_LEAST_ROWS = 32
+"""May wait whatever they cost: so many clients with one row each are never turned away."""
+WEIGHT = 0.2
+"""Of the newest batch in the mean."""
+
+
+class Pace:
+    """Learns what a row costs from whole batches. For one thread.
+
+    A batch of n rows that took t costs at most t / n a row: fixed costs (the call, the fsync) weigh in it, the more the
+    smaller it is. So a small batch can only lower the estimate, unless it took longer than all that may wait.
+    """
+
+    def __init__(self, *, max_wait_s: float, max_rows: int) -> None:
+        self._max_wait_s = max_wait_s
+        self._max_rows = max_rows
+        self._row_s: float | None = None
+        self.room = max_rows
+        """Rows that may wait."""
+
+    def note(self, rows: int, seconds: float) -> None:
+        """Note one batch."""
+        if not rows:
+            return
+        cost, before = max(seconds / rows, 1e-9), self._row_s
+        if rows >= AT_LEAST_ROWS or seconds > self._max_wait_s:
+            self._row_s = cost if before is None else before + WEIGHT * (cost - before)
+        elif before is not None and cost < before:
+            self._row_s = cost
+        if self._row_s is not None:
+            self.room = max(AT_LEAST_ROWS, min(self._max_rows, int(self._max_wait_s / self._row_s)))

@@ -1,0 +1,177 @@
+"""What is sent to a server to confuse it, hold it up or get past its checks; a real one, on loopback."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api_kit import BODY, listening, talk
+from mainstay.api import connections
+from mainstay.serve import keys as kept
+from mainstay.testing.clock import FakeClock
+
+BODY_BYTES = json.dumps(BODY).encode()
+
+
+def request(
+    *, method: str = "POST", path: str = "/v1/predict", more: bytes = b"", body: bytes = BODY_BYTES, length: bool = True
+) -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+    if length:
+        head += b"Content-Length: %d\r\n" % len(body)
+    return head + b"Connection: close\r\n" + more + b"\r\n" + body
+
+
+def statuses(got: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", got)]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with listening(tmp_path_factory.mktemp("open")) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    folder = tmp_path_factory.mktemp("closed")
+    key = kept.add(folder, "app", scopes=["predict"], rate=0, lifetime=None, now=FakeClock().now())
+    with listening(folder) as port:
+        yield port, key
+
+
+def test_a_plain_request_is_answered(port: int) -> None:
+    assert statuses(talk(port, request())) == [200]
+
+
+@pytest.mark.parametrize(
+    "bytes_",
+    [
+        request(more=b"Content-Length: 5\r\n"),
+        request(more=b"Content-Length: %d\r\n" % len(BODY_BYTES)),
+        request(more=b"Transfer-Encoding: chunked\r\n"),
+        request(more=b"Transfer-Encoding: chunked, identity\r\n", length=False),
+        request(more=b"Transfer-Encoding: xchunked\r\n", length=False),
+        request(more=b"Transfer-Encoding : chunked\r\n", length=False),
+        request(more=b"X-Odd: a\x00b\r\n"),
+        request(more=b"X-Odd\x00: a\r\n"),
+        request(more=b" folded: a\r\n"),
+        request(more=b"X-Bare: a\nX-Next: b\r\n"),
+        request().replace(b"Content-Length: ", b"Content-Length: +"),
+        request().replace(b"Content-Length: ", b"Content-Length: 0x"),
+        request().replace(b"HTTP/1.1", b"HTTP/9.9"),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /healthz\r\n\r\n",
+    ],
+)
+def test_a_request_that_two_readers_could_read_differently_is_none(port: int, bytes_: bytes) -> None:
+    smuggled = request(method="GET", path="/healthz", body=b"", length=False)
+    got = talk(port, bytes_ + smuggled)
+    assert statuses(got) in ([400], [])
+    assert b"alive" not in got
+    if got:
+        assert json.loads(got.partition(b"\r\n\r\n")[2])["error"]["code"] in ("bad_request", "bad_host")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//v1/predict",
+        "/v1//predict",
+        "/v1/predict/",
+        "/V1/predict",
+        "/v1/Predict",
+        "/v1/./predict",
+        "/v1/x/../predict",
+        "/v1/predict%00",
+        "/v1/predict;a",
+        "/v1/predict%20",
+        "/v1/models//predict",
+        "/v1/models/weather/../weather/predict",
+    ],
+)
+def test_a_path_is_taken_as_it_is_written(port: int, closed: tuple[int, str], path: str) -> None:
+    assert statuses(talk(port, request(path=path))) == [404]
+    # And where keys are asked for, none of these gets past the check.
+    assert statuses(talk(closed[0], request(path=path))) == [401]
+
+
+@pytest.mark.parametrize("path", ["/v1/%70redict", "/v1/models/%77eather/predict", "/v1%2Fpredict"])
+def test_an_escaped_path_is_checked_as_what_it_means(port: int, closed: tuple[int, str], path: str) -> None:
+    assert statuses(talk(port, request(path=path))) == [200]
+    assert statuses(talk(closed[0], request(path=path))) == [401]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"])
+def test_another_method_on_a_hot_route_runs_nothing(port: int, closed: tuple[int, str], method: str) -> None:
+    path = "localhost:80" if method == "CONNECT" else "/v1/predict"
+    found = statuses(talk(port, request(method=method, path=path)))
+    assert found in ([405], [400], [404])
+    assert statuses(talk(closed[0], request(method=method, path=path))) in ([401], [400])
+
+
+def test_too_many_headers_are_refused_in_one_piece_and_in_many(port: int) -> None:
+    many = b"".join(b"X-%d: a\r\n" % number for number in range(1000))
+    assert statuses(talk(port, request(more=many))) == [431]
+    long = request(more=b"X-Long: " + b"a" * 200_000)
+    assert statuses(talk(port, long[:40_000], long[40_000:80_000], long[80_000:], pause_s=0.05)) == [431]
+
+
+def test_a_key_opens_by_its_headers_alone(closed: tuple[int, str]) -> None:
+    port, key = closed
+    assert statuses(talk(port, request(more=f"Authorization: Bearer {key}\r\n".encode()))) == [200]
+    assert statuses(talk(port, request(more=f"X-API-Key: {key}\r\n".encode()))) == [200]
+    for name in ("key", "api_key", "access_token", "authorization"):
+        assert statuses(talk(port, request(path=f"/v1/predict?{name}={key}"))) == [401]
+    assert statuses(talk(port, request(more=f"Cookie: key={key}\r\n".encode()))) == [401]
+    assert statuses(talk(port, request(more=f"Authorization: Basic {key}\r\n".encode()))) == [401]
+
+
+def test_no_key_stands_in_an_answer_or_the_log(closed: tuple[int, str], caplog: pytest.LogCaptureFixture) -> None:
+    port, key = closed
+    with caplog.at_level(logging.DEBUG):
+        for sent in (key, key[:-2], key + "\x00", kept.new_key()):
+            for path in ("/v1/predict", "/metrics", "/nothing"):
+                got = talk(port, request(path=path, more=f"Authorization: Bearer {sent}\r\n".encode()))
+                assert sent[:12].encode() not in got
+    assert key[:12] not in caplog.text
+
+
+def test_a_connection_beyond_the_most_is_turned_away(tmp_path: Path) -> None:
+    with listening(tmp_path, limits={"most_connections": 2}) as port:
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        time.sleep(0.1)
+        got = talk(port)
+        assert statuses(got) == [503]
+        assert b"retry-after" in got
+        for connection in held:
+            connection.close()
+        time.sleep(0.1)
+        assert statuses(talk(port, request())) == [200]
+
+
+def test_a_client_that_does_not_go_on_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE_S", 0.15)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    half = request()[:60]
+    unread = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+    with listening(tmp_path) as port:
+        assert talk(port) == b""
+        assert statuses(talk(port, half)) == [408]
+        assert statuses(talk(port, *(half[place : place + 1] for place in range(30)), pause_s=0.03)) == [408]
+        assert statuses(talk(port, unread)) == [200]  # and closed: `talk` returns
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as patient:
+            one = request().replace(b"Connection: close\r\n", b"")
+            patient.sendall(one)
+            assert statuses(patient.recv(1 << 16)) == [200]
+            time.sleep(0.4)  # keeping a connection for later is no fault
+            patient.sendall(one)
+            assert statuses(patient.recv(1 << 16)) == [200]

@@ -1,0 +1,53 @@
+"""How many rows may wait follows from what a row cost lately."""
+
+from __future__ import annotations
+
+import pytest
+
+from mainstay.serve.pace import AT_LEAST_ROWS, Pace
+
+
+def made() -> Pace:
+    return Pace(max_wait_s=0.05, max_rows=8192)
+
+
+def test_before_anything_is_known_all_rows_may_wait() -> None:
+    assert made().room == 8192
+
+
+def test_so_many_rows_may_wait_as_are_done_in_the_time_allowed() -> None:
+    pace = made()
+    for _ in range(30):
+        pace.note(500, 0.05)
+    assert pace.room == pytest.approx(500, abs=2)
+    for _ in range(50):
+        pace.note(500, 0.5)
+    assert pace.room == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 31])
+def test_a_small_batch_raises_nothing_as_it_bears_the_fixed_cost(rows: int) -> None:
+    pace = made()
+    for _ in range(30):
+        pace.note(rows, 0.002)
+    assert pace.room == 8192
+
+
+def test_a_slow_model_is_known_from_its_first_batch() -> None:
+    pace = made()
+    pace.note(1, 0.1)
+    assert pace.room == AT_LEAST_ROWS
+
+
+def test_one_hiccup_is_forgotten_with_the_next_fast_batch() -> None:
+    pace = made()
+    pace.note(2, 0.2)
+    assert pace.room == AT_LEAST_ROWS
+    pace.note(2, 0.0004)
+    assert pace.room == 250
+
+
+def test_a_batch_of_records_alone_says_nothing() -> None:
+    pace = made()
+    pace.note(0, 5.0)
+    assert pace.room == 8192
