@@ -16,6 +16,7 @@ from mainstay.core.routes import BundleRef, Route
 from mainstay.data.request_check import compile_request_check
 from mainstay.journal.personal import Hasher, compile_journal_copy
 from mainstay.serve.dedupe import Claims, Ids
+from mainstay.serve.external import Ledger
 from mainstay.serve.feedback import Book
 from mainstay.serve.handle import Handler
 from mainstay.serve.live import ModelSlot, Side
@@ -83,7 +84,9 @@ class FakeWriter:
         self.events += self._framed
 
     def find(self, id_: str) -> Event | None:
-        return next((e for e in reversed(self.events) if e.id == id_ and e.kind is Kind.PREDICTION), None)
+        return next(
+            (e for e in reversed(self.events) if e.id == id_ and e.kind in (Kind.PREDICTION, Kind.EXTERNAL)), None
+        )
 
     def of(self, kind: Kind) -> list[Event]:
         return [event for event in self.events if event.kind is kind]
@@ -115,6 +118,7 @@ class Kit:
             log_=self.log,
             ids=Ids(self.writer, alone=True, fresh=True),
             book=Book(self.writer, self.log),
+            ledger=Ledger(self.writer, self.log),
             claims=claims,
             shadow_=self.shadow,
             hasher=HASHER,

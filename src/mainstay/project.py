@@ -569,10 +569,9 @@ class Project:
     def serve(self, on_bound: Callable[[str], None] | None = None, *, beside: Sequence[Project] = ()) -> None:
         """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken.
 
-        `beside`: other projects that the same server answers for, on this one's port.
+        `beside`: other projects that the same server answers for, on this one's port. Of a project that answers
+        elsewhere only events and feedback are taken.
         """
-        for project in (self, *beside):
-            _must_answer_here(project, "nothing is served here")
         from mainstay import wiring
 
         supervisor = wiring.supervisor([self.parts, *(project.parts for project in beside)])

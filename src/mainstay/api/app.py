@@ -22,6 +22,8 @@ from mainstay.serve.hall import Hall
 from mainstay.serve.live import Live, Side
 from mainstay.serve.worker import Worker
 
+ELSEWHERE = {"answers": "elsewhere"}
+
 
 def make_app(hall: Hall) -> FastAPI:
     """Return the app of one worker process."""
@@ -77,10 +79,15 @@ def _add_routes(app: FastAPI, hall: Hall) -> None:
     @app.get("/v1/models", summary="The models of this server")
     async def models() -> dict[str, Any]:
         slots = hall.slots
-        return {"models": [_short(name, slots[name].live if name in slots else None) for name in hall.models]}
+        told = [_short(name, slots[name].live if name in slots else None) for name in hall.models]
+        return {
+            "models": [one | ({"ready": True} | ELSEWHERE if one["model"] in hall.elsewhere else {}) for one in told]
+        }
 
     @app.get("/v1/models/{model}", summary="One model: who answers, and what it takes")
     async def model_(model: str) -> dict[str, Any]:
+        if model in hall.elsewhere:
+            return {"model": model, "ready": True} | ELSEWHERE
         live = hall.of(model).handler.live(model)
         return _short(model, live) | {"contract": msgspec.to_builtins(live.champion.loaded.contract)}
 

@@ -14,6 +14,7 @@ from typing import IO
 
 import msgspec
 
+from mainstay.api import elsewhere
 from mainstay.api.keys import Scope
 from mainstay.core.errors import MainstayError
 from mainstay.serve.hall import Hall
@@ -110,7 +111,8 @@ def predict(ask: Ask) -> tuple[Worker, Job]:
 def feedback(ask: Ask) -> tuple[Worker, Job]:
     """Take what was right, or what an answer was worth."""
     worker = ask.hall.of(ask.model)
-    return worker, worker.handler.validate_feedback(ask.model, ask.body, trace_id=ask.trace_id)
+    contract = elsewhere.contract_of(worker) if worker.plan.elsewhere else None
+    return worker, worker.handler.validate_feedback(ask.model, ask.body, trace_id=ask.trace_id, contract=contract)
 
 
 def waiting_for(job_of: Callable[[Ask], tuple[Worker, Job]]) -> Callable[[Ask], Awaitable[Reply]]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from mainstay.api import invocations, ndjson, open_inference, routes
+from mainstay.api import events, invocations, ndjson, open_inference, routes
 
-HOT: tuple[routes.HotRoute, ...] = (*routes.OWN, *ndjson.ROUTES, *open_inference.ROUTES, *invocations.ROUTES)
+HOT: tuple[routes.HotRoute, ...] = (
+    *routes.OWN,
+    *ndjson.ROUTES,
+    *open_inference.ROUTES,
+    *invocations.ROUTES,
+    *events.ROUTES,
+)
 
 
 def table() -> routes.Table:

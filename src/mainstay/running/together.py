@@ -65,7 +65,7 @@ def refuse_what_is_taken(*projects: Runnable) -> None:
     """Refuse before anything is trained or written: a server of a project that runs, a port in use."""
     for project in projects:
         server = project.server()
-        if server is not None:
+        if server is not None and not project.settings.project.elsewhere:  # it takes events, and is not started here
             name = project.settings.project.name
             raise errors.EnvironmentFault(
                 f"{name} is served already, by process {server['pid']} on port {server['port']}",

@@ -76,7 +76,13 @@ class Hall:
     @property
     def slots(self) -> dict[str, ModelSlot]:
         """Return the place of every model that was taken in, by name in order."""
-        return {model: self._by_model[model].slots[model] for model in sorted(self._by_model)}
+        found = ((model, self._by_model[model].slots.get(model)) for model in sorted(self._by_model))
+        return {model: slot for model, slot in found if slot is not None}
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Return the models that answer elsewhere, of which only events and feedback are taken here."""
+        return sorted(model for model, worker in self._by_model.items() if worker.plan.elsewhere)
 
     @property
     def late(self) -> dict[str, str]:
@@ -91,7 +97,8 @@ class Hall:
     @property
     def serves(self) -> bool:
         """Return whether any model has a version that answers: one that has none must not take the others along."""
-        return not self.draining and any(slot.live is not None for slot in self.slots.values())
+        answers = any(slot.live is not None for slot in self.slots.values())
+        return not self.draining and (answers or bool(self.elsewhere))
 
     @property
     def draining(self) -> bool:

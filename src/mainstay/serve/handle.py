@@ -10,12 +10,13 @@ declared fallback does, and where none is declared that one call fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from mainstay.core.contracts import Contract
 from mainstay.core.errors import (
     ContractViolation,
     MainstayError,
@@ -28,7 +29,7 @@ from mainstay.core.errors import (
 from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
 from mainstay.journal.personal import Hasher, name_of
-from mainstay.serve import feedback, log, shadow, strict, wire
+from mainstay.serve import external, feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, Arms
 from mainstay.serve.cache import Cache
 from mainstay.serve.dedupe import Claims, Ids, check_same
@@ -54,6 +55,7 @@ class Group:
 
     calls: list[Call]
     tolds: list[feedback.Told]
+    seen: list[external.Sightings]
     written: log.Group
     outcomes: dict[Job, Any]
     """What is settled already."""
@@ -74,6 +76,7 @@ class Handler:
         log_: log.Log,
         ids: Ids,
         book: feedback.Book,
+        ledger: external.Ledger,
         claims: Claims | None,
         shadow_: shadow.Shadow,
         hasher: Hasher,
@@ -88,6 +91,7 @@ class Handler:
         self._log = log_
         self._ids = ids
         self._book = book
+        self._ledger = ledger
         self._claims = claims
         self._shadow = shadow_
         self._hasher = hasher
@@ -97,6 +101,8 @@ class Handler:
         self._put_back = put_back
         self._arms = Arms(clock, metrics, Cache(cache_rows) if cache_rows else None)
         self._shared = shared
+        self.elsewhere: frozenset[str] = frozenset()
+        """Models that answer elsewhere: only events and feedback about them are taken."""
         self._lives: dict[str, Live] = {}
         """What answers in the batch that was last looked at: it is not to change between the look and the work."""
 
@@ -171,10 +177,15 @@ class Handler:
             names_ids=any(row.given_id is not None for row in rows),
         )
 
-    def validate_feedback(self, model: str, body: bytes, *, trace_id: str | None = None) -> feedback.Told:
-        """Return the feedback with every item checked by itself; raises only when the body as a whole is wrong."""
+    def validate_feedback(
+        self, model: str, body: bytes, *, trace_id: str | None = None, contract: Contract | None = None
+    ) -> feedback.Told:
+        """Return the feedback with every item checked by itself; raises only when the body as a whole is wrong.
+
+        `contract`: where no version answers here, what its project declares.
+        """
         arrived = self._clock.monotonic()
-        contract = self.live(model).champion.loaded.contract
+        contract = contract or self.live(model).champion.loaded.contract
         request = wire.decode_feedback(body, max_rows=self._max_rows)
         told = feedback.validate(request, contract, model=model, now=self._clock.now(), arrived=arrived)
         told.trace_id, told.size = trace_id, len(body)
@@ -183,6 +194,11 @@ class Handler:
     def live(self, model: str) -> Live:
         """Return what answers for a model; raises NotFound for a strange name, NotReady before the first version."""
         slot = self._slots.get(model)
+        if slot is None and model in self.elsewhere:
+            raise NotFound(
+                f"{model!r} answers elsewhere: nothing is predicted here",
+                remedy="Tell what it answered: POST /v1/events.",
+            )
         if slot is None:
             raise NotFound(
                 f"There is no model {model[:100]!r} here; allowed: {', '.join(sorted(self._slots))}",
@@ -258,7 +274,7 @@ class Handler:
         rows = 0
         self._lives.clear()
         for job in jobs:
-            if isinstance(job, feedback.Told):
+            if isinstance(job, feedback.Told | external.Sightings):
                 return False
             if isinstance(job, Call):
                 rows += job.rows
@@ -312,9 +328,12 @@ class Handler:
         tolds = [job for job in jobs if isinstance(job, feedback.Told)]
         for told in tolds:
             self._book.enter(told, entries)
+        seen = [job for job in jobs if isinstance(job, external.Sightings) and self._claim_of(job, claimed, outcomes)]
+        for job in seen:
+            self._ledger.enter(job, entries)
         entries += [(job, job.make) for job in jobs if isinstance(job, Note)]
         written = self._log.prepare(entries)
-        return Group(calls=calls, tolds=tolds, written=written, outcomes=outcomes, claimed=claimed)
+        return Group(calls=calls, tolds=tolds, seen=seen, written=written, outcomes=outcomes, claimed=claimed)
 
     def _finish(self, group: Group) -> Done:
         outcomes, failed = group.outcomes, group.failed
@@ -323,6 +342,10 @@ class Handler:
             if told not in failed:
                 self._book.note(told)
                 outcomes[told] = wire.encode(wire.FeedbackResponse(results=told.results))
+        for job in group.seen:
+            if job not in failed:
+                self._ledger.note(job)
+                outcomes[job] = wire.encode(wire.EventsResponse(results=job.results))
         answered = [call for call in group.calls if call not in outcomes]
         for call in answered:
             outcomes[call] = self._response(call)
@@ -364,7 +387,14 @@ class Handler:
             kept.append(call)
         return kept
 
-    def _claim(self, call: Call, named: Mapping[str, Row], claimed: set[str]) -> bool:
+    def _claim_of(self, job: external.Sightings, claimed: set[str], outcomes: dict[Job, Any]) -> bool:
+        try:
+            return self._claim(job, job.ids, claimed)
+        except MainstayError as error:
+            outcomes[job] = error
+            return False
+
+    def _claim(self, call: Call | external.Sightings, named: Iterable[str], claimed: set[str]) -> bool:
         """Take a call's ids for this worker, all or none; a call that must wait for another worker is queued again."""
         if self._claims is None:
             return True

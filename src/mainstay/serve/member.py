@@ -103,6 +103,8 @@ class House:
                 socket_fd=-1,
                 parent_fd=-1,
                 host=host,
+                project=str(self.member.root),
+                elsewhere=self.member.settings.project.elsewhere,
                 durability=serve.durability.value,
                 segment_mb=self.member.settings.log.segment_mb,
                 deadline_ms=serve.deadline_ms,
@@ -146,7 +148,9 @@ class House:
             self.followed.set()
 
     def seal(self) -> None:
-        """Seal closed journal segments into Parquet."""
+        """Seal closed journal segments into Parquet; for a service that answers elsewhere the loop does."""
+        if self.member.settings.project.elsewhere:
+            return
         from mainstay.journal.seal import seal_closed  # brings Parquet: not needed to start serving
 
         try:

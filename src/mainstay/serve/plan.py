@@ -42,6 +42,10 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """Reads end of file when the supervisor is gone; -1: none."""
     host: str
     """Where the socket listens."""
+    project: str = ""
+    """Folder of the project file."""
+    elsewhere: bool = False
+    """Whether its models answer elsewhere: then only events and feedback are taken."""
     durability: str = "fsync"
     """fsync, os or none."""
     segment_mb: float = 16

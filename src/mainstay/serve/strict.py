@@ -175,9 +175,9 @@ def _problems(seen: Any, place: str, what: str, known: Collection[str]) -> list[
     if missing := _MISSING.search(what):
         return [Problem(where=missing.group(1), what="is missing", allowed=ALLOWED.get(missing.group(1)))]
     if place == "inputs" and isinstance(seen, dict):
-        name, number = next(((n, big) for n, one in seen.items() if (big := _too_big(one)) is not None), (place, None))
+        name, number = next(((n, big) for n, one in seen.items() if (big := too_big(one)) is not None), (place, None))
         return [Problem(where=name[:NAME_CHARS], what=what, value=number, allowed=_NUMBER)]
-    allowed = _NUMBER if _too_big(seen) is not None else ALLOWED.get(place or "body")
+    allowed = _NUMBER if too_big(seen) is not None else ALLOWED.get(place or "body")
     return [Problem(where=place or "body", what=what, value=seen, allowed=allowed)]
 
 
@@ -191,7 +191,8 @@ def _at(content: Any, path: str) -> Any:
     return content
 
 
-def _too_big(value: Any) -> TooBig | None:
+def too_big(value: Any) -> TooBig | None:
+    """Return a number somewhere in a value that a 64-bit float cannot hold, or None."""
     stack = [value]
     while stack:
         top = stack.pop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -104,6 +105,58 @@ class FeedbackResponse(msgspec.Struct, kw_only=True):
     """The body of a 200 to …/feedback: one result per item, in order."""
 
     results: list[FeedbackResult]
+
+
+class ExternalEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One prediction that another system made."""
+
+    inputs: dict[str, Any]
+    """What it was asked, fields by name."""
+    label: str | int | float | bool
+    """What it answered: a class, or a value."""
+    probabilities: dict[str, float] | None = None
+    """By class, each 0 to 1."""
+    confidence: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """The chance that the label is right; the largest of the probabilities when absent."""
+    id: Name | None = None
+    """Feedback names it by this; sent again, the event is a duplicate. Made for you when absent."""
+    key: Key | None = None
+    """The unit of evidence (a customer, a device), where the contract declares no key field; only its hash is kept."""
+    time: Moment | None = None
+    """When it was asked, with a zone; arrival when absent."""
+    version: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    """Which version answered there; `model@version` of ours where that bundle answered in another place."""
+
+
+class EventsRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST …/events."""
+
+    events: Annotated[list[ExternalEvent], Meta(min_length=1)]
+
+
+class EventStatus(StrEnum):
+    """What became of one event."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+class EventResult(msgspec.Struct, kw_only=True):
+    """What became of one event."""
+
+    id: str
+    status: EventStatus
+    error: str | None = None
+    """Why it was refused."""
+    warnings: Sequence[Caveat] = ()
+    """What of a stored event breaks or strains the contract; the watch counts it."""
+
+
+class EventsResponse(msgspec.Struct, kw_only=True):
+    """The body of a 200 to …/events: one result per event, in order."""
+
+    results: list[EventResult]
 
 
 class ErrorProblem(msgspec.Struct, kw_only=True):

@@ -20,6 +20,7 @@ from mainstay.journal.subjects import Subjects
 from mainstay.journal.writer import SegmentWriter
 from mainstay.serve import plan as plans
 from mainstay.serve.dedupe import Claims, Ids
+from mainstay.serve.external import Ledger
 from mainstay.serve.feedback import Book
 from mainstay.serve.handle import Handler
 from mainstay.serve.live import LoadSide, ModelSlot, side_loader
@@ -49,11 +50,13 @@ class Worker:
         self.metrics = Metrics()
         self.run = Path(plan.run)
         salt = read_or_make_salt(Path(plan.salt))
-        hasher = Hasher(salt)
+        self.hasher = hasher = Hasher(salt)
         self._subjects = Subjects(Path(plan.salt).with_name(SUBJECTS))
         load_side = load_side or side_loader(Path(plan.bundles), hasher, self._subjects)
         self.slots = {
-            model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side) for model in plan.models
+            model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side)
+            for model in plan.models
+            if not plan.elsewhere
         }
         journal = Journal(Path(plan.journal))
         fresh = not journal.workers()
@@ -74,6 +77,7 @@ class Worker:
             log_=log,
             ids=Ids(journal, alone=alone, fresh=fresh),
             book=Book(journal, log),
+            ledger=Ledger(journal, log),
             claims=self._claims,
             shadow_=self._shadow,
             hasher=hasher,
@@ -84,6 +88,7 @@ class Worker:
             cache_rows=plan.cache_rows,
             shared=self._shared,
         )
+        self.handler.elsewhere = frozenset(plan.models if plan.elsewhere else ())
         self.pending = Pending(
             self.handler,
             clock=clock,
