@@ -328,7 +328,7 @@ class Handler:
         tolds = [job for job in jobs if isinstance(job, feedback.Told)]
         for told in tolds:
             self._book.enter(told, entries)
-        seen = [job for job in jobs if isinstance(job, external.Sightings) and self._claim_of(job, claimed, outcomes)]
+        seen = self._take_seen([job for job in jobs if isinstance(job, external.Sightings)], claimed, outcomes)
         for job in seen:
             self._ledger.enter(job, entries)
         entries += [(job, job.make) for job in jobs if isinstance(job, Note)]
@@ -387,12 +387,23 @@ class Handler:
             kept.append(call)
         return kept
 
-    def _claim_of(self, job: external.Sightings, claimed: set[str], outcomes: dict[Job, Any]) -> bool:
-        try:
-            return self._claim(job, job.ids, claimed)
-        except MainstayError as error:
-            outcomes[job] = error
-            return False
+    def _take_seen(
+        self, jobs: Sequence[external.Sightings], claimed: set[str], outcomes: dict[Job, Any]
+    ) -> list[external.Sightings]:
+        """Return the events to keep now; those that share an id with some before them in this batch wait for these."""
+        kept: list[external.Sightings] = []
+        here: set[str] = set()
+        for job in jobs:
+            if not here.isdisjoint(job.ids):
+                self._put_back(job, RETRY_CLAIM_S)
+                continue
+            try:
+                if self._claim(job, job.ids, claimed):
+                    kept.append(job)
+                    here.update(job.ids)
+            except MainstayError as error:
+                outcomes[job] = error
+        return kept
 
     def _claim(self, call: Call | external.Sightings, named: Iterable[str], claimed: set[str]) -> bool:
         """Take a call's ids for this worker, all or none; a call that must wait for another worker is queued again."""
