@@ -25,6 +25,7 @@ from mainstay.release import gate as gates
 from mainstay.release import probe, rollout
 from mainstay.release.metrics import Labelled, labelled_from_frame
 from mainstay.retrain import dataset
+from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
@@ -145,6 +146,7 @@ def try_version(parts: Parts, version: releases.Release, sample: Sequence[Mappin
         bundles=parts.bundles,
         environ=parts.environ,
         clock=parts.clock,
+        runner=plans.runner_part(parts.settings.serve, parts.loaded.root),
     )
 
 

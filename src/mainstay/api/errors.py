@@ -122,6 +122,7 @@ STATUSES: dict[type[errors.MainstayError], int] = {
     errors.Damaged: 503,
     errors.Overloaded: 503,
     errors.NotReady: 503,
+    errors.RunnerFailed: 503,
     errors.StaleTransition: 409,
     errors.NotFound: 404,
     errors.IdReused: 409,

@@ -15,6 +15,7 @@ from mainstay.config.settings import (
     Durability,
     FieldSettings,
     Plan,
+    Runners,
     Settings,
     TestSplit,
 )
@@ -38,6 +39,7 @@ def check_all(settings: Settings) -> list[Found]:
         _rollout,
         _guards,
         _limits,
+        _runner,
         _elsewhere,
         _subjects,
         _not_built,
@@ -270,6 +272,17 @@ def _limits(settings: Settings) -> Iterator[Found]:
     ports = settings.serve.port, settings.web.port
     if ports[0] == ports[1] != 0 and settings.serve.host == settings.web.host:
         yield _problem(("web", "port"), "is the port of [serve] too", ports[1], allowed="another port")
+
+
+def _runner(settings: Settings) -> Iterator[Found]:
+    serve = settings.serve
+    if serve.runner_python is not None and serve.runner is Runners.NEVER:
+        yield _problem(
+            ("serve", "runner_python"),
+            'says nothing beside runner = "never"',
+            serve.runner_python,
+            allowed="auto, always",
+        )
 
 
 def _elsewhere(settings: Settings) -> Iterator[Found]:

@@ -73,6 +73,15 @@ class Durability(StrEnum):
     """Committed to the store."""
 
 
+class Runners(StrEnum):
+    """Which bundles run in a process of their own beside the worker."""
+
+    AUTO = "auto"
+    """Those that are not compiled."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Plan(StrEnum):
     """How a version is brought to all users."""
 
@@ -304,6 +313,13 @@ class ServeSettings(Section):
     """When a prediction counts as recorded; the answer goes out after that."""
     deadline_ms: float = Field(1000.0, gt=0)
     """A challenger slower than this is answered for by the champion (milliseconds)."""
+    runner: Runners = Runners.AUTO
+    """Which bundles run in a process of their own beside the worker; `auto`: those that are not compiled."""
+    runner_python: str | None = None
+    """Interpreter of another environment, for bundles whose recorded packages are not those of the server; a path,
+    from the project's folder. It needs Mainstay and the model's libraries."""
+    runner_memory_mb: int = Field(4000, ge=64)
+    """A runner process that holds more memory is ended (MB)."""
     max_body_kb: int = Field(256, ge=1)
     """Largest request body (kB)."""
     max_bulk_mb: float = Field(64.0, gt=0)

@@ -19,8 +19,8 @@ from mainstay.core.ports import Progress, silent
 from mainstay.core.releases import Release
 from mainstay.models import answers, bundle
 from mainstay.models.load import LoadedModel
+from mainstay.models.plain import plain_row
 from mainstay.parts import Parts
-from mainstay.serve.live import plain_row
 
 MOST_TRIALS = 5
 """How often a package that turns out to be missing is added before all that were loaded go in."""
@@ -209,7 +209,7 @@ def _expected(
     """Return rows to ask and what this process answers; of a model that takes no made-up row, none."""
     if rows:
         return rows, answers.answer(loaded, rows)
-    made_up = [plain_row(loaded)]
+    made_up = [plain_row(loaded.contract)]
     try:
         return made_up, answers.answer(loaded, made_up)
     except Exception:  # noqa: BLE001 - the model is the project's own code, and a made-up row may be no valid one

@@ -85,14 +85,14 @@ def route_of(packaged: Packaged, before: Route | None) -> Route:
 def check(folder: Path) -> str:
     """Load everything that serving loads, answer a plain row, and return one sentence."""
     from mainstay.models import answers, load
-    from mainstay.serve.live import plain_row
+    from mainstay.models.plain import plain_row
 
     packaged, bundle = packages.open_packaged(folder)
     importlib.import_module(WORKER_MODULE)  # by its name: it lies above this folder
     importlib.import_module("mainstay.journal.seal")
     model = load.load(bundle)
     try:
-        said = repr(answers.answer(model, [plain_row(model)])[0].label)
+        said = repr(answers.answer(model, [plain_row(model.contract)])[0].label)
     except Exception as error:  # noqa: BLE001 - a plain row may be no valid one for this model, which is no fault
         said = f"{type(error).__name__} to a made-up row"
     different = "; ".join(model.environment_differences) or "the packages that trained it"

@@ -12,7 +12,8 @@
     │   ├── JournalFull            503      the record could not be made durable
     │   ├── Damaged                         a file's digest or checksum does not hold
     │   ├── Overloaded             503      too much is waiting
-    │   └── NotReady               503      no model is live yet
+    │   ├── NotReady               503      no model is live yet
+    │   └── RunnerFailed           503      a bundle's runner process cannot answer now
     ├── StaleTransition            exit 6   the state moved meanwhile; read again and decide anew
     ├── NotFound                   exit 2   a named thing does not exist
     ├── IdReused                   409      an id came again with another body
@@ -182,6 +183,13 @@ class NotReady(EnvironmentFault):
 
     code = "not_ready"
     default_remedy = "Run `mainstay train`; the first version that passes its gate goes live."
+
+
+class RunnerFailed(EnvironmentFault):
+    """The process that a bundle runs in cannot answer now."""
+
+    code = "runner_failed"
+    default_remedy = "Send again; it is started anew by itself. `mainstay status` says why it ended."
 
 
 class StaleTransition(MainstayError):

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -28,12 +28,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Outside(Protocol):
+    """What computes for a model that is not in this process (`models.runner`)."""
+
+    def predict(self, rows: Sequence[Mapping[str, Any]], /) -> NDArray[np.float64]:
+        """Return what `LoadedModel.predict` returns; raises RunnerFailed when nothing can compute now."""
+
+    def get_ready(self) -> None:
+        """Wait until rows can be computed, or will not be for a while."""
+
+    def retire(self) -> None:
+        """End what computes in a while, when no rows are under way any more."""
+
+    def stop(self) -> None:
+        """End what computes, now."""
+
+    def state(self) -> dict[str, Any]:
+        """Return how it fares, JSON-ready."""
+
+
 @dataclass(slots=True, kw_only=True)
 class LoadedModel:
     """A model in memory with everything that decides its answers. For one caller at a time."""
 
     estimator: Any
-    """None where the bundle holds a program: the library that fitted it is then never imported."""
+    """None where the bundle holds a program or is computed outside: its library is then never imported here."""
     contract: Contract
     classes: tuple[str, ...]
     """In the order of the probability columns; empty for regression."""
@@ -51,6 +70,8 @@ class LoadedModel:
     """What computes the answers."""
     program: Program | None = None
     """The compiled form, which answers where there is one."""
+    outside: Outside | None = None
+    """Computes the answers in another process, where the model is not in this one."""
     fitted: tuple[str, ...] = ()
     """Names of the estimator's classes in its own order; taken from the estimator where it is there."""
     environment_differences: tuple[str, ...] = ()
@@ -88,6 +109,8 @@ class LoadedModel:
         width = (len(self.classes),) if classification else ()
         if not rows:
             return np.zeros((0, *width))
+        if self.outside is not None:
+            return _shaped(self.outside.predict(rows), (len(rows), *width))  # in declared order already
         output = self._compiled(self.program, rows) if self.program is not None else self.original(rows)
         if self._order is None:
             return output
@@ -147,24 +170,27 @@ def class_name(value: Any) -> str:
     return str(value)
 
 
-def load(bundle: Bundle, *, original: bool = False) -> LoadedModel:
+def load(bundle: Bundle, *, original: bool = False, without_model: bool = False) -> LoadedModel:
     """Load a verified bundle; model.py is never imported. `original`: its estimator, also where it holds a program.
 
-    The pickle is read only after its digest held, and not at all where the bundle holds a program. Raises Damaged when
-    a file changed, EnvironmentFault when a package that the model needs is absent or too different.
+    The pickle is read only after its digest held, and not at all where the bundle holds a program. `without_model`:
+    all but what computes (estimator, program, feature code), for a model that another process computes. Raises Damaged
+    when a file changed, EnvironmentFault when a package that the model needs is absent or too different.
     """
     model = bundle.json("model/model.json")
     spec = msgspec.convert(model["spec"], InputSpec)
     words = bundle.json("model/vocabulary.json")
-    described = program_file.decode(bundle.read(PROGRAM)) if bundle.has(PROGRAM) and not original else None
+    compiled = bundle.has(PROGRAM) and not original and not without_model
+    described = program_file.decode(bundle.read(PROGRAM)) if compiled else None
+    fitted = tuple(model["classes"]) if without_model else ()
     return LoadedModel(
-        estimator=_unpickle(bundle) if described is None else None,
+        estimator=None if described is not None or without_model else _unpickle(bundle),
         program=None if described is None else program_file.assemble(described),
-        fitted=() if described is None else tuple(described["classes"]),
+        fitted=fitted if described is None else tuple(described["classes"]),
         contract=_part(bundle, "contract.json", Contract),
         classes=tuple(model["classes"]),
         spec=spec,
-        features=_features(bundle, spec),
+        features=None if without_model else _features(bundle, spec),
         calibration=_part(bundle, "calibration.json", Calibration),
         thresholds=_part(bundle, "thresholds.json", Thresholds),
         vocabulary={name: frozenset(known) for name, known in words.items()},

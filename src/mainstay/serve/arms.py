@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
-from mainstay.core.errors import MainstayError
+from mainstay.core.errors import MainstayError, RunnerFailed
 from mainstay.core.events import Arm, Trust
 from mainstay.core.ports import Clock
 from mainstay.core.routes import pick_arm
@@ -20,6 +21,8 @@ from mainstay.serve.rows import Row
 
 POISON_TRIES = 8
 """So many rows one after the other may fail alone before the bundle is taken to fail for all of a batch."""
+RUNNER = "runner: "
+"""Begins why a bundle outside the worker could not answer because of its runner."""
 HANGS = "deadline: a call of this bundle passed its deadline and has not come back"
 
 
@@ -72,6 +75,10 @@ class Arms:
             answers = self._answers(side, values, turn)
         except Abandoned:
             raise
+        except RunnerFailed as error:
+            for row in rows:  # all of them were under way when it ended: none is tried alone, which would end it again
+                row.failures[arm] = f"{RUNNER}{error.message}"[:300]
+            return
         except Exception as error:  # noqa: BLE001 - edge: a model may raise anything; its rows have other ways to an answer
             if len(rows) == 1:
                 rows[0].failures[arm] = personal.why(error, live.champion.loaded.contract)
@@ -84,7 +91,8 @@ class Arms:
 
     def _answers(self, side: Side, values: Sequence[Mapping[str, Any]], turn: Turn) -> list[Answer]:
         def ask(rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
-            with turn.call(side.ref.digest):
+            # A runner keeps the deadline itself: nobody has to be abandoned for it.
+            with turn.call(side.ref.digest) if side.loaded.outside is None else nullcontext():
                 return answer(side.loaded, rows)
 
         if self._cache is None:

@@ -25,12 +25,13 @@ from mainstay.core.errors import (
     NotReady,
     Overloaded,
     Problem,
+    RunnerFailed,
 )
 from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
 from mainstay.journal.personal import Hasher, name_of
 from mainstay.serve import external, feedback, log, shadow, strict, wire
-from mainstay.serve.arms import HANGS, Arms
+from mainstay.serve.arms import HANGS, RUNNER, Arms
 from mainstay.serve.cache import Cache
 from mainstay.serve.dedupe import Claims, Ids, check_same
 from mainstay.serve.live import Live, ModelSlot
@@ -449,7 +450,7 @@ class Handler:
         why = unanswered.failures.get(Arm.CHAMPION, "unknown")
         error = _no_answer(call.model, why)
         outcomes[call] = error
-        status = 503 if isinstance(error, Overloaded) else 500
+        status = 503 if isinstance(error, Overloaded | RunnerFailed) else 500
         # Its own jobs: that a failure cannot be written down must not hide the failure.
         entries += [
             (Note(make=make), make) for make in (log.failure(self._log, call, r, latency_us, status) for r in fresh)
@@ -527,6 +528,8 @@ def _rank(call: Call, group: str, predictions: Sequence[wire.Prediction]) -> Non
 def _no_answer(model: str, why: str) -> MainstayError:
     if why == HANGS:
         return Overloaded(f"{model!r} gave no answer within its deadline, and no fallback is declared")
+    if why.startswith(RUNNER):
+        return RunnerFailed(f"{model!r} could not answer, and no fallback is declared: {why.removeprefix(RUNNER)}")
     return ModelOutputInvalid(f"{model!r} could not answer, and no fallback is declared: {why}")
 
 

@@ -17,7 +17,9 @@ from mainstay.journal.subjects import Subjects
 from mainstay.journal.vault import Vault
 from mainstay.models.answers import answer
 from mainstay.models.bundle import open_bundle
-from mainstay.models.load import LoadedModel, load
+from mainstay.models.load import LoadedModel
+from mainstay.models.plain import plain_row
+from mainstay.models.runner.outside import RunnerRules, load_pair
 from mainstay.serve.route_file import RouteFile
 
 
@@ -59,21 +61,22 @@ class Live:
 LoadSide = Callable[[str, BundleRef], Side]
 
 
-def side_loader(bundles: Path, hasher: Hasher, subjects: Subjects | None = None) -> LoadSide:
-    """Return the function that opens, verifies and loads a bundle from the folder `bundles`.
+def side_loader(bundles: Path, hasher: Hasher, subjects: Subjects | None = None, *, runners: RunnerRules) -> LoadSide:
+    """Return the function that opens, verifies and loads a bundle from the folder `bundles`, here or in a runner.
 
     `subjects` has the keys that encrypted fields are sealed under.
     """
 
     def load_side(model: str, ref: BundleRef) -> Side:
         bundle = open_bundle(bundles / ref.digest, ref.digest)
-        loaded = load(bundle)
+        name = f"{model}@{ref.version}"
+        loaded, twin = load_pair(bundle, name, runners)
         contract = loaded.contract
         return Side(
             ref=ref,
-            name=f"{model}@{ref.version}",
+            name=name,
             loaded=loaded,
-            twin=load(bundle),
+            twin=twin,
             check=compile_request_check(contract),
             journal_copy=compile_journal_copy(contract, hasher, Vault(subjects, model) if subjects else None),
         )
@@ -133,7 +136,9 @@ class ModelSlot:
             live = self._take(route)
             if live is not None and live.route.epoch == route.epoch:
                 for digest in set(self._sides) - wanted - self._kept:
-                    del self._sides[digest]
+                    gone = self._sides.pop(digest).loaded
+                    if gone.outside is not None:
+                        gone.outside.retire()
         return before != (self.live, dict(self.failed))
 
     def try_out(self, ref: BundleRef, token: str = "") -> Mapping[str, Any]:
@@ -162,7 +167,18 @@ class ModelSlot:
             "bundles": [{"version": s.ref.version, "digest": d} for d, s in sorted(self._sides.items())],
             "failed": dict(self.failed),
             "tried": dict(self.answers),
+            "runners": self._runners(),
         }
+
+    def stop(self) -> None:
+        """End the runners of all that is loaded."""
+        for side in list(self._sides.values()):
+            if side.loaded.outside is not None:
+                side.loaded.outside.stop()
+
+    def _runners(self) -> list[dict[str, Any]]:
+        sides = sorted(self._sides.values(), key=lambda side: side.ref.version)
+        return [{"bundle": s.name, **s.loaded.outside.state()} for s in sides if s.loaded.outside is not None]
 
     def _load(self, ref: BundleRef, epoch: int) -> None:
         try:
@@ -170,7 +186,7 @@ class ModelSlot:
             if self._warm_up:
                 # Libraries load on their first use; a plain row may be no valid one for this model, which is no fault.
                 with contextlib.suppress(Exception):
-                    answer(side.loaded, [plain_row(side.loaded)])
+                    answer(side.loaded, [plain_row(side.loaded.contract)])
         except MainstayError as error:
             self._tried[ref.digest] = (epoch, error.message)
         except Exception as error:  # noqa: BLE001 - edge: loading runs the project's own code
@@ -204,24 +220,11 @@ class ModelSlot:
         return None if ref is None else self._sides.get(ref.digest)
 
 
-def plain_row(loaded: LoadedModel) -> dict[str, Any]:
-    """Return a row that any contract allows: the first category, the smallest number, a short text."""
-    plain: dict[str, Any] = {"text": "a", "identifier": "a", "boolean": False, "timestamp": None}
-    row: dict[str, Any] = {}
-    for field in loaded.contract.fields:
-        if field.type.value in plain:
-            row[field.name] = plain[field.type.value]
-        elif field.type.value == "category":
-            row[field.name] = field.values[0] if field.values else "a"
-        else:
-            number = field.min if field.min is not None else 0.0
-            row[field.name] = int(number) if field.type.value == "integer" else float(number)
-    return row
-
-
 def _ask_plainly(side: Side) -> dict[str, Any]:
+    # A twin is for the shadow thread; in a runner both may be asked from any thread, and the first one is ready.
+    asked = side.twin if side.loaded.outside is None else side.loaded
     try:
-        given = answer(side.twin, [plain_row(side.twin)])[0]
+        given = answer(asked, [plain_row(asked.contract)])[0]
     except MainstayError as error:
         return {"ok": False, "error": error.message}
     except Exception as error:  # noqa: BLE001 - edge: the model is the project's own code

@@ -108,6 +108,7 @@ class House:
                 durability=serve.durability.value,
                 segment_mb=self.member.settings.log.segment_mb,
                 deadline_ms=serve.deadline_ms,
+                **plans.runner_part(serve, self.member.root),
                 max_body_kb=serve.max_body_kb,
                 max_bulk_mb=serve.max_bulk_mb,
                 max_rows=serve.max_rows,

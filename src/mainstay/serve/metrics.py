@@ -20,6 +20,7 @@ HELP = {
     "shadow_dropped_total": "Rows not scored in shadow because too many waited, by model.",
     "records_dropped_total": "Refusal records not written because too much waited.",
     "hangs_total": "Model calls that passed their deadline, by bundle.",
+    "runner_ends_total": "Runner processes that ended, by bundle, seat and why: crash, hang, memory, garbage, load.",
     "commit_failures_total": "Group commits that the disk did not take.",
     "ids_answered_elsewhere_total": "Rows whose id another host had answered, by model.",
     "ids_waited_total": "Times that a row waited for another host that was answering its id, by model.",

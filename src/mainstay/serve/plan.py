@@ -6,11 +6,14 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mainstay.core.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from mainstay.config.settings import ServeSettings
 
 
 class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +54,11 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     segment_mb: float = 16
     deadline_ms: float = 1000.0
     """Longest model call."""
+    runner: str = "auto"
+    """Which bundles run in a process of their own: auto, always, never."""
+    runner_python: str = ""
+    """Interpreter for bundles whose recorded packages are not the worker's; empty: the worker's own."""
+    runner_memory_mb: float = 4000.0
     max_body_kb: int = 256
     cache_rows: int = 0
     """Answers kept for rows with the same inputs; 0: none."""
@@ -72,6 +80,15 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """Most requests a second of one address, where no key is asked for; 0: no limit."""
     drain_s: float = 10.0
     """How long requests under way have when the worker is to stop."""
+
+
+def runner_part(serve: ServeSettings, root: Path) -> dict[str, Any]:
+    """Return what a plan says of runners; a relative interpreter is one of the project in `root`."""
+    return {
+        "runner": serve.runner.value,
+        "runner_python": str(root / serve.runner_python) if serve.runner_python else "",
+        "runner_memory_mb": serve.runner_memory_mb,
+    }
 
 
 def read_plan(path: Path) -> WorkerPlan:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from mainstay.core.errors import RunnerFailed
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
 from mainstay.core.ports import Clock
 from mainstay.journal import personal
@@ -133,19 +134,22 @@ class Shadow:
         """Score rows with a bundle's own copy; rows that fail in a batch are tried alone."""
         known = [_failed_already(live, side, row) for row in rows]
         fresh = [row for row, why in zip(rows, known, strict=True) if why is None]
+        if side.twin.outside is not None:
+            side.twin.outside.get_ready()  # what is timed below is the call, not the start of a process
         began = self._clock.monotonic()
         try:
             given: list[Answer | None] = list(answer(side.twin, [values_for(live, side, row) for row in fresh]))
             failures: list[str | None] = [None] * len(fresh)
         except Exception as error:  # noqa: BLE001 - edge: a model may raise anything; that is what shadow is to find out
-            if len(rows) > 1:
+            if len(rows) > 1 and not isinstance(error, RunnerFailed):
                 singles = [self._call(live, side, [row]) for row in rows]
                 return _Scored(
                     answers=[one.answers[0] for one in singles],
                     failures=[one.failures[0] for one in singles],
                     call_us=max(one.call_us for one in singles),
                 )
-            given, failures = [None], [personal.why(error, live.champion.loaded.contract)]
+            given = [None] * len(fresh)
+            failures = [personal.why(error, live.champion.loaded.contract)] * len(fresh)
         call_us = int((self._clock.monotonic() - began) * 1e6)
         answers, whys = iter(given), iter(failures)
         return _Scored(

@@ -40,17 +40,20 @@ def try_in_server(
     bundles: Path,
     environ: Mapping[str, str],
     clock: Clock,
+    runner: Mapping[str, Any] | None = None,
 ) -> Check:
     """Start a worker that serves `version` alone, ask `rows`, compare with `expected`, end the worker.
 
     PASS when every label is equal and every probability within `TOLERANCE`; FAIL otherwise, also when the worker does
-    not come up. The worker has its own folders and port; live traffic does not meet it.
+    not come up. The worker has its own folders and port; live traffic does not meet it. `runner`: what its plan says of
+    runners (`plan.runner_part`), so that the bundle is asked where it would answer.
     """
     if not rows:
         return _check(Verdict.NOT_ENOUGH, "there is no row to ask")
     folder = Path(tempfile.mkdtemp(prefix="mainstay-trial-"))
     try:
-        return _try(folder, model, version, rows, expected, bundles=bundles, environ=environ, clock=clock)
+        own = runner or {}
+        return _try(folder, model, version, rows, expected, bundles=bundles, environ=environ, clock=clock, runner=own)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -65,6 +68,7 @@ def _try(
     bundles: Path,
     environ: Mapping[str, str],
     clock: Clock,
+    runner: Mapping[str, Any],
 ) -> Check:
     run = folder / "run"
     run.mkdir()
@@ -85,6 +89,7 @@ def _try(
             host="127.0.0.1",
             durability="none",
             segment_mb=1,
+            **runner,
         )
         plans.write_json(plans.plan_path(run, "w0"), plan)
         (folder / "salt").write_text(os.urandom(32).hex(), encoding="ascii")

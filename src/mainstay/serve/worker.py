@@ -18,6 +18,8 @@ from mainstay.journal.read import Journal
 from mainstay.journal.subjects import FOLDER as SUBJECTS
 from mainstay.journal.subjects import Subjects
 from mainstay.journal.writer import SegmentWriter
+from mainstay.models.runner.outside import RunnerRules
+from mainstay.models.runner.runner import Limits
 from mainstay.serve import plan as plans
 from mainstay.serve.dedupe import Claims, Ids
 from mainstay.serve.external import Ledger
@@ -52,7 +54,8 @@ class Worker:
         salt = read_or_make_salt(Path(plan.salt))
         self.hasher = hasher = Hasher(salt)
         self._subjects = Subjects(Path(plan.salt).with_name(SUBJECTS))
-        load_side = load_side or side_loader(Path(plan.bundles), hasher, self._subjects)
+        runners = self._runner_rules()
+        load_side = load_side or side_loader(Path(plan.bundles), hasher, self._subjects, runners=runners)
         self.slots = {
             model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side)
             for model in plan.models
@@ -141,6 +144,8 @@ class Worker:
         await asyncio.to_thread(self._shadow.stop, self.plan.drain_s / 2)
         await self.pending.stop(self.plan.drain_s / 2)
         await asyncio.to_thread(self._loader.join, 2.0)
+        for slot in self.slots.values():
+            await asyncio.to_thread(slot.stop)
         self._writer.close()
         if self._claims is not None:
             self._claims.close()
@@ -153,6 +158,15 @@ class Worker:
 
     def _hand_on(self, make: MakeEvent) -> None:
         self.pending.tell(Note(make=make))
+
+    def _runner_rules(self) -> RunnerRules:
+        return RunnerRules(
+            which=self.plan.runner,
+            python=self.plan.runner_python,
+            limits=Limits(deadline_s=self.plan.deadline_ms / 1000, memory_mb=self.plan.runner_memory_mb),
+            environ=os.environ,
+            on_end=lambda name, seat, end: self.metrics.count("runner_ends_total", bundle=name, seat=seat, why=end),
+        )
 
     def _note_hang(self, digest: str) -> None:
         self.metrics.count("hangs_total", bundle=digest[:12])
