@@ -375,7 +375,7 @@ def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server)
     slow = server.bundle(2, WordModel(slow_s=3.0))
     lease = datetime.now(UTC) + timedelta(minutes=5)
     server.route(champion, challenger=slow, share=1.0, salt="x", lease_until=lease)
-    server.start("deadline_ms=300")
+    server.start("deadline_ms=300", "runner=never")
     assert server.post("predict", body()).json()["predictions"][0]["arm"] == "challenger"
     began = time.monotonic()
     answer = server.post("predict", body("slow snow", id="hung")).json()["predictions"][0]
@@ -397,7 +397,7 @@ def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server)
 
 def test_a_champion_that_hangs_is_answered_for_by_the_fallback(server: Server) -> None:
     server.route(server.bundle(1, WordModel(slow_s=2.0), fallback_label="warm"))
-    server.start("deadline_ms=200")
+    server.start("deadline_ms=200", "runner=never")
     answer = server.post("predict", body("slow snow")).json()["predictions"][0]
     assert (answer["fallback"], answer["label"], answer["trust"]) == (True, "warm", "abstain")
 

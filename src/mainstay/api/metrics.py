@@ -72,6 +72,24 @@ class _States:
                 epoch.add_metric([state["worker"], model], held["epoch"])
         yield memory
         yield epoch
+        yield from self._runners()
+
+    def _runners(self) -> Iterable[Metric]:
+        labels = ["worker", "model", "bundle", "seat"]
+        up = GaugeMetricFamily("mainstay_runner_up", "Whether a runner process can be asked.", labels=labels)
+        left_alone = GaugeMetricFamily(
+            "mainstay_runner_circuit_open", "Whether a runner is left alone because it ended too often.", labels=labels
+        )
+        memory = GaugeMetricFamily("mainstay_runner_memory_bytes", "Memory of a runner process.", labels=labels)
+        for state in self._states:
+            for model, held in state["models"].items():
+                for runner in held.get("runners", ()):
+                    for name, seat in runner["seats"].items():
+                        whose = [state["worker"], model, runner["bundle"], name]
+                        up.add_metric(whose, float(seat["state"] == "ready"))
+                        left_alone.add_metric(whose, float(seat["circuit"] == "open"))
+                        memory.add_metric(whose, seat["rss_mb"] * 1e6)
+        yield from (up, left_alone, memory)
 
 
 def _model(state: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -71,6 +74,55 @@ class WordModel:
         return out
 
 
+class FaultyModel(WordModel):
+    """A model that also takes its process down, in the way that a text names.
+
+    `exit` leaves at once, `crash` is a segmentation fault, `eat` allocates without end, `shut` closes every file,
+    `scribble` writes into every file that is open, `chatter` prints and answers all the same.
+    """
+
+    def predict_proba(self, texts: Sequence[str]) -> Any:
+        """Return probabilities of shape (n, 2), where it lives to do so."""
+        for word in " ".join(texts).split():
+            fault = getattr(self, f"_{word}", None)
+            if fault is not None:
+                fault()
+        return super().predict_proba(texts)
+
+    def _exit(self) -> None:
+        os._exit(3)
+
+    def _crash(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def _eat(self) -> None:
+        eaten = []
+        while True:
+            eaten.append(np.ones(2_000_000))
+
+    def _shut(self) -> None:
+        os.closerange(3, 1024)
+
+    def _scribble(self) -> None:
+        for fd in range(1, 64):
+            with contextlib.suppress(OSError):
+                os.write(fd, b"\x00\x00\x00\x05\x93hello and goodbye")
+
+    def _chatter(self) -> None:
+        sys.stdout.write("what the model says of itself\n" * 100)
+        sys.stdout.flush()
+
+
+class LoadsBadly(WordModel):
+    """A model whose loading takes its process down, or hangs where `slow_s` says so."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # in a runner: whoever makes the bundle must live
+            time.sleep(self.slow_s)
+            os._exit(7)
+
+
 def make_loaded(model: Any = None, *, contract: Contract | None = None, **thresholds: Any) -> LoadedModel:
     """Return a loaded model that was never on disk."""
     return LoadedModel(
@@ -85,7 +137,13 @@ def make_loaded(model: Any = None, *, contract: Contract | None = None, **thresh
 
 
 def make_bundle(
-    folder: Path, model: Any = None, *, contract: Contract | None = None, lineage: Any = None, **thresholds: Any
+    folder: Path,
+    model: Any = None,
+    *,
+    contract: Contract | None = None,
+    lineage: Any = None,
+    environment: Sequence[str] = (),
+    **thresholds: Any,
 ) -> Bundle:
     """Write a bundle that any process can load."""
     parts = BundleParts(
@@ -97,5 +155,6 @@ def make_bundle(
         thresholds=Thresholds(**thresholds),
         vocabulary=VOCABULARY,
         lineage=lineage or {},
+        environment=tuple(environment),
     )
     return write_bundle(folder, parts)
