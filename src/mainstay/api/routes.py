@@ -174,6 +174,8 @@ class Table:
         """Return the hot routes of a path, None where there is none."""
         self.scope_of = lru_cache(maxsize=1024)(self._scope_of)
         """Return who may call a path of FastAPI's: what is not in the table is for admins."""
+        self.cold_model_of = lru_cache(maxsize=1024)(self._cold_model_of)
+        """Return which model a path of FastAPI's is about; empty: none."""
 
     def _find(self, path: str) -> Found | None:
         parts = path.split("/")
@@ -187,6 +189,11 @@ class Table:
         parts = path.split("/")
         scopes = [scope for segments, scope in self._cold if _match(segments, parts) is not None]
         return scopes[0] if scopes else Scope.ADMIN
+
+    def _cold_model_of(self, path: str) -> str:
+        parts = path.split("/")
+        found = (_match(segments, parts) for segments, _ in self._cold)
+        return next((params["model"] for params in found if params and "model" in params), "")
 
 
 def media_of(content_type: bytes) -> bytes:

@@ -121,7 +121,8 @@ class Shell:
         needed = self._table.scope_of(scope["path"])
         if needed is Scope.ADMIN and not self._leads_somewhere(scope):
             needed = Scope.READ  # all that it tells is that there is nothing
-        self._keys.check(headers, needed, _address(scope))
+        keys = self._keys_of.get(self._table.cold_model_of(scope["path"]), self._keys)
+        keys.check(headers, needed, _address(scope))
 
     def _leads_somewhere(self, scope: ASGIScope) -> bool:
         """Return whether FastAPI has a route for a path, whatever its method."""

@@ -52,7 +52,8 @@ def _asked(place: Place, living: dict[str, Any]) -> Iterator[Finding]:
         if int(worker.get("restarts", 0)) >= MANY_RESTARTS:
             troubles.append(f"worker {worker['worker']} was started again {worker['restarts']} times")
     if troubles:
-        yield fail("server", "; ".join(troubles), f"Read {place.run / 'workers.log'}; `mainstay rollback` goes back.")
+        log = status.get("log") or place.run / "workers.log"  # of several projects, the first one's
+        yield fail("server", "; ".join(troubles), f"Read {log}; `mainstay rollback` goes back.")
     elif status.get("store") != "ok":
         yield warn(
             "server", f"it cannot read the store: {status.get('store')}", "It answers all the same; mend the store."

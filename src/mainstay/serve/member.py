@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,13 +125,11 @@ class House:
             for number in range(workers)
         ]
 
-    def move_in(
-        self, children: Children, *, host: str, port: int, beside: Sequence[str], stop: threading.Event
-    ) -> None:
-        """Take the control socket; from now on its status can be asked. `beside`: the server's other models."""
+    def move_in(self, children: Children, *, about: Mapping[str, Any], stop: threading.Event) -> None:
+        """Take the control socket; from now on its status can be asked, with what is told `about` the server."""
         self._children = children
         self._stop = stop
-        self._about = {"host": host, "port": port, "models": [self.model], "beside": list(beside)}
+        self._about = {"models": [self.model], **about}
         self._control = Control(self.run_folder, self._answer)
 
     def open(self) -> None:

@@ -63,16 +63,18 @@ class Supervisor:
         self._host, self._environ = serve.host, environ
         self._listening = _bind(serve.host, serve.port)
         self.port: int = self._listening.getsockname()[1]
+        log = None if logs_to_stderr else self.run_folder / "workers.log"
         self._children = Children(
             [plan for house in self._houses for plan in house.plans(workers=serve.workers, host=serve.host)],
             self._listening,
             module=WORKER_MODULE,
-            log=None if logs_to_stderr else self.run_folder / "workers.log",
+            log=log,
             clock=clock,
         )
         for house in self._houses:
             beside = [other.model for other in self._houses if other is not house]
-            house.move_in(self._children, host=serve.host, port=self.port, beside=beside, stop=self._stop)
+            about = {"host": serve.host, "port": self.port, "beside": beside, "log": str(log or "")}
+            house.move_in(self._children, about=about, stop=self._stop)
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop()`; then drain and return."""
