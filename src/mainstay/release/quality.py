@@ -13,6 +13,7 @@ from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.models.segments import segment_names
 from mainstay.release import metrics, paired
 from mainstay.release.metrics import Labelled, Scored
+from mainstay.stats import ordering
 
 
 def floors(scored: Scored, declared: Mapping[str, float]) -> Check:
@@ -29,7 +30,7 @@ def floors(scored: Scored, declared: Mapping[str, float]) -> Check:
         name="floors",
         question=question,
         verdict=verdict,
-        reason=f"{told}, on {len(scored.truth)} rows",
+        reason=f"{told}, on {_size(scored)}",
         numbers={"rows": len(scored.truth), **{n: {"value": found[n], "floor": declared[n]} for n in declared}},
     )
 
@@ -63,7 +64,7 @@ def not_worse(
         name=name,
         question=question,
         verdict=combine(checks) if len(data) else Verdict.NOT_ENOUGH,
-        reason=f"{told}, on {len(data)} rows (more is better, one-sided 95 %)",
+        reason=f"{told}, on {_size(mine)} (more is better, one-sided 95 %)",
         numbers={"rows": len(data), **{m: compared[m] | {"margin": margins[m]} for m in margins}},
     )
 
@@ -145,6 +146,14 @@ def _compare(metric: str, mine: Scored, theirs: Scored, data: Labelled, seed: in
         wide = paired.bootstrap(difference, n, keys=data.keys, rng=np.random.default_rng(seed))
         low, high = min(low, wide[0]), max(high, wide[1])
     return {"difference": found, "low": low, "high": high, "gained": gained, "lost": lost}
+
+
+def _size(scored: Scored) -> str:
+    """Return how much was measured on, in words."""
+    rows = f"{len(scored.truth)} rows"
+    if scored.ranked is None:
+        return rows
+    return f"{rows} of {round(scored.ranked[ordering.WEIGHT].sum())} groups with a relevant candidate"
 
 
 def _verdict(found: Mapping[str, float], margin: float) -> Verdict:

@@ -31,9 +31,9 @@ from mainstay.serve.rows import Call, Row
 if TYPE_CHECKING:
     from redis import Redis
 
-ANSWER_S = 0.1
+ANSWER_S = 0.25
 """Redis is taken for away when it needs longer for one round trip (seconds)."""
-LOOK_S = (0.25, 0.5, 1.0, 2.0, 5.0)
+LOOK_S = (0.05, 0.25, 0.5, 1.0, 2.0, 5.0)
 """Rest between two tries to reach it again, by how many failed."""
 RETRY_S = 0.01
 PATIENCE_S = 10.0
@@ -41,13 +41,25 @@ PATIENCE_S = 10.0
 LAPSE_S = 8.0
 """A claim of a worker that died is gone after this, on top of twice the deadline of a model call."""
 SAME_SALT = "Give every host the same salt: copy .mainstay/salt, or set MAINSTAY_SALT in containers."
-_REPLACE_OWN = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return 1
+_CLAIM = """
+local told = {}
+for i = 1, #KEYS do
+  local held = redis.call('GET', KEYS[i])
+  if not held then redis.call('SET', KEYS[i], ARGV[i], 'PX', ARGV[#ARGV]) end
+  told[i] = held or ''
+end
+return told
 """
-"""Put the answer (or nothing) in the place of one's own claim; another host's is left alone."""
+"""Take each key that is free; tell what the others hold."""
+_SETTLE = """
+for i = 1, #KEYS do
+  local own, answer, held = ARGV[2 * i - 1], ARGV[2 * i], redis.call('GET', KEYS[i])
+  if not held or held == own then
+    if answer == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], answer, 'PX', ARGV[#ARGV]) end
+  end
+end
+"""
+"""Put each answer (or nothing) in the place of one's own claim; another host's is left alone."""
 _log = logging.getLogger("mainstay.serve")
 
 
@@ -82,19 +94,13 @@ class RedisPipes:
 
     def claim(self, keys: Sequence[str], value: Mapping[str, bytes], lapse_ms: int) -> list[tuple[bool, bytes | None]]:
         """Take each key that is free; return for each whether it was, and what it holds."""
-        pipe = self._redis.pipeline(transaction=False)
-        for key in keys:
-            pipe.set(key, value[key], nx=True, px=lapse_ms)
-            pipe.get(key)
-        told: list[Any] = pipe.execute()
-        return [(bool(told[2 * n]), told[2 * n + 1]) for n in range(len(keys))]
+        told: Any = self._redis.eval(_CLAIM, len(keys), *keys, *(value[key] for key in keys), lapse_ms)
+        return [(not held, held or None) for held in told]
 
     def settle(self, changes: Sequence[tuple[str, bytes, bytes]], keep_ms: int) -> None:
         """Put the answers in the claims' places."""
-        pipe = self._redis.pipeline(transaction=False)
-        for key, own, answer in changes:
-            pipe.eval(_REPLACE_OWN, 1, key, own, answer, str(keep_ms))
-        pipe.execute()
+        names = [key for key, _, _ in changes]
+        self._redis.eval(_SETTLE, len(names), *names, *(part for _, *pair in changes for part in pair), keep_ms)
 
     def same_salt(self, digest: str) -> bool:
         """Return whether the hosts that share this Redis have one salt."""
@@ -232,7 +238,7 @@ class SharedIds:
             self._claimed[one.key] = own
             return True
         if held is None:
-            return False  # it lapsed between the two commands
+            return False
         try:
             known = msgspec.msgpack.decode(held, type=Held)
         except (msgspec.MsgspecError, UnicodeDecodeError):  # somebody else wrote there

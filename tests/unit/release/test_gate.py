@@ -14,8 +14,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
 
 from mainstay.core.contracts import Contract, Field, FieldType, Role, Task
+from mainstay.core.events import Trust
 from mainstay.core.profiles import Profile
 from mainstay.core.verdicts import Check, Verdict
+from mainstay.models.answers import Answer
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel
 from mainstay.release import behaviour, metrics, paired, quality
@@ -412,3 +414,23 @@ def _answers(of: LoadedModel, rows: Labelled) -> Any:
     from mainstay.models import answers
 
     return answers.answer(of, rows.rows)
+
+
+def test_a_ranking_is_compared_group_by_group_and_a_whole_group_is_drawn_at_once() -> None:
+    rng = np.random.default_rng(5)
+    groups = [f"g{i // 5}" for i in range(200)]
+    truth = [float(grade) for grade in rng.integers(0, 3, 200)]
+    rows = [{"x": value} for value in truth]
+    data = metrics.Labelled(rows=rows, truth=truth, keys=groups, groups=groups)
+    good = metrics.score(
+        [Answer(label=t + 0.1 * float(rng.normal()), trust=Trust.OK) for t in truth], truth, groups, at=3
+    )
+    poor = metrics.score([Answer(label=float(rng.normal()), trust=Trust.OK) for _ in truth], truth, groups, at=3)
+    assert metrics.value("ndcg", good) > 0.99 > 0.8 > metrics.value("ndcg", poor)
+    for name in ("ndcg", "mrr", "map"):
+        worse = quality.not_worse("not_worse", poor, good, data, {name: 0.02}, 1)
+        assert worse.verdict is Verdict.FAIL
+        assert quality.not_worse("not_worse", good, good, data, {name: 0.02}, 1).verdict is Verdict.PASS
+    assert "groups with a relevant candidate" in quality.floors(good, {"ndcg": 0.9}).reason
+    counted = round(float(good.ranked["weight"].sum())) if good.ranked else 0
+    assert counted == len({group for group, grade in zip(groups, truth, strict=True) if grade > 0})
