@@ -6,6 +6,7 @@ again, serves in shadow, scores a file; then one person asks for her records, an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ import polars as pl
 import pytest
 
 from mainstay.config.settings import Settings
-from mainstay.core.errors import ContractViolation, NotEnoughEvidence, NotFound
+from mainstay.core.errors import ContractViolation, Damaged, NotEnoughEvidence, NotFound
 from mainstay.core.events import Kind
 from mainstay.core.routes import position
 from mainstay.journal.personal import Hasher
@@ -91,6 +92,7 @@ not_worse_by = { accuracy = 0.3 }
 max_p99_ms = 5000
 [serve]
 port = 0
+workers = 2
 [watch]
 block_min_rows = 20
 [rollout]
@@ -328,6 +330,42 @@ def test_a_recorded_answer_comes_out_again_to_the_last_bit(desk: Desk) -> None:
     assert found.missing == {"phone": "only its hash was kept", "card": "it was not kept"}
 
 
+def test_what_is_no_answer_of_ours_is_not_replayed_and_a_changed_bundle_neither(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="holds no prediction 'nothing'"):
+        desk.project().replay("nothing")
+    copy = tmp_path / "copy"
+    shutil.copytree(desk.folder, copy, ignore=shutil.ignore_patterns("run"))
+    project = Project.open(copy, environ={})
+    digest = project.replay(desk.answered[4]["id"]).digest
+    contract = copy / ".mainstay" / "bundles" / digest / "contract.json"
+    contract.chmod(0o600)
+    contract.write_bytes(contract.read_bytes() + b" ")
+    with pytest.raises(Damaged, match=r"contract\.json"):
+        project.replay(desk.answered[4]["id"])
+
+
+def test_the_command_tells_how_far_the_answer_is_the_same(desk: Desk) -> None:
+    command = [sys.executable, "-m", "mainstay", "replay", desk.answered[4]["id"], "-C", str(desk.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "answers the same to the last bit, asked in a batch of 5" in done.stdout
+
+
+def test_a_killed_worker_leaves_no_acknowledged_record_without_its_key(desk: Desk) -> None:
+    workers = control.ask(desk.state / "run", {"do": "status"})["workers"]
+    answered: list[str] = []
+    for number in range(60):
+        if number == 30:
+            for worker in workers:
+                os.kill(worker["pid"], signal.SIGKILL)
+        with contextlib.suppress(httpx.HTTPError):
+            answered += [one["id"] for one in desk.predict(row("saw nail", f"new-{number}"))]
+    assert len(answered) >= 30
+    parts = desk.project().parts
+    records = [parts.journal.find(id_) for id_ in answered]
+    assert all(record is not None and parts.vault.opened(record.inputs)[1] == {} for record in records)
+
+
 def test_she_gets_all_her_records_and_nobody_elses(desk: Desk) -> None:
     out = desk.folder / "hers.ndjson"
     told = desk.project().export(PERSON, out)
@@ -388,6 +426,34 @@ def test_without_the_keys_records_read_as_lost_and_serving_goes_on(desk: Desk) -
     [again] = desk.predict(row("saw nail steel", "somebody"))
     assert desk.project().replay(again["id"]).equal_bytes
     desk.turn()
+
+
+def test_a_service_that_answers_by_itself_writes_nothing_readable_either(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    head, _, rest = TOML.partition("[data]")
+    toml = head + 'answers = "elsewhere"\n[data]' + rest.replace('train = "train.csv"\ntest = "test.csv"\n', "")
+    toml = (
+        toml[: toml.index("[train]")]
+        + toml[toml.index("[serve]") : toml.index("[rollout]")]
+        + "[log]\nsegment_mb = 1\n"
+    )
+    (folder / "mainstay.toml").write_text(toml.replace("workers = 2\n", ""))
+    script = tmp_path / "service.py"
+    script.write_text(
+        "import json, sys\nimport mainstay\nhers = json.loads(sys.argv[2])\n"
+        "mainstay.log(project=sys.argv[1], inputs=hers, output='fruit', confidence=0.9, id='a1')\n"
+        "mainstay.log(project=sys.argv[1], inputs=hers | {'channel': hers['text'], hers['card']: 1}, output='tool')\n"
+        "mainstay.log(project=sys.argv[1], inputs=hers, error=ValueError('cannot take ' + hers['text']))\n"
+        "mainstay.log(project=sys.argv[1], id='a1', truth='fruit')\n"
+    )
+    command = [sys.executable, str(script), str(folder), json.dumps(hers())]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(SOURCES)}, timeout=60)
+    project = Project.open(folder, environ={})
+    records, _ = project.parts.journal.read({}, 100)
+    assert [record.kind for record in records] == [Kind.EXTERNAL, Kind.EXTERNAL, Kind.ERROR, Kind.FEEDBACK]
+    assert project.parts.vault.opened(records[0].inputs)[0]["text"] == f"apple pear {TEXT}"
+    assert found_in(folder) == []
 
 
 def test_who_is_not_known_is_said_so(desk: Desk) -> None:

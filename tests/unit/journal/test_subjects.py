@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.core.errors import Damaged
+from mainstay.core.errors import Damaged, JournalFull
+from mainstay.core.events import Event, Kind
 from mainstay.journal import subjects as keys
+from mainstay.journal.read import Journal
 from mainstay.journal.subjects import PROJECT_KEY, SIZE, Subjects, Tombstone
 from mainstay.journal.vault import TAG, Gone, Vault, is_sealed, subject_of
+from mainstay.journal.writer import SegmentWriter
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 
@@ -256,3 +259,31 @@ def token_of(data: bytes) -> str:
     from base64 import b64encode
 
     return b64encode(data).decode()
+
+
+def test_no_record_is_written_before_the_keys_that_it_needs_are_durable(tmp_path: Path) -> None:
+    order: list[str] = []
+    with SegmentWriter(tmp_path / "journal", "w0", before=lambda: order.append("keys")) as out:
+        write = out._write
+
+        def noted(data: bytes, first: int) -> None:
+            write(data, first)
+            order.append("records")
+
+        out._write = noted  # type: ignore[method-assign]
+        out.commit([record(out.next_seq)])
+        out.commit([record(out.next_seq)])
+    assert order == ["keys", "records"] * 2
+
+
+def test_keys_that_cannot_be_made_durable_keep_their_records_unacknowledged(tmp_path: Path) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    with SegmentWriter(tmp_path / "journal", "w0", before=full) as out, pytest.raises(JournalFull):
+        out.commit([record(out.next_seq)])
+    assert Journal(tmp_path / "journal").read({}, 10)[0] == []
+
+
+def record(seq: int) -> Event:
+    return Event(model="m", worker="w0", seq=seq, id=f"p{seq}", kind=Kind.PREDICTION, occurred_at=NOW, received_at=NOW)
