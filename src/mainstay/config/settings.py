@@ -181,7 +181,7 @@ class FieldSettings(Section):
     bins: tuple[float, ...] = ()
     """Edges that turn a number into a segment, ascending."""
     pii: Pii = Pii.KEEP
-    """How the journal keeps it."""
+    """How the journal keeps it; `encrypt` seals it under a key of the row's subject, which [data] key names."""
 
 
 class TargetSettings(Section):

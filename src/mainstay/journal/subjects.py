@@ -43,6 +43,7 @@ FIRST_SLOTS, GROWTH = 4096, 4
 CACHED = 10_000
 """Keys that one process keeps in memory."""
 _NO_NAME = bytes(NAME_BYTES)
+_PIECE = 512 * 1024
 _DESTROYED = 24
 """Where in the header the count of destroyed keys stands."""
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -142,9 +143,17 @@ class Subjects:
             self._destroyed = self._destroyed_count()
 
     def refresh(self) -> None:
-        """Drop the keys from memory if one was destroyed meanwhile; for a process that has nothing else to do."""
-        if self._tables and self._destroyed_count() != self._destroyed:
+        """Drop the keys from memory if one was destroyed meanwhile, and make the next table before it is needed.
+
+        For a thread beside the one that answers; costs nothing while there is nothing to do.
+        """
+        if not self._tables:
+            return
+        if self._destroyed_count() != self._destroyed:
             self.forget()
+        newest, number = self._tables[-1], len(self._tables)
+        if newest.taken * 5 >= newest.slots * 2 and not self._table_path(number).exists():
+            self._make_table(number)
 
     def destroy(self, subject: bytes, *, at: datetime, by: str, reason: str, records: int) -> Tombstone:
         """Destroy the subject's key for good; the tombstone is durable before, so that a kill between is made good.
@@ -301,8 +310,7 @@ class Subjects:
     def _free(self, subject: bytes) -> tuple[_Table, int]:
         newest = self._tables[-1]
         if newest.taken * 2 >= newest.slots:
-            number = len(self._tables)
-            _make_table(self._table_path(number), FIRST_SLOTS * GROWTH**number)
+            self._make_table(len(self._tables))
             self._open_tables()
             newest = self._tables[-1]
         return newest, newest.free(subject)
@@ -338,13 +346,24 @@ class Subjects:
         _make_folder(self.folder)
         self._wrap = AESGCM(_read_or_make(self.folder / PROJECT_KEY, self._random))
         if not self._table_path(0).exists():
-            with self._guarded():
-                if not self._table_path(0).exists():
-                    _make_table(self._table_path(0), FIRST_SLOTS)
+            self._make_table(0)
         self._open_tables()
         self._destroyed = self._destroyed_count()
         if enforce:
             self.enforce(self.tombstones())
+
+    def _make_table(self, number: int) -> None:
+        """Make a table; its blocks are written without the lock, so that nobody waits for them."""
+        path = self._table_path(number)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            _write_table(draft, FIRST_SLOTS * GROWTH**number)
+            with self._guarded():
+                if not path.exists():
+                    draft.rename(path)
+                    files.sync_folder(self.folder)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _open_tables(self) -> None:
         while (path := self._table_path(len(self._tables))).exists():
@@ -455,19 +474,17 @@ def _make_folder(folder: Path) -> None:
         raise EnvironmentFault(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _make_table(path: Path, slots: int) -> None:
-    """Make an empty table; its blocks are written, so that no later key meets a full disk."""
-    draft = path.with_name(f".{path.name}.tmp")
-    handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        out.write(_HEADER.pack(_MAGIC, slots, 0, 0))
-        left = slots * SIZE
-        while left:
-            left -= out.write(bytes(min(left, 1 << 20)))
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(path)
-    files.sync_folder(path.parent)
+def _write_table(path: Path, slots: int) -> None:
+    """Write an empty table, every block of it, so that no later key meets a full disk; a little at a time."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        offset = os.write(handle, _HEADER.pack(_MAGIC, slots, 0, 0))
+        while offset < (slots + 1) * SIZE:
+            offset += os.write(handle, bytes(min(_PIECE, (slots + 1) * SIZE - offset)))
+            _sync(handle)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _read_or_make(path: Path, random: Callable[[int], bytes]) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 from mainstay.core.errors import ModelOutputInvalid, Problem
 from mainstay.core.events import Trust
 from mainstay.data.request_check import compile_request_check
+from mainstay.journal import personal
 from mainstay.models.answers import Answer, from_output
 from mainstay.models.signals import RowSignals, text_fields
 from mainstay.score.records import Answerer, Row, Status
@@ -74,7 +75,7 @@ class Answering:
         try:
             output = self._loaded.predict([row.values for row in rows])
         except Exception as error:  # noqa: BLE001 - edge: a model may raise anything; its other rows have answers
-            self._divide(rows, f"{type(error).__name__}: {error}"[:300])
+            self._divide(rows, personal.why(error, self._loaded.contract))
             return
         finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(output.reshape(len(rows), -1)), axis=1)
         if not finite.all():

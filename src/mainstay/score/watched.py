@@ -23,7 +23,7 @@ from mainstay.core.errors import Damaged, EnvironmentFault, JournalFull
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.ports import Clock
 from mainstay.journal import files
-from mainstay.journal.personal import compile_journal_copy, name_of, without_quotes
+from mainstay.journal.personal import compile_journal_copy, name_of
 from mainstay.journal.read import Journal
 from mainstay.journal.writer import SegmentWriter
 from mainstay.score.records import Answerer, Row, Status
@@ -137,7 +137,7 @@ class Watched:
                 reason="contract_violation",
             )
         shared |= {"unit": hasher.unit(key_hash, row.values), "inputs": self._copy(row.values)}
-        why = f"champion: {without_quotes(row.reason, contract)}" if row.reason else None
+        why = f"champion: {row.reason}" if row.reason else None
         shared |= {"latency_us": latency_us, "reason": why}
         if row.answer is None:
             return Event(**shared, kind=Kind.ERROR, status=500)

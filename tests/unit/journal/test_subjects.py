@@ -81,6 +81,20 @@ def test_tables_grow_and_no_key_moves(tmp_path: Path, monkeypatch: pytest.Monkey
     assert all(Subjects(tmp_path).find(subject(number), first[number]) for number in (1, 100, 200))
 
 
+def test_the_next_table_is_made_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "FIRST_SLOTS", 16)
+    where = Subjects(tmp_path)
+    for number in range(1, 8):
+        where.key_for(subject(number))
+        where.refresh()
+        assert (tmp_path / "keys-1.tbl").exists() is (number == 7)
+    first = where.key_for(subject(1)).name
+    for number in range(8, 20):
+        where.key_for(subject(number))
+    assert where.key_for(subject(1)).name == first
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".keys")]
+
+
 def test_a_destroyed_key_leaves_no_byte_of_it_behind(tmp_path: Path) -> None:
     where = Subjects(tmp_path)
     where.key_for(subject(1)), where.key_for(subject(2))

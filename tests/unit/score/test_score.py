@@ -93,7 +93,7 @@ def test_each_row_has_its_line_in_order_with_what_became_of_it(bench: Bench, kin
         | {"nearest": None}
     ]
     assert "nan" in bad[1]["reason"]
-    assert "this text breaks the model" in bad[2]["reason"]
+    assert bad[2]["reason"].endswith("ValueError (its text may quote a personal field)")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
