@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test bench simulate docs demo demo-banking77 wheel ci-deps clean
+.PHONY: help setup fmt check test bench bench-peers soak simulate docs demo demo-banking77 wheel ci-deps clean
 
 help:
 	@echo "make demo [EXIT=1]   the support-desk story, live (EXIT=1 stops at the summary)"
 	@echo "make test            the environment and the tests"
-	@echo "make setup fmt check bench simulate docs demo-banking77 wheel ci-deps clean"
+	@echo "make setup fmt check bench bench-peers soak simulate docs demo-banking77 wheel ci-deps clean"
 
 # The stamp depends on the locks: a changed lock installs again.
 $(VENV)/.stamp: requirements-dev.lock requirements-build.lock pyproject.toml tools/bootstrap.py
@@ -34,8 +34,16 @@ check: setup
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: setup
-	$(BIN)/python bench/serve_quick.py
+# Beside what people use: their environments (1.6 GB), every server with wrk (12 minutes), then ten minutes of steady load.
+bench-peers: setup
+	$(BIN)/python bench/peers/install.py
+
+bench: bench-peers
+	$(BIN)/python bench/serving.py $(if $(WRITE),--write)
+	$(BIN)/python bench/soak.py $(if $(WRITE),--write)
+
+soak: setup
+	$(BIN)/python bench/soak.py $(ARGS)
 
 simulate: setup
 	$(BIN)/python bench/simulate_watch.py

@@ -1,10 +1,12 @@
 """Mainstay's serving beside what people use today, in one run on one machine, with wrk; loopback only.
 
-`python bench/serving.py [--seconds 5] [--models text tree] [--only NAME …]`
+`python bench/serving.py [--seconds 3] [--models text tree] [--only NAME …] [--write]`
 
 The same fitted pipeline is served by each; one JSON instance for each request, label and probabilities back. Mainstay
 has everything on: contract check, routing, durable log (fsync), metrics, trust signals. wrk takes its share of the same
-cores. Writes bench/results/serving.json and prints a table; it measures, it is not a test.
+cores. Mainstay is measured first and once more at the end, so that a machine that became faster or slower meanwhile
+shows. Peers that are not installed (`make bench-peers`) or do not come up are told and left out. Writes
+bench/results/serving.json, and with `--write` the table in docs/benchmarks.md; it measures, it is not a test.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,91 +36,12 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "src"))
 
+import serving_page  # noqa: E402 - beside this file
+from contestants import CONTESTANTS, Contestant  # noqa: E402 - beside this file
 from serve_quick import bare_sync_ms  # noqa: E402 - beside this file
 
-CONNECTIONS = (1, 32, 256)
 READY_S = 90.0
 TREE_FIELDS = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contestant:
-    """One way to serve."""
-
-    name: str
-    path: str
-    command: Callable[[int, Path, int], list[str]]
-    """(port, folder of the model, workers) -> what to start."""
-    body: Callable[[dict[str, Any]], dict[str, Any]]
-    """Inputs -> request body."""
-    workers: tuple[int, ...] = (1,)
-    ready: str = ""
-    """Path that answers 200 when it is up; else the request itself is tried."""
-    connections: tuple[int, ...] = CONNECTIONS
-
-
-def uvicorn(app: str) -> Callable[[int, Path, int], list[str]]:
-    """Return how to start an ASGI service."""
-    fixed = ["--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"]
-
-    def command(port: int, _folder: Path, workers: int) -> list[str]:
-        return [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--workers", str(workers), *fixed]
-
-    return command
-
-
-def mainstay(durability: str) -> Callable[[int, Path, int], list[str]]:
-    """Return how to start Mainstay."""
-
-    def command(port: int, folder: Path, workers: int) -> list[str]:
-        return [sys.executable, str(Path(__file__)), "--serve", str(folder), str(port), str(workers), durability]
-
-    return command
-
-
-def mlflow(port: int, folder: Path, workers: int) -> list[str]:
-    """Return how to start MLflow's own server."""
-    where = ["-m", str(folder / "mlflow"), "-p", str(port), "-w", str(workers), "--env-manager", "local"]
-    return [sys.executable, "-m", "mlflow", "models", "serve", *where]
-
-
-def _own(inputs: dict[str, Any]) -> dict[str, Any]:
-    return {"inputs": inputs}
-
-
-CONTESTANTS = (
-    Contestant(
-        name="mainstay",
-        path="/v1/predict",
-        command=mainstay("fsync"),
-        body=lambda inputs: {"instances": [{"inputs": inputs}]},
-        workers=(1, 2),
-        ready="/readyz",
-    ),
-    Contestant(
-        name="mainstay_os",
-        path="/v1/predict",
-        command=mainstay("os"),
-        body=lambda inputs: {"instances": [{"inputs": inputs}]},
-        ready="/readyz",
-    ),
-    Contestant(
-        name="fastapi_async", path="/predict", command=uvicorn("peers.fastapi_async:app"), body=_own, workers=(1, 2)
-    ),
-    Contestant(name="fastapi_sync", path="/predict", command=uvicorn("peers.fastapi_sync:app"), body=_own),
-    Contestant(name="fastapi_sqlite", path="/predict", command=uvicorn("peers.fastapi_sqlite:app"), body=_own),
-    Contestant(
-        name="mlflow",
-        path="/invocations",
-        command=mlflow,
-        body=lambda inputs: {"dataframe_records": [inputs]},
-        ready="/ping",
-        connections=(1, 32),
-    ),
-    Contestant(name="limit_asgi_model", path="/predict", command=uvicorn("peers.limits:asgi_batching"), body=_own),
-    Contestant(name="limit_asgi", path="/predict", command=uvicorn("peers.limits:asgi_nothing"), body=_own),
-    Contestant(name="limit_fastapi", path="/predict", command=uvicorn("peers.limits:fastapi_nothing"), body=_own),
-)
 
 
 def texts() -> tuple[list[dict[str, Any]], list[str]]:
@@ -214,6 +137,8 @@ def running(one: Contestant, folder: Path, workers: int, example: bytes) -> Iter
     """Start a service; give port, seconds until it answered, and its process; stop it and its children at the end."""
     port = free_port()
     environ = {**os.environ, "BENCH_MODEL": str(folder), "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT / 'src'}"}
+    environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"  # MLflow starts uvicorn by name
+    environ |= {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MLFLOW_LOGGING_LEVEL": "ERROR"}
     log = folder / f"{one.name}.log"
     began = time.perf_counter()
@@ -233,11 +158,13 @@ def running(one: Contestant, folder: Path, workers: int, example: bytes) -> Iter
                 time.sleep(0.02)
             yield port, time.perf_counter() - began, process.pid
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
@@ -333,33 +260,54 @@ def measure(one: Contestant, kind: str, folder: Path, rows: Sequence[dict[str, A
     return found
 
 
+def measured(one: Contestant, kind: str, folder: Path, rows: Sequence[dict[str, Any]], seconds: float) -> list[dict]:
+    """Return what `measure` does; nothing, and why, for one that is not installed or does not come up."""
+    if not one.is_installed():
+        print(f"{one.name:<18}not installed: make bench-peers", flush=True)
+        return []
+    try:
+        return measure(one, kind, folder, rows, seconds)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"{one.name:<18}left out: {str(error)[-800:]}", flush=True)
+        return []
+
+
 def main() -> None:
     """Measure everyone, write the result."""
     if sys.argv[1:2] == ["--serve"]:
         serve_mainstay(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--models", nargs="+", default=["text", "tree"], choices=["text", "tree"])
     parser.add_argument("--only", nargs="+", default=None, metavar="NAME")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "serving.json")
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed: apt-get install wrk")
     found: list[dict[str, Any]] = []
+    wanted = [one for one in CONTESTANTS if arguments.only is None or one.name in arguments.only]
     with tempfile.TemporaryDirectory(dir=ROOT / "build" if (ROOT / "build").is_dir() else None) as name:
-        print(f"fdatasync of 1 kB here: {bare_sync_ms(Path(name)):.2f} ms (median)", flush=True)
+        sync_ms = bare_sync_ms(Path(name))
+        print(f"fdatasync of 1 kB here: {sync_ms:.2f} ms (median)", flush=True)
         for kind in arguments.models:
             folder = Path(name) / kind
             folder.mkdir()
             rows = prepare(kind, folder)
-            for one in CONTESTANTS:
-                if arguments.only is None or one.name in arguments.only:
-                    found += measure(one, kind, folder, rows, arguments.seconds)
+            for one in wanted:
+                found += measured(one, kind, folder, rows, arguments.seconds)
+            again = [replace(one, name="mainstay_again", workers=(1,)) for one in wanted if one.name == "mainstay"]
+            for one in again:
+                found += measured(one, kind, folder, rows, arguments.seconds)
+    table = serving_page.table(found, sync_ms=sync_ms, seconds=arguments.seconds)
+    print(table)
     if arguments.only is None:
         arguments.out.parent.mkdir(exist_ok=True)
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
         print(f"written: {arguments.out}")
+    if arguments.write:
+        serving_page.write(ROOT / "docs" / "benchmarks.md", table)
 
 
 if __name__ == "__main__":
