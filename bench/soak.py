@@ -83,8 +83,7 @@ def run(folder: Path, rate: float, minutes: float) -> list[dict[str, Any]]:
         ask = [str(HERE / "steady.py"), str(port), "/v1/predict", str(folder / "bodies.txt"), str(rate)]
         client = subprocess.Popen([sys.executable, *ask, str(60 * minutes)], stdout=subprocess.PIPE, text=True)
         found = []
-        assert client.stdout is not None
-        for line in client.stdout:
+        for line in client.stdout or ():
             found.append(json.loads(line) | sample(project, pids))
             print(json.dumps(found[-1]), flush=True)
         client.wait()

@@ -8,9 +8,12 @@ and one seals its closed journal segments.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -31,6 +34,7 @@ FIRST_FOLLOW_S = 5.0
 """So long a start waits for the stores; then workers begin with the routes that are known."""
 TEND_S = 0.05
 SEAL_S = 5.0
+SEAL_NICENESS = 10
 _log = logging.getLogger("mainstay.serve")
 
 
@@ -88,7 +92,7 @@ class Supervisor:
             for house in self._houses
             for name, first_s, seconds, act in (
                 ("follow", 0.0, FOLLOW_S, house.follow),
-                ("seal", SEAL_S, SEAL_S, house.seal),
+                ("seal", SEAL_S, SEAL_S, _behind_others(house.seal)),
             )
         ]
         for house in self._houses:
@@ -140,6 +144,18 @@ class Supervisor:
                 act()
             except Exception:  # noqa: BLE001 - edge: one round; the next one tries again
                 _log.exception("%s failed; it is tried again", threading.current_thread().name)
+
+
+def _behind_others(act: Callable[[], object]) -> Callable[[], object]:
+    """Return `act`, done by a thread (and those that it starts) that runs when answering leaves it time."""
+
+    def later() -> object:
+        if sys.platform == "linux":  # elsewhere only whole processes have a priority
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SEAL_NICENESS)
+        return act()
+
+    return later
 
 
 def refuse_same_names(models: Sequence[str]) -> None:
