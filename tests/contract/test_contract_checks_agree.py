@@ -118,7 +118,11 @@ FITTING: dict[FieldType, tuple[tuple[pl.DataType, Draw, Draw], ...]] = {
         (pl.String(), RIGHT_CATEGORY, SPELLED[T.CATEGORY]),
         (pl.Categorical(), RIGHT_CATEGORY, SPELLED[T.CATEGORY]),
     ),
-    T.IDENTIFIER: ((pl.String(), one_of("c-1", "é"), SPELLED[T.IDENTIFIER]), (pl.Int64(), RIGHT_WHOLE, whole)),
+    T.IDENTIFIER: (
+        (pl.String(), one_of("c-1", "é"), SPELLED[T.IDENTIFIER]),
+        (pl.Int64(), RIGHT_WHOLE, whole),
+        (pl.Float64(), lambda rng: float(rng.randint(1, 100)), number),
+    ),
     T.NUMBER: ((pl.Float64(), RIGHT_NUMBER, number), (pl.Int64(), RIGHT_WHOLE, whole)),
     T.INTEGER: ((pl.Int64(), RIGHT_WHOLE, whole), (pl.Float64(), lambda rng: float(rng.randint(1, 100)), number)),
     T.BOOLEAN: ((pl.Boolean(), one_of(True), one_of(True, False)),),

@@ -16,10 +16,12 @@ from urllib.parse import unquote
 
 import msgspec
 
-from mainstay.api import elsewhere
+from mainstay.api import elsewhere, fields
 from mainstay.api.keys import Scope
+from mainstay.api.operations import WITH_BODY, Content, Operation, fixed
 from mainstay.api.routes import JSON, Ask, HotRoute, Reply, media_of
 from mainstay.attach import rows
+from mainstay.core.contracts import Contract
 from mainstay.core.errors import ContractViolation, Problem
 from mainstay.core.events import FEEDBACK_AHEAD, Caveat, Event, Kind
 from mainstay.data.times import to_utc
@@ -188,6 +190,38 @@ def _shape(where: str, value: Any, allowed: Any) -> ContractViolation:
     )
 
 
+def _judged_alone(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"description": "Whatever else it is, it is refused by itself, with the reason."}]}
+
+
+def _own_schema(contract: Contract | None) -> Any:
+    del contract
+    events = {"type": "array", "minItems": 1, "items": _judged_alone(_EVENT)}
+    return {
+        "type": "object",
+        "properties": {"events": events},
+        "required": ["events"],
+        "additionalProperties": False,
+    }
+
+
+def _example(contract: Contract | None) -> dict[str, Any]:
+    label = next(iter(contract.classes if contract is not None else ()), 1.0)
+    return {"id": "ord-1", "inputs": fields.example_inputs(contract) or {"amount": 12.5}, "label": label}
+
+
+def _cloud_example(contract: Contract | None) -> dict[str, Any]:
+    return {"specversion": SPEC, "id": "ord-2", "source": "/desk", "type": "prediction", "data": _example(contract)}
+
+
+_EVENT = {"$ref": "#/components/schemas/ExternalEvent"}
+_TEXT = {"type": "string", "minLength": 1}
+_ENVELOPE = {
+    "type": "object",
+    "properties": {"specversion": {"const": SPEC}, "id": _TEXT, "source": _TEXT, "type": _TEXT, "data": _EVENT},
+    "required": [*ATTRIBUTES, "data"],
+}
+
 ROUTES = (
     HotRoute(
         name="events",
@@ -195,5 +229,20 @@ ROUTES = (
         answer=tell,
         scope=Scope.FEEDBACK,
         takes=frozenset({JSON, CLOUD, CLOUD_BATCH}),
+        operation=Operation(
+            summary="Tell predictions that another system made; by `ce-` headers the body is a CloudEvent's data.",
+            takes={
+                "application/json": Content(
+                    schema=_own_schema, example=lambda contract: {"events": [_example(contract)]}
+                ),
+                CLOUD.decode(): Content(schema=fixed(_ENVELOPE), example=_cloud_example),
+                CLOUD_BATCH.decode(): Content(
+                    schema=fixed({"type": "array", "minItems": 1, "items": _judged_alone(_ENVELOPE)}),
+                    example=lambda contract: [_cloud_example(contract)],
+                ),
+            },
+            gives={"application/json": Content(schema=wire.EventsResponse)},
+            errors=WITH_BODY,
+        ),
     ),
 )

@@ -15,8 +15,9 @@ from urllib.parse import parse_qs
 import msgspec
 
 from mainstay import __version__
-from mainstay.api import csv_body, errors
+from mainstay.api import csv_body, errors, fields
 from mainstay.api.keys import Scope
+from mainstay.api.operations import GENERAL, WITH_BODY, Content, Operation, fixed, plain_text
 from mainstay.api.routes import JSON, Ask, HotRoute, Reply, media_of
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import ContractViolation, MainstayError, NotReady, Problem
@@ -208,7 +209,70 @@ def _wrong(where: str, what: str, *, value: Any = None, allowed: Any = None, row
     )
 
 
-def _probe(name: str, *paths: str, answer: Any, scope: Scope | None = None) -> HotRoute:
+_ANSWER = {
+    "type": "object",
+    "properties": {
+        "predictions": {"type": "array", "description": "Labels, or what `returns` asks for."},
+        "ids": {"type": "array", "items": {"type": "string"}, "description": "By which feedback names the rows."},
+    },
+    "required": ["predictions", "ids"],
+}
+_ERROR = {
+    "type": "object",
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["error_code", "message"],
+}
+
+
+def _forms_schema(contract: Contract | None) -> Any:
+    row = {"type": "object"} if contract is None else fields.inputs_schema(contract)
+    rows = {"type": "array", "minItems": 1}
+    split = {
+        "type": "object",
+        "properties": {
+            "columns": rows | {"items": {"type": "string"}, "uniqueItems": True},
+            "index": {},
+            "data": rows | {"items": {"type": "array"}, "description": "One value for each column."},
+        },
+        "required": ["columns", "data"],
+        "additionalProperties": False,
+    }
+    lists = {"description": "Values in the order of the fields: all of them, or those that are needed."}
+    columns = {"type": "object", "description": "Columns by name, all of one length; or single values of one row."}
+    forms = {
+        "dataframe_split": split,
+        "dataframe_records": rows | {"items": row},
+        "instances": rows | {"items": {"anyOf": [row, lists]}},
+        "inputs": {"anyOf": [columns, rows]},
+    }
+    params = {
+        "type": "object",
+        "properties": {"returns": {"type": "string", "enum": list(RETURNS)}},
+        "additionalProperties": False,
+    }
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {name: form, "params": {"anyOf": [params, {"type": "null"}]}},
+                "required": [name],
+                "additionalProperties": False,
+            }
+            for name, form in forms.items()
+        ]
+    }
+
+
+def _example(contract: Contract | None) -> Any:
+    return {"dataframe_records": [fields.example_inputs(contract)]}
+
+
+def _csv_example(contract: Contract | None) -> Any:
+    inputs = fields.example_inputs(contract)
+    return f"{','.join(inputs)}\n{','.join(str(value) for value in inputs.values())}\n"
+
+
+def _probe(name: str, *paths: str, answer: Any, summary: str, scope: Scope | None = None) -> HotRoute:
     return HotRoute(
         name=name,
         paths=paths,
@@ -218,6 +282,12 @@ def _probe(name: str, *paths: str, answer: Any, scope: Scope | None = None) -> H
         takes=frozenset(),
         about_a_model=False,
         fail=fail,
+        operation=Operation(
+            summary=summary,
+            gives={"text/plain": plain_text(summary)},
+            errors=(400, 403, 500, 503) if scope is None else GENERAL,
+            error=Content(schema=fixed(_ERROR)),
+        ),
     )
 
 
@@ -230,7 +300,21 @@ ROUTES = (
         takes=frozenset({JSON, CSV}),
         refusals_are_kept=True,
         fail=fail,
+        operation=Operation(
+            summary="Answer rows as MLflow's scoring server and SageMaker's containers do.",
+            takes={
+                "application/json": Content(schema=_forms_schema, example=_example),
+                "text/csv": Content(
+                    schema=fixed({"type": "string", "description": "Names in the first line, then one row on each."}),
+                    example=_csv_example,
+                ),
+            },
+            gives={"application/json": Content(schema=fixed(_ANSWER))},
+            errors=WITH_BODY,
+            error=Content(schema=fixed(_ERROR)),
+            parameters=({"name": "returns", "in": "query", "schema": {"type": "string", "enum": list(RETURNS)}},),
+        ),
     ),
-    _probe("ping", "/ping", "/health", answer=ping),
-    _probe("version", "/version", answer=version, scope=Scope.READ),
+    _probe("ping", "/ping", "/health", answer=ping, summary="Whether every model answers"),
+    _probe("version", "/version", answer=version, summary="Which version of Mainstay answers", scope=Scope.READ),
 )

@@ -7,12 +7,14 @@ turn between them; each is in the journal before its answer goes out.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import IO
 
-from mainstay.api import errors
+from mainstay.api import errors, fields
 from mainstay.api.keys import Scope
+from mainstay.api.operations import WITH_BODY, Content, Operation, fixed, plain_text
 from mainstay.api.routes import Ask, HotRoute, Reply
 from mainstay.core.errors import ContractViolation, MainstayError, Overloaded, TooLarge
 from mainstay.serve import wire
@@ -27,6 +29,7 @@ PATIENCE_S = 30.0
 LOOK_S = 0.005
 BLANK = b" \t\r\n"
 """White space as JSON has it."""
+LINES = "An Instance as JSON on each line."
 KEPT = (400, 409, 413, 422)
 """Statuses of lines that are written down as refusals."""
 
@@ -140,5 +143,16 @@ ROUTES = (
         scope=Scope.PREDICT,
         takes=frozenset({MEDIA, b"application/ndjson", b"application/jsonl"}),
         refusals_are_kept=True,
+        operation=Operation(
+            summary="Answer rows, one on each line.",
+            takes={
+                MEDIA.decode(): Content(
+                    schema=fixed({"type": "string", "pattern": "[^ \\t\\r\\n]", "description": LINES}),
+                    example=lambda contract: json.dumps({"inputs": fields.example_inputs(contract)}) + "\n",
+                )
+            },
+            gives={MEDIA.decode(): plain_text("For each line, in order, a Prediction or an ErrorResponse as JSON.")},
+            errors=WITH_BODY,
+        ),
     ),
 )

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from mainstay import __version__
-from mainstay.api import errors, tensors
+from mainstay.api import errors, fields, tensors
 from mainstay.api.keys import Scope
+from mainstay.api.operations import GENERAL, OF_MODEL, WITH_BODY, Content, Operation, fixed
 from mainstay.api.routes import JSON, NO_TYPE, Ask, HotRoute, Reply
 from mainstay.api.tensors import Tensor
 from mainstay.core.contracts import Contract, Field, FieldType
@@ -313,7 +314,104 @@ def _answer(told: Mapping[str, Any], parts: Sequence[bytes]) -> Reply:
     return Reply(body=b"".join((head, *parts)), media=OCTETS, headers=((b"inference-header-content-length", length),))
 
 
-def _get(name: str, *paths: str, answer: Any, scope: Scope | None = Scope.READ, about: bool = True) -> HotRoute:
+_TEXT: dict[str, Any] = {"type": "string"}
+_WHOLE: dict[str, Any] = {"type": "integer"}
+_OBJECT: dict[str, Any] = {"type": "object"}
+_SHAPE = {
+    "type": "array",
+    "description": "[n] or [n, 1]",
+    "prefixItems": [{"type": "integer", "minimum": 1}, {"const": 1}],
+    "items": False,
+    "minItems": 1,
+}
+_ERROR = {"type": "object", "properties": {"error": _TEXT}, "required": ["error"]}
+
+
+def _object(required: Sequence[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _list(items: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items} | more
+
+
+_OUTPUT = _object(
+    ("name", "datatype", "shape"),
+    name=_TEXT,
+    datatype=_TEXT,
+    shape=_list(_WHOLE),
+    data={"type": "array"},
+    parameters=_OBJECT,
+)
+_RESPONSE = _object(
+    ("model_name", "model_version", "outputs"),
+    model_name=_TEXT,
+    model_version=_TEXT,
+    id=_TEXT,
+    outputs=_list(_OUTPUT),
+)
+_TENSOR = _object(("name", "datatype", "shape"), name=_TEXT, datatype=_TEXT, shape=_list(_WHOLE))
+_METADATA = _object(
+    ("name", "versions", "platform", "inputs", "outputs"),
+    name=_TEXT,
+    versions=_list(_TEXT),
+    platform=_TEXT,
+    inputs=_list(_TENSOR),
+    outputs=_list(_TENSOR),
+    parameters=_OBJECT,
+)
+
+
+def _request_schema(contract: Contract | None) -> Any:
+    """Return the schema of a request; that data is as long as its shape says is not for a schema to say."""
+    known = () if contract is None else contract.fields
+    inputs = [
+        _object(
+            ("name", "datatype", "shape"),
+            name={"const": field.name},
+            datatype={"type": "string", "enum": sorted(DATATYPES[field.type][1])},
+            shape=_SHAPE,
+            data={"type": "array"},
+            parameters=_OBJECT,
+        )
+        for field in known
+    ]
+    return _object(
+        ("inputs",),
+        id=_TEXT,
+        parameters=_OBJECT,
+        inputs=_list({"anyOf": inputs} if inputs else _TENSOR, minItems=1),
+        outputs=_list(_object(("name",), name=_TEXT, parameters=_OBJECT)),
+    )
+
+
+def _example(contract: Contract | None) -> Any:
+    types = {field.name: DATATYPES[field.type][0] for field in (contract.fields if contract is not None else ())}
+    inputs = [
+        {"name": name, "datatype": types[name], "shape": [1], "data": [value]}
+        for name, value in fields.example_inputs(contract).items()
+    ]
+    return {"inputs": inputs, "outputs": [{"name": "label"}]}
+
+
+_BYTES = Content(schema=fixed({"type": "string", "format": "binary", "description": "JSON, then raw tensors."}))
+_SPLIT = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "description": "Bytes of the JSON part, where raw tensors follow it.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+
+def _get(
+    name: str,
+    *paths: str,
+    answer: Any,
+    summary: str,
+    gives: dict[str, Any],
+    scope: Scope | None = Scope.READ,
+    about: bool = True,
+) -> HotRoute:
     return HotRoute(
         name=name,
         paths=paths,
@@ -323,19 +421,58 @@ def _get(name: str, *paths: str, answer: Any, scope: Scope | None = Scope.READ, 
         takes=frozenset(),
         about_a_model=about,
         fail=fail,
+        operation=Operation(
+            summary=summary,
+            gives={"application/json": Content(schema=fixed(gives))},
+            errors=OF_MODEL if about else (400, 403, 500, 503) if scope is None else GENERAL,
+            error=Content(schema=fixed(_ERROR)),
+        ),
     )
 
 
+_FLAG = {"type": "boolean"}
 ROUTES = (
-    _get("v2", "/v2", answer=server, about=False),
-    _get("v2_live", "/v2/health/live", answer=live, scope=None, about=False),
-    _get("v2_ready", "/v2/health/ready", answer=ready, scope=None, about=False),
-    _get("v2_model", "/v2/models/{model}", "/v2/models/{model}/versions/{version}", answer=metadata),
+    _get(
+        "v2",
+        "/v2",
+        answer=server,
+        about=False,
+        summary="What this server is",
+        gives=_object(("name", "version", "extensions"), name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
+    ),
+    _get(
+        "v2_live",
+        "/v2/health/live",
+        answer=live,
+        scope=None,
+        about=False,
+        summary="Whether the process lives",
+        gives=_object(("live",), live=_FLAG),
+    ),
+    _get(
+        "v2_ready",
+        "/v2/health/ready",
+        answer=ready,
+        scope=None,
+        about=False,
+        summary="Whether every model answers",
+        gives=_object(("ready",), ready=_FLAG),
+    ),
+    _get(
+        "v2_model",
+        "/v2/models/{model}",
+        "/v2/models/{model}/versions/{version}",
+        answer=metadata,
+        summary="What a model takes and gives",
+        gives=_METADATA,
+    ),
     _get(
         "v2_model_ready",
         "/v2/models/{model}/ready",
         "/v2/models/{model}/versions/{version}/ready",
         answer=model_ready,
+        summary="Whether a model answers",
+        gives=_object(("name", "ready"), name=_TEXT, ready=_FLAG),
     ),
     HotRoute(
         name="v2_infer",
@@ -345,5 +482,13 @@ ROUTES = (
         takes=frozenset({JSON, OCTETS, NO_TYPE}),  # tritonclient names no type
         refusals_are_kept=True,
         fail=fail,
+        operation=Operation(
+            summary="Answer rows that come as tensors.",
+            takes={"application/json": Content(schema=_request_schema, example=_example), OCTETS.decode(): _BYTES},
+            gives={"application/json": Content(schema=fixed(_RESPONSE)), OCTETS.decode(): _BYTES},
+            errors=WITH_BODY,
+            error=Content(schema=fixed(_ERROR)),
+            parameters=(_SPLIT,),
+        ),
     ),
 )

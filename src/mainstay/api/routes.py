@@ -14,9 +14,12 @@ from typing import IO
 
 import msgspec
 
-from mainstay.api import elsewhere
+from mainstay.api import elsewhere, fields
 from mainstay.api.keys import Scope
+from mainstay.api.operations import WITH_BODY, Content, Operation
+from mainstay.core.contracts import Contract
 from mainstay.core.errors import MainstayError
+from mainstay.serve import wire
 from mainstay.serve.hall import Hall
 from mainstay.serve.pending import Job
 from mainstay.serve.worker import Worker
@@ -80,6 +83,8 @@ class HotRoute:
     whole is raised before the first piece; `answer` is not called then."""
     gives: bytes = JSON
     """Media type of the pieces of `stream`."""
+    operation: Operation | None = None
+    """What the OpenAPI document says of it; every route of the table has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,14 @@ def waiting_for(job_of: Callable[[Ask], tuple[Worker, Job]]) -> Callable[[Ask], 
     return answer
 
 
+def _predict_example(contract: Contract | None) -> object:
+    return {"instances": [{"inputs": fields.example_inputs(contract)}]}
+
+
+def _feedback_example(contract: Contract | None) -> object:
+    return {"items": [{"id": "ord-1", "value": next(iter(contract.classes if contract else ()), 1.0)}]}
+
+
 OWN: tuple[HotRoute, ...] = (
     HotRoute(
         name="predict",
@@ -133,6 +146,12 @@ OWN: tuple[HotRoute, ...] = (
         answer=waiting_for(predict),
         scope=Scope.PREDICT,
         refusals_are_kept=True,
+        operation=Operation(
+            summary="Answer rows, and say how far each answer can be trusted.",
+            takes={"application/json": Content(schema=wire.PredictRequest, example=_predict_example)},
+            gives={"application/json": Content(schema=wire.PredictResponse)},
+            errors=(*WITH_BODY, 409),
+        ),
     ),
     HotRoute(
         name="feedback",
@@ -140,6 +159,12 @@ OWN: tuple[HotRoute, ...] = (
         job=feedback,
         answer=waiting_for(feedback),
         scope=Scope.FEEDBACK,
+        operation=Operation(
+            summary="Tell what was right, or what an answer was worth.",
+            takes={"application/json": Content(schema=wire.FeedbackRequest, example=_feedback_example)},
+            gives={"application/json": Content(schema=wire.FeedbackResponse)},
+            errors=WITH_BODY,
+        ),
     ),
 )
 

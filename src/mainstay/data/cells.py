@@ -50,6 +50,9 @@ def _read_text(cells: pl.Series) -> pl.Series | None:
 def _read_identifier(cells: pl.Series) -> pl.Series | None:
     if cells.dtype.is_integer():
         return _where(cells, _in_64_bits(cells)).cast(pl.String)
+    if cells.dtype.is_float():
+        whole = _read_integer(cells)
+        return None if whole is None else whole.cast(pl.String)
     return _where(cells, cells != "") if cells.dtype == pl.String else None
 
 

@@ -144,6 +144,8 @@ def _identifier(field: Field, limits: Limits) -> FieldCheck:
     def check(value: Any, problems: list[Problem], caveats: list[Caveat]) -> Any:
         if type(value) is str and value.isascii() and 0 < len(value) <= longest:
             return value
+        if type(value) is float and abs(value) <= LARGEST_EXACT_FLOAT and value.is_integer():
+            value = int(value)  # as JSON may spell it, and pandas a column of whole numbers where some are missing
         if type(value) is int and SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
             value = str(value)
         elif not value:
