@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mainstay import candidate
 from mainstay.core.contracts import Contract
 from mainstay.core.profiles import Profile
@@ -18,6 +20,7 @@ from mainstay.models import answers, environment
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import Calibration
 from mainstay.models.compiled.make import compile_model
+from mainstay.models.familiar import familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.profiles import build_profile
@@ -112,6 +115,7 @@ def _bundle(
         calibration=Calibration(why=WHY),
         thresholds=run.thresholds_of(parts.settings),
         vocabulary={field.name: word_set(row.get(field.name) for row in known) for field in texts},
+        familiar=familiar(contract, rows, np.arange(len(rows), dtype=np.int64)),
         profile=Profile(source="none", rows=0, keys=0, signals=[]),
     )
     reference = rows[1::VOCABULARY_SHARE] if texts and len(rows) > 1 else rows
@@ -141,6 +145,7 @@ def _bundle(
             calibration=model.calibration,
             thresholds=model.thresholds,
             vocabulary=model.vocabulary,
+            familiar=model.familiar,
             environment=lines,
             lineage={"model": parts.model, "pipeline": run.ADOPTED, "adopted": True, "test": snapshot},
             parity=made.told,

@@ -284,6 +284,8 @@ class LowTrustSettings(Section):
     """At this share of words never seen in training, or more (0 to 1)."""
     confidence: Share = 0.4
     """Below this calibrated confidence (0 to 1; 0 never)."""
+    unlike_training: bool = True
+    """Where a row lies outside or far from the training data, or is in a script or language that it did not hold."""
 
 
 class AbstainSettings(Section):

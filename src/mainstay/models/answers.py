@@ -10,6 +10,7 @@ import numpy as np
 
 from mainstay.core.errors import ModelOutputInvalid
 from mainstay.core.events import Caveat, Trust
+from mainstay.models.doubts import UNLIKE
 from mainstay.models.signals import RowSignals, Signals
 
 if TYPE_CHECKING:
@@ -50,16 +51,33 @@ def answer(
     if signals is None:
         signals = loaded.signals
     measured = [signals.measure(row) for row in rows] if isinstance(signals, RowSignals) else signals
-    return from_output(loaded, loaded.predict(rows), measured)
+    return from_output(loaded, loaded.predict(rows), measured, rows)
 
 
-def from_output(loaded: LoadedModel, output: NDArray[np.float64], measured: Sequence[Signals]) -> list[Answer]:
-    """Make the answers from the output of `loaded.predict` (or of its out-of-fold twins) and the rows' signals."""
+def from_output(
+    loaded: LoadedModel,
+    output: NDArray[np.float64],
+    measured: Sequence[Signals],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[Answer]:
+    """Make the answers from what `loaded.predict` (or its out-of-fold twins) put out, the rows and their signals."""
     if not np.isfinite(output).all():
         raise _not_finite(output)
     if not loaded.contract.task.is_classification:
-        return _values(loaded, output, measured)
-    return _labels(loaded, output, measured)
+        made = _values(loaded, output, measured)
+    else:
+        made = _labels(loaded, output, measured)
+    if loaded.doubts is not None and (said := loaded.doubts.of(rows, measured)):
+        for index, more in said.items():
+            made[index] = _doubted(made[index], more, loaded.thresholds)
+    return made
+
+
+def _doubted(made: Answer, more: Sequence[Caveat], limits: Thresholds) -> Answer:
+    """Return the answer with what else must be said of it."""
+    lower = limits.low_unlike and made.trust is Trust.OK and any(caveat.code in UNLIKE for caveat in more)
+    trust = Trust.LOW if lower else made.trust
+    return msgspec.structs.replace(made, caveats=(*made.caveats, *more), trust=trust)
 
 
 def _labels(loaded: LoadedModel, output: NDArray[np.float64], measured: Sequence[Signals]) -> list[Answer]:

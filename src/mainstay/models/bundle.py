@@ -18,12 +18,15 @@ from mainstay.core.contracts import Contract
 from mainstay.core.errors import Damaged, EnvironmentFault
 from mainstay.core.profiles import Profile
 from mainstay.models.calibration import Calibration
+from mainstay.models.familiar import Familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.thresholds import Thresholds
 
 MANIFEST = "manifest.json"
 PROGRAM = "runtime/program.msgpack"
 """The compiled form of the model, where there is one."""
+FAMILIAR = "profile/familiar.json"
+"""What training held; bundles of before it was kept have none."""
 BUNDLE_VERSION = 1
 
 
@@ -44,6 +47,8 @@ class BundleParts:
     thresholds: Thresholds = field(default_factory=Thresholds)
     vocabulary: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Per text field: every word of its training rows."""
+    familiar: Familiar | None = None
+    """What training held; None: answers do not say when a row is unlike it."""
     environment: tuple[str, ...] = ()
     """`name==version`, from `environment.lock_lines`."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -162,6 +167,8 @@ def _contents(parts: BundleParts) -> dict[str, bytes]:
         "lineage.json": _json(parts.lineage),
         "parity.json": _json(parts.parity),
     }
+    if parts.familiar is not None:
+        contents[FAMILIAR] = _json(msgspec.to_builtins(parts.familiar))
     if parts.program is not None:
         contents[PROGRAM] = parts.program
     if parts.features_source is not None:

@@ -16,10 +16,12 @@ from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import Damaged, EnvironmentFault, ModelOutputInvalid
 from mainstay.core.profiles import Profile
 from mainstay.models import environment
-from mainstay.models.bundle import PROGRAM, Bundle
+from mainstay.models.bundle import FAMILIAR, PROGRAM, Bundle
 from mainstay.models.calibration import Calibration
 from mainstay.models.compiled import program_file
 from mainstay.models.compiled.parts import Program
+from mainstay.models.doubts import Doubts
+from mainstay.models.familiar import Familiar
 from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
 from mainstay.models.signals import RowSignals, text_fields
 from mainstay.models.thresholds import Thresholds
@@ -62,6 +64,8 @@ class LoadedModel:
     thresholds: Thresholds = field(default_factory=Thresholds)
     vocabulary: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Per text field: the words of its training rows."""
+    familiar: Familiar | None = None
+    """What training held."""
     profile: Profile
     digest: str = ""
     """Of its bundle; empty for a model that was not written yet."""
@@ -78,6 +82,8 @@ class LoadedModel:
     """Packages whose version here is not the one that trained, as sentences."""
     signals: RowSignals = field(init=False)
     """Measures rows against this model's vocabulary."""
+    doubts: Doubts | None = field(init=False)
+    """Says what is unlike training in a row; None where nothing is known of it."""
     text_names: tuple[str, ...] = field(init=False)
     _inputs: Inputs = field(init=False)
     _order: list[int] | None = field(init=False)
@@ -94,6 +100,7 @@ class LoadedModel:
         if hasattr(self.estimator, "classes_"):
             self.fitted = tuple(class_name(name) for name in self.estimator.classes_)
         self.signals = RowSignals(self.contract, self.vocabulary)
+        self.doubts = None if self.familiar is None else Doubts(self.contract, self.familiar, self.vocabulary)
         self.text_names = tuple(f.name for f in text_fields(self.contract))
         self._inputs = Inputs(self.contract, self.spec, self.features)
         self._order = self._column_order()
@@ -194,6 +201,7 @@ def load(bundle: Bundle, *, original: bool = False, without_model: bool = False)
         calibration=_part(bundle, "calibration.json", Calibration),
         thresholds=_part(bundle, "thresholds.json", Thresholds),
         vocabulary={name: frozenset(known) for name, known in words.items()},
+        familiar=_part(bundle, FAMILIAR, Familiar) if bundle.has(FAMILIAR) else None,
         profile=_part(bundle, "profile/profile.json", Profile),
         digest=bundle.digest,
         lineage=bundle.json("lineage.json"),

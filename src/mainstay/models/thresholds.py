@@ -15,6 +15,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """At this share of never-seen words, or more, trust is low (0 to 1)."""
     low_confidence: float | None = None
     """Below this calibrated confidence trust is low (0 to 1)."""
+    low_unlike: bool = False
+    """Whether trust is low for a row outside or far from the training data, or in a script or language that it did
+    not hold."""
     abstain_confidence: float | None = None
     """Below this calibrated confidence the model abstains (0 to 1)."""
     fallback_label: Any = None

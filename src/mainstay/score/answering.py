@@ -87,7 +87,7 @@ class Answering:
 
     def _take(self, rows: Sequence[Row], output: Any) -> None:
         measure = self._signals.measure
-        given = from_output(self._loaded, output, [measure(row.values) for row in rows])
+        given = from_output(self._loaded, output, [measure(row.values) for row in rows], [row.values for row in rows])
         for row, one in zip(rows, given, strict=True):
             row.answer = one
             if row.caveats or one.caveats:

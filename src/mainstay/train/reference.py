@@ -103,7 +103,7 @@ def _held_out(model: LoadedModel, rows: Rows, held_out: OutOfFold, index: NDArra
     return build_profile(
         model.contract,
         part.values,
-        answers.from_output(model, held_out.output[index], signals),
+        answers.from_output(model, held_out.output[index], signals, part.values),
         part.truth.tolist(),
         part.keys,
         source=source,

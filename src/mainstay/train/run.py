@@ -19,15 +19,17 @@ from mainstay.models import answers, environment, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
 from mainstay.models.compiled.make import Made, compile_model
+from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
+from mainstay.models.signals import text_fields
 from mainstay.models.thresholds import Thresholds
 from mainstay.train.calibrate import calibrate
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.evaluate import evaluate, metrics_of
 from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, predicted, quiet, read_rows
-from mainstay.train.folds import OutOfFold, left_out_signals, out_of_fold, vocabulary_of
+from mainstay.train.folds import OutOfFold, group_codes, left_out_signals, out_of_fold, vocabulary_of
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
 
@@ -121,6 +123,7 @@ def train_candidate(
             classes,
             thresholds=thresholds_of(settings),
             vocabulary=vocabulary_of(contract, rows),
+            familiar=_familiar(contract, rows),
         )
         said = predicted(model, test_rows.values, plan)
         is_unseen = handed is not None and held_out is None
@@ -205,12 +208,19 @@ def _unseen_calibration(
     return msgspec.structs.replace(found, why=found.why.replace("out-of-fold", "held-out"))
 
 
+def _familiar(contract: Contract, rows: Rows) -> Familiar:
+    """Return what training held, texts measured against the words of all rows but those of their own key."""
+    left_out = left_out_signals(contract, rows) if text_fields(contract) else None
+    return familiar(contract, rows.values, group_codes(rows), left_out)
+
+
 def thresholds_of(settings: Settings) -> Thresholds:
     """Return the limits that travel in the bundle."""
     serve = settings.serve
     return Thresholds(
         low_unseen_share=serve.low_trust.unseen_share,
         low_confidence=serve.low_trust.confidence,
+        low_unlike=serve.low_trust.unlike_training,
         abstain_confidence=serve.abstain.confidence,
         fallback_label=serve.fallback.label,
         deadline_ms=serve.deadline_ms,
@@ -285,6 +295,7 @@ def _write(
         calibration=model.calibration,
         thresholds=model.thresholds,
         vocabulary=model.vocabulary,
+        familiar=model.familiar,
         environment=tuple(dict.fromkeys((*packages, *environment.lock_lines(pickled)))),
         lineage=lineage,
         parity=made.told,
@@ -321,7 +332,7 @@ def _evaluate(model: LoadedModel, rows: Rows, settings: Settings) -> dict[str, A
 
 def _evaluate_held_out(model: LoadedModel, rows: Rows, held_out: OutOfFold, settings: Settings) -> dict[str, Any]:
     """Evaluate what clones said about training rows that each of them was fitted without."""
-    said = answers.from_output(model, held_out.output, left_out_signals(model.contract, rows))
+    said = answers.from_output(model, held_out.output, left_out_signals(model.contract, rows), rows.values)
     return _evaluate_answers(model, rows, said, settings)
 
 
