@@ -92,6 +92,14 @@ def _sealed_name(place: Path, name: str) -> SealedName | None:
     return SealedName(worker=match[1], first=int(match[2]), last=int(match[3]), path=place / name) if match else None
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that their names outlive a power cut."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        sync_folder(one.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make new names and renames in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

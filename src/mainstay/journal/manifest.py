@@ -78,7 +78,7 @@ def id_hash(id: str, *, shadow: bool) -> int:  # noqa: A002 - its name
 def write(folder: Path, manifest: Manifest, hashes: Sequence[int]) -> Path:
     """Write the manifest durably; return its path."""
     path = files.manifest_path(folder, manifest.worker, manifest.first, manifest.last)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     body = struct.pack(f"<{len(hashes)}Q", *sorted(hashes))
     files.write_durably(path, msgspec.json.encode(manifest) + b"\n" + body)
     return path

@@ -87,7 +87,7 @@ def _write(folder: Path, segment: Segment, events: list[Event], damaged: int) ->
 def _write_part(path: Path, events: list[Event]) -> None:
     import polars as pl
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     draft = path.with_name(f".{path.name}.tmp")
     table.frame(events).write_parquet(draft, compression="zstd")
     with draft.open("rb") as written:

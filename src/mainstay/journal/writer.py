@@ -253,8 +253,9 @@ class SegmentWriter:
     def _take_lock(self) -> int:
         path = files.active(self.folder) / f".{self.worker}.lock"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent)
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            files.sync_folder(path.parent)  # what it says of seqs counts for nothing without its name
         except OSError as error:
             raise errors.EnvironmentFault(
                 f"the journal {self.folder} cannot be opened: {error.strerror}",
