@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mainstay.attach.rules import Rules
     from mainstay.core.contracts import Contract
+    from mainstay.journal.subjects import Subjects
     from mainstay.serve.worker import Worker
 
 
@@ -57,12 +58,12 @@ def contract_of(worker: Worker) -> Contract:
 
 def _declared(worker: Worker) -> Rules:
     status = (Path(worker.plan.project) / FILE_NAME).stat()
-    return _read(worker.plan.project, (status.st_mtime_ns, status.st_size))
+    return _read(worker.plan.project, (status.st_mtime_ns, status.st_size), worker.subjects)
 
 
 @lru_cache(maxsize=64)
-def _read(project: str, stamp: tuple[int, int]) -> Rules:
+def _read(project: str, stamp: tuple[int, int], subjects: Subjects) -> Rules:
     del stamp  # a changed file is read again
     from mainstay.attach.rules import read_rules
 
-    return read_rules(Path(project), early={}, learn=0)
+    return read_rules(Path(project), early={}, learn=0, subjects=subjects)

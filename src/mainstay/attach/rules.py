@@ -21,6 +21,7 @@ from mainstay.core.events import FEEDBACK_AHEAD, Caveat, Event, Feedback, Kind
 from mainstay.data.request_check import RequestCheck
 from mainstay.journal.personal import Hasher, compile_journal_copy, read_or_make_salt, without_quotes
 from mainstay.journal.subjects import FOLDER as SUBJECTS
+from mainstay.journal.subjects import Subjects
 from mainstay.journal.vault import Vault
 
 TARGET = "truth"
@@ -158,8 +159,10 @@ class Rules:
         )
 
 
-def read_rules(folder: Path, *, early: Mapping[str, Pii], learn: int) -> Rules:
+def read_rules(folder: Path, *, early: Mapping[str, Pii], learn: int, subjects: Subjects | None = None) -> Rules:
     """Return the rules of the project in `folder`, which begins empty here where there is none.
+
+    `subjects` are the keys whose syncing is looked after by whoever writes the records; else they are opened here.
 
     Raises ProjectFileError, EnvironmentFault or OSError for what stands in the way.
     """
@@ -168,7 +171,7 @@ def read_rules(folder: Path, *, early: Mapping[str, Pii], learn: int) -> Rules:
     loaded = config.load(folder, environ=os.environ)
     contract = loaded.contract
     hasher = Hasher(read_or_make_salt(loaded.state / "salt"))
-    vault = Vault.of(loaded.state / SUBJECTS, loaded.settings.project.name)
+    vault = Vault(subjects or Subjects(loaded.state / SUBJECTS), loaded.settings.project.name)
     return Rules(
         model=loaded.settings.project.name,
         contract=contract,

@@ -55,6 +55,10 @@ def build_profile(
     200 bins; a signal of zeros and ones always has the one edge 0.5.
     """
     measured = list(signals) if signals is not None else _measure(contract, vocabulary, rows)
+    # The watch compares no value of a personal field, so none stands in the bundle either.
+    private = {field.name for field in measured_fields(contract) if field.pii is not Pii.KEEP}
+    if private:
+        measured = [{name: value for name, value in row.items() if name not in private} for row in measured]
     table = [{**row, **answer_signals(answer)} for row, answer in zip(measured, answers, strict=True)]
     groups = _groups(keys, len(rows))
     places = [segment_names(contract, row) for row in rows]

@@ -53,9 +53,9 @@ class Worker:
         self.run = Path(plan.run)
         salt = read_or_make_salt(Path(plan.salt))
         self.hasher = hasher = Hasher(salt)
-        self._subjects = Subjects(Path(plan.salt).with_name(SUBJECTS))
+        self.subjects = Subjects(Path(plan.salt).with_name(SUBJECTS))
         runners = self._runner_rules()
-        load_side = load_side or side_loader(Path(plan.bundles), hasher, self._subjects, runners=runners)
+        load_side = load_side or side_loader(Path(plan.bundles), hasher, self.subjects, runners=runners)
         self.slots = {
             model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side)
             for model in plan.models
@@ -68,7 +68,7 @@ class Worker:
             plan.worker,
             durability=_durability(plan.durability),
             segment_mb=plan.segment_mb,
-            before=self._subjects.sync,
+            before=self.subjects.sync,
         )
         log = Log(self._writer, plan.worker)
         alone = plan.workers == 1
@@ -186,7 +186,7 @@ class Worker:
                 # What was loaded stays: the collector is not to look through it again and again between requests.
                 gc.freeze()
             self._looked.set()
-            self._subjects.refresh()  # an erased key leaves this process's memory too
+            self.subjects.refresh()  # an erased key leaves this process's memory too
             now = self.clock.monotonic()
             if changed or not told or now - told >= TELL_S:
                 told = now or 1.0
