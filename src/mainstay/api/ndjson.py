@@ -29,6 +29,8 @@ PATIENCE_S = 30.0
 LOOK_S = 0.005
 BLANK = b" \t\r\n"
 """White space as JSON has it."""
+ALSO_LINE_ENDS = tuple((one.encode(), f"\\u{ord(one):04x}".encode()) for one in "\x85\u2028\u2029")
+"""What some clients take for the end of a line is written as JSON may write it."""
 LINES = "An Instance as JSON on each line."
 KEPT = (400, 409, 413, 422)
 """Statuses of lines that are written down as refusals."""
@@ -55,10 +57,13 @@ async def answer_lines(ask: Ask, file: IO[bytes]) -> AsyncIterator[bytes]:
 async def _answer(ask: Ask, worker: Worker, lines: list[bytes], first: int) -> bytes:
     calls = [_call(ask, worker, line) for line in lines]
     answers = [await _outcome(call) for call in calls]
-    return b"".join(
+    written = b"".join(
         _written(ask, worker, line, first + place, answer)
         for place, (line, answer) in enumerate(zip(lines, answers, strict=True))
     )
+    for character, escaped in ALSO_LINE_ENDS:
+        written = written.replace(character, escaped)
+    return written
 
 
 def _call(ask: Ask, worker: Worker, line: bytes) -> asyncio.Future[list[wire.Prediction]] | MainstayError:

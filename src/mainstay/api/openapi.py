@@ -33,6 +33,7 @@ ERRORS = {
     413: "The body or the number of rows is larger than allowed.",
     415: "The body is of another type than named here, or it is compressed.",
     422: "The request breaks the contract: each problem names instance, field, value and what is allowed.",
+    429: "More requests came than this key or address may send: send again after Retry-After.",
     500: "Something failed here, or the model gave no usable answer.",
     503: "Too much waits, no version is live yet, or the record cannot be written: send again after Retry-After.",
 }
@@ -152,7 +153,7 @@ def _content(content: Content, contract: Contract | None, suffix: str) -> Docume
 def _errors(statuses: Iterable[int], content: Document) -> Document:
     return {
         str(status): {"description": ERRORS[status], "content": content}
-        | ({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status == 503 else {})
+        | ({"headers": {"Retry-After": {"schema": {"type": "integer"}}}} if status in (429, 503) else {})
         for status in sorted(set(statuses))
     }
 
@@ -160,7 +161,7 @@ def _errors(statuses: Iterable[int], content: Document) -> Document:
 def _correct_cold(path: str, operation: Document, named: Document) -> None:
     statuses = [400, 403, 500]
     if path not in _PROBES:
-        statuses += [401, 503]
+        statuses += [401, 429, 503]
     if path == "/readyz":
         statuses.append(503)
     if operation.get("parameters"):

@@ -15,7 +15,7 @@ Document = dict[str, Any]
 OfContract = Callable[[Contract | None], Any]
 """Makes a part of the document for one model; None where its contract is not known yet."""
 
-GENERAL = (400, 401, 403, 500, 503)
+GENERAL = (400, 401, 403, 429, 500, 503)
 """Statuses of any route that is about models."""
 OF_MODEL = (*GENERAL, 404)
 WITH_BODY = (*OF_MODEL, 408, 413, 415, 422)

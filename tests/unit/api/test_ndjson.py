@@ -105,3 +105,9 @@ def test_one_key_twice_on_a_line_is_refused_by_name(tmp_path: Path) -> None:
     [answer] = map(json.loads, post(tmp_path, b'{"inputs":{"text":"a","text":"b"}}').text.splitlines())
     assert answer["error"]["code"] == "malformed"
     assert answer["error"]["problems"][0]["field"] == "text"
+
+
+def test_an_answer_is_one_line_to_every_client_whatever_characters_it_holds(tmp_path: Path) -> None:
+    ids = ["a\x85b", "a\u2028b", "a\u2029b"]
+    response = post(tmp_path, b"\n".join(line("snow", id=id_) for id_ in ids))
+    assert [json.loads(one)["id"] for one in response.text.splitlines()] == ids

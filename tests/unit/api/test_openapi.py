@@ -79,7 +79,16 @@ def test_cold_routes_promise_the_one_error_shape_and_no_422() -> None:
     paths = document()["paths"]
     assert set(paths["/healthz"]["get"]["responses"]) == {"200", "400", "403", "500"}
     assert paths["/healthz"]["get"]["security"] == []
-    assert set(paths["/v1/models/{model}"]["get"]["responses"]) == {"200", "400", "401", "403", "404", "500", "503"}
+    assert set(paths["/v1/models/{model}"]["get"]["responses"]) == {
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "429",
+        "500",
+        "503",
+    }
     assert paths["/v1/models/{model}"]["get"]["parameters"][0]["schema"]["enum"] == ["weather"]
 
 
