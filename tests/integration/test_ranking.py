@@ -117,8 +117,13 @@ def test_candidates_are_ranked_within_their_group_labelled_watched_and_learned_f
         assert time.monotonic() < until
     status = project.status()
     assert status.incidents == ()
-    assert status.quality.estimated is None
-    assert status.quality.real is None
+    quality = status.quality
+    assert quality.estimated is None
+    assert quality.held_out is not None
+    assert quality.real is not None
+    assert 0.9 < quality.real.value <= 1.0
+    assert quality.real.note.startswith("NDCG@5 of ")
+    assert abs(quality.real.value - quality.held_out.value) < 0.1
     with project.parts.store.read() as tx:
         labelled = dataset.labelled_rows(tx, project.name, project.settings)
     assert labelled.height == len(items)

@@ -153,8 +153,8 @@ def _ranking(settings: Settings) -> Iterator[Found]:
             yield _problem(("fields", data.group, "required"), "names the group of every row", False, allowed=True)
         if field.type is FieldType.TIMESTAMP:
             yield _problem(("data", "group"), f"field {data.group} is a timestamp", allowed="identifier")
-        if field.pii is Pii.DROP:  # labelled traffic could not be put together again
-            yield _problem(("fields", data.group, "pii"), "drops what names the group", "drop", allowed="keep, hash")
+        if field.pii not in (Pii.KEEP, Pii.HASH):  # graded traffic could not be put together again
+            yield _problem(("fields", data.group, "pii"), "hides the group", str(field.pii), allowed="keep, hash")
 
 
 def _metrics_of(task: Task) -> tuple[str, ...]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mainstay.stats import intervals
+import numpy as np
+
+from mainstay.stats import intervals, ordering
 from mainstay.status.records import Estimate, Quality
 
 if TYPE_CHECKING:
@@ -14,12 +18,33 @@ if TYPE_CHECKING:
     from mainstay.store.feedback import Graded
 
 ACCURACY = "accuracy"
+NDCG = "ndcg"
+DRAWS = 500
+UNGRADED = (
+    "How well it orders now: no grades came for this version. Those of all candidates of random groups would tell."
+)
 
 
-def of(champion: Release | None, seen: Sequence[Block], labels: Sequence[Graded]) -> Quality:
-    """Return what is known of the champion's quality; everything speaks of that one version."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What a ranking's labels are read by."""
+
+    target: str
+    group: str
+    at: int
+
+
+def of(
+    champion: Release | None, seen: Sequence[Block], labels: Sequence[Graded], ranking: Ranking | None = None
+) -> Quality:
+    """Return what is known of the champion's quality; everything speaks of that one version.
+
+    Of a ranking it is the NDCG of its first candidates, a share too: 1 is the best order.
+    """
     if champion is None:
         return Quality()
+    if ranking is not None:
+        return _of_ranking(champion, [item for item in labels if item.bundle == champion.name], ranking)
     estimated = latest_estimate([block for block in seen if block.bundle == champion.name])
     real = on_labels([item for item in labels if item.bundle == champion.name])
     return Quality(
@@ -28,6 +53,45 @@ def of(champion: Release | None, seen: Sequence[Block], labels: Sequence[Graded]
         real=real,
         unknown="" if real is not None else _unknown(estimated),
     )
+
+
+def _of_ranking(champion: Release, labels: Sequence[Graded], ranking: Ranking) -> Quality:
+    held = metric(champion, NDCG)
+    real = on_groups(labels, ranking)
+    return Quality(
+        held_out=None if held is None else replace(held, note=f"NDCG@{ranking.at}, {held.note}"),
+        real=real,
+        unknown="" if real is not None else UNGRADED,
+    )
+
+
+def on_groups(labels: Sequence[Graded], ranking: Ranking) -> Estimate | None:
+    """Return the mean NDCG of the groups whose candidates were graded, each with those that were, and 95 % by key."""
+    judged = [
+        item for item in labels if item.name == ranking.target and _is_number(item.value) and _is_number(item.label)
+    ]
+    groups = [(item.key_hash, item.inputs.get(ranking.group)) for item in judged]
+    grades, scores = (np.array(values, dtype=np.float64) for values in _two(judged))
+    held = ordering.per_row(grades, scores, groups, at=ranking.at)
+    firsts = {group: place for place, group in enumerate(groups) if held[ordering.WEIGHT][place] > 0}
+    if not firsts:
+        return None
+    values = held[NDCG][list(firsts.values())]
+    value, low, high = intervals.bootstrap_by_key(
+        values, [key for key, _ in firsts], rng=np.random.default_rng(0), draws=DRAWS
+    )
+    note = f"NDCG@{ranking.at} of {len(firsts)} groups, on the grades that came in"
+    counted = sum(weight > 0 for weight in held[ordering.WEIGHT].tolist())
+    bounds = {"low": low, "high": high} if math.isfinite(low) else {}  # of one key nothing can be drawn
+    return _estimate({"value": value, "n": counted, **bounds}, note=note)
+
+
+def _two(judged: Sequence[Graded]) -> tuple[list[Any], list[Any]]:
+    return [item.value for item in judged], [item.label for item in judged]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def metric(release: Release, name: str) -> Estimate | None:

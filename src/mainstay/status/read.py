@@ -88,7 +88,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
             learning=learning,
         ),
         answering=answering,
-        quality=quality.of(champion, seen, labels),
+        quality=quality.of(champion, seen, labels, _ranking(settings)),
         traffic=traffic,
         incidents=worst_first,
         recent_incidents=tuple(over),
@@ -99,6 +99,13 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         learning=learning,
         service=processes,
     )
+
+
+def _ranking(settings: Settings) -> quality.Ranking | None:
+    group = settings.data.group
+    if group is None:
+        return None
+    return quality.Ranking(target=settings.target.field, group=group, at=settings.evaluate.at)
 
 
 def _answering(

@@ -51,7 +51,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """How often answers are right: promised, estimated, and known."""
+    """How often answers are right (of a ranking: how near the best order, NDCG): promised, estimated, and known."""
 
     held_out: Estimate | None = None
     """On the frozen test rows, before the release."""

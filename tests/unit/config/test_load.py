@@ -253,7 +253,7 @@ def test_a_ranking_has_its_own_defaults_and_its_group_is_the_unit_where_no_key_i
         ('group = "pond"', "", "data.group", "is missing"),
         ('group = "pond"', 'group = "pnod"', "data.group", "is no declared field"),
         ('role = ["protected"]', "required = false", "fields.pond.required", "names the group of every row"),
-        ('role = ["protected"]', 'pii = "drop"', "fields.pond.pii", "drops what names the group"),
+        ('role = ["protected"]', 'pii = "drop"', "fields.pond.pii", "hides the group"),
         ('group = "pond"', 'group = "pond"\ntest = { share = 0.2, by = "row" }', "data.test.by", "would part"),
         ('name = "ponds"', 'name = "ponds"\nanswers = "elsewhere"', "project.task", "is not watched"),
         ("[train.pipelines]", '[evaluate]\nprimary = "rmse"\n[train.pipelines]', "evaluate.primary", "is no metric"),
