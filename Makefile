@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test bench bench-peers soak simulate docs demo demo-banking77 wheel ci-deps clean
+.PHONY: help setup fmt check test bench bench-peers soak kills simulate docs demo demo-banking77 wheel ci-deps clean
 
 help:
 	@echo "make demo [EXIT=1]   the support-desk story, live (EXIT=1 stops at the summary)"
 	@echo "make test            the environment and the tests"
-	@echo "make setup fmt check bench bench-peers soak simulate docs demo-banking77 wheel ci-deps clean"
+	@echo "make setup fmt check bench bench-peers soak kills simulate docs demo-banking77 wheel ci-deps clean"
 
 # The stamp depends on the locks: a changed lock installs again.
 $(VENV)/.stamp: requirements-dev.lock requirements-build.lock pyproject.toml tools/bootstrap.py
@@ -41,6 +41,9 @@ bench-peers: setup
 bench: bench-peers
 	$(BIN)/python bench/serving.py $(if $(WRITE),--write)
 	$(BIN)/python bench/soak.py $(if $(WRITE),--write)
+
+kills: setup
+	$(BIN)/python bench/kill_workers.py $(ARGS)
 
 soak: setup
 	$(BIN)/python bench/soak.py $(ARGS)
