@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from mainstay.core.errors import EnvironmentFault, MainstayError, Overloaded
+from mainstay.core.errors import EnvironmentFault, MainstayError, Overloaded, ProjectFileError
 from mainstay.core.events import Event
 from mainstay.core.ports import Clock
 from mainstay.serve.dedupe import check_same
@@ -112,7 +112,10 @@ class RedisPipes:
 
 
 def connect(url: str) -> Redis:
-    """Return a client that waits once and shortly. Raises EnvironmentFault where the package is missing."""
+    """Return a client that waits once and shortly; it asks nothing yet.
+
+    Raises EnvironmentFault where the package is missing, ProjectFileError for an address that is none.
+    """
     try:
         from redis import Redis
         from redis.backoff import NoBackoff
@@ -122,15 +125,20 @@ def connect(url: str) -> Redis:
             "[serve] ids names a Redis, and the package `redis` is not installed",
             remedy="pip install 'mainstay[redis]'",
         ) from error
-    return Redis.from_url(
-        url,
-        socket_timeout=ANSWER_S,
-        socket_connect_timeout=ANSWER_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        lib_name=None,
-        lib_version=None,
-    )
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=ANSWER_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            lib_name=None,
+            lib_version=None,
+        )
+    except ValueError as error:  # it may hold a password: what is wrong is told, the address is not
+        raise ProjectFileError(
+            f"[serve] ids is no address of a Redis: {error}", remedy="Write it as redis://HOST:PORT/NUMBER."
+        ) from error
 
 
 @dataclass(slots=True, kw_only=True)

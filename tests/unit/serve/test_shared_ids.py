@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from mainstay.core.errors import IdReused, Overloaded
+from mainstay.core.errors import EnvironmentFault, IdReused, Overloaded, ProjectFileError
 from mainstay.core.events import Kind
 from mainstay.serve.metrics import Metrics
-from mainstay.serve.shared_ids import PATIENCE_S, Held, SharedIds
+from mainstay.serve.shared_ids import PATIENCE_S, Held, SharedIds, connect
 from mainstay.testing.clock import FakeClock
 from serve_kit import Kit, one
 
@@ -198,3 +199,13 @@ def _turn(kit: Kit) -> Any:
     from mainstay.serve.pending import Turn
 
     return Turn(kit.pending)
+
+
+def test_a_missing_package_and_an_address_that_is_none_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProjectFileError, match="is no address of a Redis") as caught:
+        connect("redis://user:secret@host:port/0")
+    assert "secret" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(EnvironmentFault) as missing:
+        connect("redis://127.0.0.1:6379/0")
+    assert missing.value.remedy == "pip install 'mainstay[redis]'"
