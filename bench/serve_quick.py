@@ -84,8 +84,9 @@ def host(folder: Path, *, workers: int, durability: str) -> None:
 
     digest = (folder / "digest").read_text()
     route = Route(model="weather", epoch=1, champion=BundleRef(version=1, digest=digest))
+    wait = {"max_wait_ms": float(os.environ["BENCH_MAX_WAIT_MS"])} if "BENCH_MAX_WAIT_MS" in os.environ else {}
     settings = Settings.model_validate(
-        {"project": {"name": "weather"}, "serve": {"port": 0, "workers": workers, "durability": durability}}
+        {"project": {"name": "weather"}, "serve": {"port": 0, "workers": workers, "durability": durability} | wait}
     )
     member = Member(settings=settings, root=folder, route_source=lambda: [route], on_override=lambda held: held.route)
     Supervisor([member], clock=SystemClock()).run()

@@ -338,7 +338,7 @@ class ServeSettings(Section):
     """How long Redis knows an id (hours)."""
     max_connections: int = Field(1000, ge=1)
     """Most open connections of one worker; the next one is turned away with 503."""
-    max_wait_ms: float = Field(50.0, gt=0)
+    max_wait_ms: float = Field(25.0, gt=0)
     """Requests that would wait longer than this to be begun get 503 before their body is decoded (milliseconds)."""
     rate_per_client: float = Field(0.0, ge=0)
     """Most requests a second of one client address where no key is asked for; 0: no limit. Each worker allows its

@@ -70,7 +70,7 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     ids: str = ""
     """Address of the Redis that keeps ids apart across hosts; empty: within this host alone."""
     ids_keep_s: float = 86_400.0
-    max_wait_ms: float = 50.0
+    max_wait_ms: float = 25.0
     """What would wait longer than this to be begun gives 503, before its body is decoded."""
     max_connections: int = 1000
     """Most connections of a worker at once."""

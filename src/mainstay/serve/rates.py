@@ -22,9 +22,13 @@ class Rates:
     def take(self, name: str, rate: float, now: float) -> float:
         """Take a token at a rate (requests a second, all workers together); return 0, or seconds until there is one."""
         share = rate / self._workers
-        most = max(1.0, share * BURST_S)
+        most = share * BURST_S
+        if most < 1.0:
+            most = 1.0
         held = self._buckets.get(name)
-        tokens = most if held is None else min(most, held[0] + (now - held[1]) * share)
+        tokens = most if held is None else held[0] + (now - held[1]) * share
+        if tokens > most:
+            tokens = most
         if tokens < 1.0:
             self._buckets[name] = (tokens, now)
             return (1.0 - tokens) / share
