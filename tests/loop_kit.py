@@ -149,6 +149,10 @@ class FakeRegistry:
         self._ask()
         return str(self.versions.index((version, digest)) + 1) if (version, digest) in self.versions else None
 
+    def digest_of(self, model: str, version: int) -> str | None:
+        self._ask()
+        return next((digest for number, digest in self.versions if number == version), None)
+
     def set_alias(self, model: str, alias: str, version: str) -> None:
         self._ask()
         self.pointed[alias] = version

@@ -17,7 +17,8 @@ from mainstay.journal.read import Journal
 from mainstay.journal.vault import Vault
 from mainstay.models import bundle as bundles
 from mainstay.models import load as models
-from mainstay.models import reference
+from mainstay.models import own, reference
+from mainstay.models.bundle import Bundle
 from mainstay.models.load import LoadedModel
 from mainstay.models.reference import ReferenceOnly
 from mainstay.registry.mlflow_registry import Registry
@@ -85,8 +86,21 @@ class Parts:
         """Return the model of a bundle, loaded once; its files are verified first."""
         with self._lock:
             if digest not in self._models:
-                self._models[digest] = models.load(bundles.open_bundle(self.bundles / digest, digest))
+                self._models[digest] = models.load(self.open_bundle(digest))
             return self._models[digest]
+
+    def verify_bundle(self, digest: str) -> None:
+        """Raise Damaged where a bundle's files are not those of its digest, Refused where its code may not run here."""
+        pickles = self.settings.serve.pickles
+        own.permit(bundles.open_bundle(self.bundles / digest, digest), state=self.state, pickles=pickles)
+
+    def open_bundle(self, digest: str, *, original: bool = False) -> Bundle:
+        """Return a bundle whose files were verified, and whose code, if it holds any, may run here.
+
+        `original`: its pickle is to be read although it is compiled. Raises Damaged, Refused.
+        """
+        opened = bundles.open_bundle(self.bundles / digest, digest)
+        return own.permit(opened, state=self.state, original=original)
 
     def open_version(self, name: str) -> LoadedModel | ReferenceOnly | None:
         """Return `name@version` for the watch, or None when it is unknown or its bundle cannot be opened."""

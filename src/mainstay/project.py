@@ -240,14 +240,20 @@ class Project:
         )
 
     def trust(self, *, by: str) -> list[str]:
-        """Sign every pickle that the project carries with its own key, whoever made them; return their names.
+        """Sign with the project's own key every pickle that it carries and every bundle here; return their names.
 
-        Whoever calls this vouches for them: loading a pickle runs its code. Raises NotFound when it carries none.
+        Whoever calls this vouches for them: loading one runs its code. Raises NotFound where there is nothing to sign.
         """
-        from mainstay.models import carried
+        from mainstay.models import carried, own
 
-        with self._audited("pickles trusted", self.name, by=by, detail={}):
-            return carried.trust(self.loaded.root)
+        bundles = [path.name for path in own.known(self.parts.bundles)]
+        with self._audited("code trusted", self.name, by=by, detail={"bundles": [digest[:12] for digest in bundles]}):
+            for digest in bundles:
+                own.sign(self.parts.state, digest)
+            signed = [f"bundle {digest[:12]}" for digest in bundles]
+            if signed and not carried.any_in(self.loaded.root):
+                return signed
+            return [*carried.trust(self.loaded.root), *signed]
 
     def keys(self) -> list[Key]:
         """Return every API key that was made here, also those that are good no more; the keys themselves are nowhere.
@@ -435,6 +441,8 @@ class Project:
         from mainstay.release import manual
         from mainstay.store import releases as rows
 
+        with self.parts.store.read() as tx:
+            self._must_be_the_registered_one(rows.get(tx, self.name, version))
         with self.parts.store.begin() as tx:
             before = rows.get(tx, self.name, version)
             moved = manual.promote(
@@ -443,6 +451,23 @@ class Project:
         if before.stage in releases.LIVE:
             return Changed(answering=moved.name, text=f"{moved.name} answers already; nothing changed", through="store")
         return Changed(answering=moved.name, text=f"{moved.name} answers: {moved.reason}", through="store")
+
+    def _must_be_the_registered_one(self, release: releases.Release) -> None:
+        """Raise Damaged where MLflow's version, or the bundle on disk, is another artefact than the release.
+
+        MLflow is a projection: that it is away, or never had this version, keeps nobody from promoting it.
+        """
+        self.parts.verify_bundle(release.digest)
+        try:
+            tagged = self.parts.registry.digest_of(self.name, release.version)
+        except errors.EnvironmentFault:
+            return
+        if tagged is not None and tagged != release.digest:
+            raise errors.Damaged(
+                f"MLflow's version of {release.name} carries the digest {tagged[:12] or '(none)'}, its release "
+                f"{release.digest[:12]}",
+                remedy="Find out who changed the tag mainstay.digest and set it back, or promote another version.",
+            )
 
     def rollback(self, *, reason: str, by: str, to: int | None = None) -> Changed:
         """Return to the version that answered before, or to version `to`, which must have answered once.

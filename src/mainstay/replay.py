@@ -99,7 +99,7 @@ def replay(parts: Parts, id_: str) -> Replayed:
             remedy="Ask that service.",
         )
     digest = _digest_of(parts, event.bundle)
-    bundle = bundles.open_bundle(parts.bundles / digest, digest)
+    bundle = parts.open_bundle(digest, original=True)
     loaded = models.load(bundle)
     values, missing = _inputs(parts, event, loaded.contract)
     if event.served_arm is Arm.FALLBACK:

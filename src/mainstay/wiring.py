@@ -21,6 +21,7 @@ from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
 from mainstay.journal.subjects import FOLDER as SUBJECTS
 from mainstay.journal.vault import Vault
+from mainstay.models import own
 from mainstay.notify import addresses
 from mainstay.parts import Parts
 from mainstay.registry.mlflow_registry import Registry
@@ -46,6 +47,7 @@ def assemble(
     loaded = config.load(path, environ=environ, flags=flags)
     clock = clock or clocks.clock_from(environ)
     make_state(loaded.state)
+    own.take_in(loaded.state)
     vault = Vault.of(loaded.state / SUBJECTS, loaded.settings.project.name)
     return Parts(
         loaded=loaded,
@@ -97,7 +99,7 @@ def member(parts: Parts) -> Member:
     return Member(
         settings=parts.settings,
         root=parts.loaded.root,
-        route_source=partial(route_source, parts),
+        route_source=partial(route_source, parts, {}),
         on_override=partial(bring_override, parts),
         state=parts.state,
     )
@@ -138,11 +140,21 @@ def _sqlite_in(url: str, root: Path, file: str) -> str:
     return f"{head}{path if path.suffix == '.db' else path / file}"
 
 
-def route_source(parts: Parts) -> Sequence[Route]:
-    """Return what the store says about who answers."""
+def route_source(parts: Parts, held: dict[str, Route] | None = None) -> Sequence[Route]:
+    """Return what the store says about who answers; raises Damaged where it names another artefact than the release.
+
+    `held` keeps the route that was compared last: it is compared once.
+    """
+    held = {} if held is None else held
     with parts.store.read() as tx:
-        found = (routes.current(tx, model) for model in (parts.model,))
-        return [route for route in found if route is not None]
+        route = routes.current(tx, parts.model)
+        if route is None:
+            return []
+        if held.get(parts.model) != route:
+            for ref in route.bundles():
+                manual.same_artefact(tx, parts.model, ref)
+            held[parts.model] = route
+        return [route]
 
 
 def bring_override(parts: Parts, override: Override) -> Route:

@@ -16,7 +16,7 @@ from mainstay import candidate
 from mainstay.core.contracts import Contract
 from mainstay.core.profiles import Profile
 from mainstay.core.verdicts import Check, Verdict, combine
-from mainstay.models import answers, environment
+from mainstay.models import answers, environment, own
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import Calibration
 from mainstay.models.compiled.make import compile_model
@@ -152,6 +152,7 @@ def _bundle(
             program=made.data,
         ),
     )
+    own.sign(parts.state, written.digest)
     return written, made.told
 
 

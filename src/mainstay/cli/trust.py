@@ -14,12 +14,12 @@ def register(app: typer.Typer) -> None:
 
 
 def trust(call: edge.Call) -> None:
-    """Sign an adopted model's pickles, after its project was copied.
+    """Sign what holds code here, after a project was copied.
 
-    An adopted project carries its estimator in adopted/estimator.pkl, signed with a key that stays in .mainstay. In a
-    copy the key is absent or another, so `mainstay train` refuses the pickle: loading one runs its code. This signs it
-    with the key of this copy: run it once, where the project came from somebody you trust. What answers already is not
-    touched by it.
+    An adopted project carries its estimator in adopted/estimator.pkl, and a version may hold a pickle and feature code:
+    loading them runs their code. So each is signed with a key that stays in .mainstay, and not loaded without. In a
+    copy the key is absent or another. This signs all of it with the key of this copy: run it once, where the project
+    came from somebody you trust.
 
     \b
     Example:

@@ -343,6 +343,9 @@ class ServeSettings(Section):
     rate_per_client: float = Field(0.0, ge=0)
     """Most requests a second of one client address where no key is asked for; 0: no limit. Each worker allows its
     share."""
+    pickles: Literal["own", "never"] = "own"
+    """Whether a version that does not compile may answer from its pickle: `own`, if this project's key signed it;
+    `never` lets the gate refuse it."""
     low_trust: LowTrustSettings = LowTrustSettings()
     abstain: AbstainSettings = AbstainSettings()
     fallback: FallbackSettings = FallbackSettings()

@@ -77,6 +77,11 @@ def trust(root: Path) -> list[str]:
     return [f"{FOLDER}/{path.name}" for path in found]
 
 
+def any_in(root: Path) -> bool:
+    """Return whether the project in `root` carries a pickle."""
+    return any((root / FOLDER).glob("*.pkl"))
+
+
 def _verify(path: Path, data: bytes) -> None:
     shown = f"{FOLDER}/{path.name}"
     remedy = (
@@ -108,8 +113,11 @@ def _root(path: Path) -> Path:
 
 
 def _key(root: Path, *, make: bool) -> bytes:
-    """Return the project's key; empty where there is none and none is made. Raises Damaged for one that is no key."""
-    path = root / STATE_NAME / KEY_NAME
+    return key_at(root / STATE_NAME / KEY_NAME, make=make)
+
+
+def key_at(path: Path, *, make: bool) -> bytes:
+    """Return a project's key; empty where there is none and none is made. Raises Damaged for one that is no key."""
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except FileNotFoundError:
@@ -131,7 +139,7 @@ def _make_key(path: Path) -> bytes:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:  # another process made it first
-        return _key(path.parent.parent, make=False)
+        return key_at(path, make=False)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(key.hex() + "\n")
         file.flush()

@@ -98,6 +98,14 @@ class Registry:
         with edge("look up the version", self.url):
             return _number(self._open(), model, version=version, digest=digest)
 
+    def digest_of(self, model: str, version: int) -> str | None:
+        """Return the digest in the tag of MLflow's version, "" without a tag, None where it has no such version."""
+        with edge("look up the version", self.url):
+            for known in self._open().search_model_versions(f"name = '{model}'"):
+                if known.tags.get(VERSION_TAG) == str(version):
+                    return str(known.tags.get(DIGEST_TAG, ""))
+            return None
+
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Point an alias (champion, challenger) at a version of MLflow's."""
         with edge(f"set the alias {alias!r}", self.url):

@@ -122,6 +122,19 @@ def _with_relatives(model: LoadedModel, rows: Sequence[Mapping[str, Any]], place
     return [mine, *({**row, **{name: mine.get(name) for name in names}} for row in others)]
 
 
+def no_pickle(model: LoadedModel) -> Check:
+    """Ask whether the model answers without its pickle, as `[serve] pickles = "never"` wants it."""
+    compiled = model.program is not None
+    return Check(
+        name="no_pickle",
+        question="Does it answer without loading a pickle?",
+        verdict=Verdict.PASS if compiled else Verdict.FAIL,
+        reason="it is compiled"
+        if compiled
+        else "it does not compile, and [serve] pickles = 'never'; choose an estimator that does, or set 'own'",
+    )
+
+
 def latency(found_ms: Sequence[float], max_p99_ms: float) -> Check:
     """Ask whether one row is answered quickly enough by the artefact as it lies on disk."""
     question = f"Are 99 of 100 single rows answered within {max_p99_ms:g} ms?"

@@ -93,6 +93,8 @@ def run_gate(
         _timed(probe, gate.max_p99_ms),
         behaviour.size(bundle_path, gate.max_bundle_mb),
     ]
+    if settings.serve.pickles == "never":
+        checks.append(behaviour.no_pickle(candidate))
     if contract.task.is_classification and not _saw(candidate):
         checks.append(quality.calibration(mine, gate.floors))
     return _report(checks)

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mainstay.config.settings import RolloutSettings
-from mainstay.core.errors import GateFailed, StaleTransition, UsageError
+from mainstay.core.errors import Damaged, GateFailed, StaleTransition, UsageError
 from mainstay.core.releases import LIVE, Move, Release, Stage
+from mainstay.core.routes import BundleRef
 from mainstay.core.verdicts import Verdict
 from mainstay.release import moves, routing, trials
 from mainstay.store import audit, releases, routes
@@ -104,6 +105,17 @@ def rollback(tx: Connection, *, model: str, by: str, reason: str, now: datetime,
     if live is None:
         raise StaleTransition(f"{model} has no version that could be rolled back")
     return _leave_live(tx, live, by=by, reason=reason, now=now, back_to=to)
+
+
+def same_artefact(tx: Connection, model: str, ref: BundleRef) -> None:
+    """Raise Damaged where the release of a version has another digest than what names it."""
+    release = releases.get_or_none(tx, model, ref.version)
+    if release is None or release.digest != ref.digest:
+        seen = "there is no such release" if release is None else f"its release says {release.digest[:12]}"
+        raise Damaged(
+            f"the route names {model}@{ref.version} with digest {ref.digest[:12]}, and {seen}",
+            remedy="Somebody wrote to the store; compare `mainstay audit` and a backup. What is loaded stays in force.",
+        )
 
 
 def follow_server(

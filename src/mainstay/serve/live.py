@@ -16,7 +16,7 @@ from mainstay.journal.personal import Hasher, compile_journal_copy
 from mainstay.journal.subjects import Subjects
 from mainstay.journal.vault import Vault
 from mainstay.models.answers import answer
-from mainstay.models.bundle import open_bundle
+from mainstay.models.bundle import Bundle, open_bundle
 from mainstay.models.load import LoadedModel
 from mainstay.models.plain import plain_row
 from mainstay.models.runner.outside import RunnerRules, load_pair
@@ -61,14 +61,23 @@ class Live:
 LoadSide = Callable[[str, BundleRef], Side]
 
 
-def side_loader(bundles: Path, hasher: Hasher, subjects: Subjects | None = None, *, runners: RunnerRules) -> LoadSide:
+Permit = Callable[[Bundle], Bundle]
+
+
+def _anything(bundle: Bundle) -> Bundle:
+    return bundle
+
+
+def side_loader(
+    bundles: Path, hasher: Hasher, subjects: Subjects | None = None, *, runners: RunnerRules, permit: Permit = _anything
+) -> LoadSide:
     """Return the function that opens, verifies and loads a bundle from the folder `bundles`, here or in a runner.
 
-    `subjects` has the keys that encrypted fields are sealed under.
+    `subjects` has the keys that encrypted fields are sealed under; `permit` raises for a bundle whose code may not run.
     """
 
     def load_side(model: str, ref: BundleRef) -> Side:
-        bundle = open_bundle(bundles / ref.digest, ref.digest)
+        bundle = permit(open_bundle(bundles / ref.digest, ref.digest))
         name = f"{model}@{ref.version}"
         loaded, twin = load_pair(bundle, name, runners)
         contract = loaded.contract

@@ -16,6 +16,7 @@ from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, Proj
 from mainstay.core.ports import Clock
 from mainstay.core.routes import Route
 from mainstay.journal.personal import read_or_make_salt
+from mainstay.models import own
 from mainstay.serve import keys
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
@@ -47,6 +48,8 @@ class Member:
     """Its state folder, unless `.mainstay` beside the project file."""
     bundles: Path | None = None
     """Where bundles lie, unless in the state folder."""
+    trusted: frozenset[str] = frozenset()
+    """Digests of bundles that may run their code, whoever signed them."""
 
     @property
     def model(self) -> str:
@@ -76,6 +79,8 @@ class House:
         self._lock = _take_lock(self.run_folder / "serve.lock")
         read_or_make_salt(self._state / "salt")
         self._token = keys.make_token(self.run_folder)
+        if taken := own.take_in(self._state):
+            _log.warning("%s: %d bundle(s) from before there were signatures were signed", self.model, len(taken))
         self._keeper = RouteKeeper(
             self.run_folder, [self.model], source=member.route_source, on_override=member.on_override
         )
@@ -120,6 +125,9 @@ class House:
                 max_connections=serve.max_connections,
                 admin_token=self._token,
                 rate_per_client=serve.rate_per_client,
+                signed=str(self._state),
+                trusted=sorted(self.member.trusted),
+                pickles=serve.pickles,
                 drain_s=DRAIN_S,
             )
             for number in range(workers)

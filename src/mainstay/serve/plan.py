@@ -78,6 +78,12 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """Hash of the token that opens the admin routes until the next start; empty: none does."""
     rate_per_client: float = 0.0
     """Most requests a second of one address, where no key is asked for; 0: no limit."""
+    signed: str = ""
+    """State folder whose key signed the bundles that may run code; empty: only those in `trusted` may."""
+    trusted: list[str] = []
+    """Digests that may run code, whoever wrote them."""
+    pickles: str = "own"
+    """own or never."""
     drain_s: float = 10.0
     """How long requests under way have when the worker is to stop."""
 

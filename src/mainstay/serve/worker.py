@@ -7,6 +7,8 @@ import contextlib
 import gc
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from mainstay.journal.read import Journal
 from mainstay.journal.subjects import FOLDER as SUBJECTS
 from mainstay.journal.subjects import Subjects
 from mainstay.journal.writer import SegmentWriter
+from mainstay.models import own
+from mainstay.models.bundle import Bundle
 from mainstay.models.runner.outside import RunnerRules
 from mainstay.models.runner.runner import Limits
 from mainstay.serve import plan as plans
@@ -55,7 +59,9 @@ class Worker:
         self.hasher = hasher = Hasher(salt)
         self.subjects = Subjects(Path(plan.salt).with_name(SUBJECTS))
         runners = self._runner_rules()
-        load_side = load_side or side_loader(Path(plan.bundles), hasher, self.subjects, runners=runners)
+        load_side = load_side or side_loader(
+            Path(plan.bundles), hasher, self.subjects, runners=runners, permit=_permit_of(plan)
+        )
         self.slots = {
             model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side)
             for model in plan.models
@@ -233,6 +239,12 @@ def shared_ids(plan: WorkerPlan, *, salt: str, clock: Clock, metrics: Metrics) -
         clock=clock,
         metrics=metrics,
     )
+
+
+def _permit_of(plan: WorkerPlan) -> Callable[[Bundle], Bundle]:
+    """Return what lets a bundle be loaded, or raises Refused."""
+    signed = Path(plan.signed) if plan.signed else None
+    return partial(own.permit, state=signed, pickles=plan.pickles, trusted=plan.trusted)
 
 
 def _durability(name: str) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mainstay.core.contracts import Contract, Field, FieldType, Pii, Policy, Role, Task
 from mainstay.core.profiles import Profile
-from mainstay.models import pickles
+from mainstay.models import own, pickles
 from mainstay.models.bundle import Bundle, BundleParts, write_bundle
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel
@@ -157,4 +157,6 @@ def make_bundle(
         lineage=lineage or {},
         environment=tuple(environment),
     )
-    return write_bundle(folder, parts)
+    made = write_bundle(folder, parts)
+    own.sign(folder.parent, made.digest)
+    return made

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence, ProjectFileError
 from mainstay.core.ports import Progress, silent
-from mainstay.models import answers, environment, pickles
+from mainstay.models import answers, environment, own, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
 from mainstay.models.compiled.make import Made, compile_model
@@ -301,7 +301,9 @@ def _write(
         parity=made.told,
         program=made.data,
     )
-    return write_bundle(folder, parts)
+    bundle = write_bundle(folder, parts)
+    own.sign(folder.parent, bundle.digest)
+    return bundle
 
 
 def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolerance: float) -> LoadedModel:

@@ -434,3 +434,12 @@ def test_a_ranking_is_compared_group_by_group_and_a_whole_group_is_drawn_at_once
     assert "groups with a relevant candidate" in quality.floors(good, {"ndcg": 0.9}).reason
     counted = round(float(good.ranked["weight"].sum())) if good.ranked else 0
     assert counted == len({group for group, grade in zip(groups, truth, strict=True) if grade > 0})
+
+
+def test_a_model_that_answers_by_its_pickle_fails_where_none_may_be_loaded() -> None:
+    from mainstay.release import behaviour
+    from mainstay.testing.models import make_loaded
+
+    check = behaviour.no_pickle(make_loaded())
+    assert check.verdict is Verdict.FAIL
+    assert "pickles = 'never'" in check.reason
