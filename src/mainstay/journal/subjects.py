@@ -194,7 +194,7 @@ class Subjects:
 
         Tombstones that this folder does not have are kept in it.
         """
-        if not tombstones or not self.exists:
+        if not tombstones:
             return 0
         count = 0
         with self._guarded():
