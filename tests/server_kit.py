@@ -1,4 +1,4 @@
-"""A real server: a supervisor with one worker in a process of its own, over a small model of words."""
+"""A real server: a supervisor with its workers in a process of its own, over a small model of words."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ JSON = {"content-type": "application/json"}
 
 
 class Server:
-    """A supervisor with one worker in a process of its own."""
+    """A supervisor with its workers in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1) -> None:
         self.folder = folder
+        self.workers = workers
         self.run = folder / ".mainstay" / "run"
         contract = make_contract()
         long = tuple(replace(f, max_chars=5000) if f.name == "text" else f for f in contract.fields)
@@ -41,7 +42,8 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HOST), str(self.folder), "0", "1", "os"], env=os.environ | {"PYTHONPATH": str(SOURCES)}
+            [sys.executable, str(HOST), str(self.folder), "0", str(self.workers), "os"],
+            env=os.environ | {"PYTHONPATH": str(SOURCES)},
         )
         until = time.monotonic() + 20
         while not (self.told().get("pid") == self.process.pid and self.told()["ready"]):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from mainstay.journal.personal import read_or_make_salt
 from mainstay.journal.read import Journal
 from mainstay.store import blocks, incidents
 from mainstay.testing.clock import FakeClock
+from server_kit import Server
 
 ROWS = 600
 WORDS = ["where", "is", "my", "parcel", "the", "card", "was", "refused", "please", "close", "account"]
@@ -135,3 +139,24 @@ def test_events_over_http_are_watched_exactly_as_those_of_mainstay_log(tmp_path:
     found = watched(told)
     assert len(found) >= 2
     assert found == watched(logged)
+
+
+def test_the_same_event_through_two_workers_at_once_is_kept_once(tmp_path: Path) -> None:
+    server = Server(tmp_path, workers=2)
+    body = {"events": [{"id": f"e-{n}", "inputs": {"text": "snow"}, "label": "cold"} for n in range(20)]}
+
+    def tell(number: int) -> list[str]:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20) as client:  # a connection of its own
+            shifted = {"events": body["events"][number:] + body["events"][:number]}
+            return [result["status"] for result in client.post("/v1/events", json=shifted).json()["results"]]
+
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            statuses = [status for found in pool.map(tell, range(16)) for status in found]
+        responses = server.client.get("/metrics").text
+    finally:
+        server.stop()
+    assert Counter(statuses) == {"stored": 20, "duplicate": 300}
+    assert sorted(event.id for event in events(tmp_path)) == sorted(f"e-{n}" for n in range(20))
+    answered = re.findall(r'mainstay_responses_total\{route="events",status="200",worker="(w\d)"\}', responses)
+    assert set(answered) == {"w0", "w1"}
