@@ -17,10 +17,14 @@ def pipeline() -> Any:
     return pickle.loads((FOLDER / "model.pkl").read_bytes())  # noqa: S301 - our own bytes
 
 
-@cache
 def names() -> list[str]:
     """Return the names of the columns; one name, `text`, for texts."""
-    found: list[str] = json.loads((FOLDER / "names.json").read_text())
+    return _names(FOLDER)
+
+
+@cache
+def _names(folder: Path) -> list[str]:
+    found: list[str] = json.loads((folder / "names.json").read_text())
     return found
 
 
