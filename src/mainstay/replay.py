@@ -103,7 +103,7 @@ def replay(parts: Parts, id_: str) -> Replayed:
     loaded = models.load(bundle)
     values, missing = _inputs(parts, event, loaded.contract)
     if event.served_arm is Arm.FALLBACK:
-        return _of_fallback(event, loaded, missing)
+        return _of_fallback(event, loaded, values, missing)
     needed = {name: why for name, why in missing.items() if name in used_by(loaded)}
     if needed:
         told = ", ".join(f"{name} ({why})" for name, why in needed.items())
@@ -237,10 +237,11 @@ def _original(bundle: bundles.Bundle, event: Event, asked: Sequence[Mapping[str,
     return Original(label=given.label, largest=largest)
 
 
-def _of_fallback(event: Event, loaded: LoadedModel, missing: Mapping[str, str]) -> Replayed:
-    """Hold the declared fallback beside a record that it answered: no model did."""
-    declared = loaded.thresholds.fallback_label
-    differs = declared is not None and declared != event.label
+def _of_fallback(event: Event, loaded: LoadedModel, values: Mapping[str, Any], missing: Mapping[str, str]) -> Replayed:
+    """Hold the declared fallback beside a record that it answered."""
+    given = loaded.fallback.answer(compile_request_check(loaded.contract).check(values).values)
+    declared = None if given is None else given.label
+    differs = given is not None and declared != event.label
     return Replayed(
         id=event.id,
         bundle=event.bundle,
@@ -254,5 +255,5 @@ def _of_fallback(event: Event, loaded: LoadedModel, missing: Mapping[str, str]) 
         missing=missing,
         environment=loaded.environment_differences,
         original=None,
-        note=f"no model answered it, the declared fallback did ({event.reason or 'no reason was kept'})",
+        note=f"the declared fallback answered it, no model ({event.reason or 'no reason was kept'})",
     )

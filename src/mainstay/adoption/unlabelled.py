@@ -30,7 +30,7 @@ from mainstay.release import behaviour, probe
 from mainstay.release.gate import GateReport
 from mainstay.release.metrics import Labelled
 from mainstay.store import audit, releases
-from mainstay.train import run
+from mainstay.train import limits, run
 from mainstay.train.fit import quiet
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _bundle(
         classes=contract.classes,
         spec=spec,
         calibration=Calibration(why=WHY),
-        thresholds=run.thresholds_of(parts.settings),
+        thresholds=limits.thresholds_of(parts.settings),
         vocabulary={field.name: word_set(row.get(field.name) for row in known) for field in texts},
         familiar=familiar(contract, rows, np.arange(len(rows), dtype=np.int64)),
         profile=Profile(source="none", rows=0, keys=0, signals=[]),

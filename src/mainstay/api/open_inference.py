@@ -276,7 +276,7 @@ def _classes(found: Live) -> Sequence[str]:
 def _outputs(predictions: Sequence[wire.Prediction], found: Live) -> list[Tensor]:
     """Return the outputs of this model, in order."""
     is_class = found.champion.loaded.contract.task.is_classification
-    labels = [str(one.label) if is_class else _number(one.label) for one in predictions]
+    labels = [("" if one.label is None else str(one.label)) if is_class else _number(one.label) for one in predictions]
     outputs = [Tensor(name="label", datatype="BYTES" if is_class else "FP64", values=labels)]
     if is_class:
         classes = _classes(found)

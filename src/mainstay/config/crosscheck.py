@@ -12,6 +12,7 @@ from mainstay.config.settings import (
     CLASSIFICATION_METRICS,
     RANKING_METRICS,
     REGRESSION_METRICS,
+    ConditionSettings,
     Durability,
     FieldSettings,
     Plan,
@@ -21,6 +22,7 @@ from mainstay.config.settings import (
 )
 from mainstay.core.contracts import FieldType, Pii, Role, Task
 from mainstay.core.errors import Problem
+from mainstay.core.fallbacks import FallbackTo, OnAbstain
 
 Found = tuple[tuple[str, ...], Problem]
 NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
@@ -34,6 +36,8 @@ def check_all(settings: Settings) -> list[Found]:
         _names,
         _ranking,
         _target,
+        _fallback,
+        _abstain,
         _pipelines,
         _metrics,
         _rollout,
@@ -187,11 +191,102 @@ def _target(settings: Settings) -> Iterator[Found]:
         )
     if not task.is_classification and target.classes:
         yield _problem(("target", "classes"), f"a {task} has no classes", list(target.classes))
-    label = settings.serve.fallback.label
-    if label is not None and task.is_classification and label not in target.classes:
-        yield _unknown(("serve", "fallback", "label"), "is no declared class", str(label), target.classes)
-    if label is not None and not task.is_classification and isinstance(label, str):
-        yield _problem(("serve", "fallback", "label"), f"the answer of a {task} is a number", label)
+
+
+def _fallback(settings: Settings) -> Iterator[Found]:
+    fallback, at = settings.serve.fallback, ("serve", "fallback")
+    yield from _is_answer(settings, (*at, "label"), fallback.label)
+    if fallback.to is FallbackTo.LABEL and fallback.label is None:
+        yield _problem((*at, "to"), "names a label that is not declared", "label", allowed="label = the answer, too")
+    if (fallback.to is FallbackTo.RULE) != bool(fallback.rules):
+        what = "there is no rule" if not fallback.rules else "is needed where rules are declared"
+        yield _problem((*at, "to"), what, fallback.to, allowed='to = "rule" and [[serve.fallback.rules]] together')
+    if settings.serve.on_abstain is OnAbstain.FALLBACK and fallback.to is None and fallback.label is None:
+        yield _problem(
+            ("serve", "on_abstain"), "names a fallback that is not declared", "fallback", allowed="[serve.fallback] too"
+        )
+    for number, rule in enumerate(fallback.rules):
+        here = (*at, "rules", str(number))
+        yield from _is_answer(settings, (*here, "label"), rule.label)
+        for name, given in rule.when.items():
+            yield from _condition(settings, (*here, "when", name), name, given)
+
+
+def _is_answer(settings: Settings, path: Sequence[str], label: Any) -> Iterator[Found]:
+    """Yield what is wrong with a label as an answer of this project."""
+    target, task = settings.target, settings.project.task
+    if label is None:
+        return
+    if task.is_classification and label not in target.classes:
+        yield _unknown(path, "is no declared class", str(label), target.classes)
+    if not task.is_classification and isinstance(label, str):
+        yield _problem(path, f"the answer of a {task} is a number", label)
+
+
+def _condition(settings: Settings, path: Sequence[str], name: str, given: Any) -> Iterator[Found]:
+    field = settings.fields.get(name)
+    if field is None:
+        yield _unknown(path, "is no declared field", name, settings.fields)
+    elif isinstance(given, ConditionSettings):
+        ranged = given.min is not None or given.max is not None
+        if ranged == bool(given.words):
+            yield _problem(path, "says nothing, or two things", allowed="min, max or both; or words")
+        elif ranged and field.type not in NUMBERS:
+            yield _problem(path, f"a range means nothing for type {field.type}", allowed=[str(t) for t in NUMBERS])
+        elif given.words and field.type is not FieldType.TEXT:
+            yield _problem(path, f"words mean nothing for type {field.type}", allowed="text")
+    else:
+        for value in given if isinstance(given, tuple) else (given,):
+            yield from _is_value(path, field, value)
+
+
+def _is_value(path: Sequence[str], field: FieldSettings, value: Any) -> Iterator[Found]:
+    """Yield what is wrong with a value that a field is to be equal to."""
+    kinds: dict[FieldType, tuple[type, ...]] = {
+        FieldType.BOOLEAN: (bool,),
+        FieldType.NUMBER: (int, float),
+        FieldType.INTEGER: (int,),
+        FieldType.TIMESTAMP: (),
+    }
+    allowed = kinds.get(field.type, (str,))
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        yield _problem(path, f"is no value of type {field.type}", value)
+    elif field.values and value not in field.values:
+        yield _unknown(path, "is no declared value", str(value), field.values)
+
+
+def _abstain(settings: Settings) -> Iterator[Found]:
+    task = settings.project.task
+    if settings.serve.abstain_in and not task.is_classification:
+        yield _problem(("serve", "abstain_in"), f"the answer of a {task} has no confidence", allowed=[])
+    segments = {name: field for name, field in settings.fields.items() if Role.SEGMENT in field.role}
+    for number, one in enumerate(settings.serve.abstain_in):
+        for name, value in one.segment.items():
+            path = ("serve", "abstain_in", str(number), "segment", name)
+            if name not in segments:
+                yield _unknown(path, "is no declared field of role segment", name, segments)
+                continue
+            if segments[name].type in NUMBERS and len(segments[name].bins) < 2:
+                yield _problem(path, "is a number without bins, which names no segment", allowed="bins, or none")
+                continue
+            known = _segment_values(segments[name])
+            text = str(value).lower() if isinstance(value, bool) else value
+            if known and text not in known:
+                yield _unknown(path, "is no segment of this field", text, known)
+
+
+def _segment_values(field: FieldSettings) -> list[str]:
+    """Return the names that the segments of a field have; none where any value is one."""
+    missing = [] if field.required else ["missing"]
+    if field.type is FieldType.BOOLEAN:
+        return ["true", "false", *missing]
+    if field.type is FieldType.CATEGORY:
+        return [*field.values, "other", *missing] if field.values else []
+    if field.type not in NUMBERS:
+        return []
+    edges = list(pairwise(field.bins))
+    inner = [f"[{a:g},{b:g}{']' if b == field.bins[-1] else ')'}" for a, b in edges]
+    return [*inner, f"<{field.bins[0]:g}", f">{field.bins[-1]:g}", *missing]
 
 
 def _pipelines(settings: Settings) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from mainstay.core.contracts import FieldType, Pii, Policy, Role, Task
+from mainstay.core.fallbacks import FallbackTo, OnAbstain
 from mainstay.core.incidents import Severity
 
 SCHEMA_VERSION = 1
@@ -295,11 +296,47 @@ class AbstainSettings(Section):
     """Below this calibrated confidence (0 to 1; 0 never)."""
 
 
+class AbstainInSettings(Section):
+    """A segment in which the model abstains earlier."""
+
+    segment: dict[str, str | bool] = Field(min_length=1)
+    """Field = value, all of which must hold: `{ locale = "de-DE" }`; of a number with bins the bin: `"[0,3)"`."""
+    confidence: Share
+    """Below this calibrated confidence (0 to 1); of several segments the largest counts."""
+
+
+class ConditionSettings(Section):
+    """What must hold of a field."""
+
+    min: float | None = None
+    """Of a number: this or larger."""
+    max: float | None = None
+    """Of a number: this or smaller."""
+    words: tuple[str, ...] = ()
+    """Of a text: it has one of these words, in whatever case."""
+
+
+class RuleSettings(Section):
+    """An answer for rows of which all conditions hold."""
+
+    when: dict[str, str | bool | int | float | tuple[str | bool | int | float, ...] | ConditionSettings] = Field(
+        min_length=1
+    )
+    """Field = what must hold: a value, a list of values, `{ min, max }` or `{ words }`."""
+    label: str | int | float
+    """The answer."""
+
+
 class FallbackSettings(Section):
     """What is answered when no model can answer."""
 
+    to: FallbackTo | None = None
+    """Who answers: the `label`, the first `rule` that holds, the `previous` champion, or a `human` (no label, and
+    the record says that a person has to answer). Without it the label, if there is one."""
     label: str | int | float | None = None
-    """The answer; without one, an error is answered."""
+    """The answer, also where no rule holds or the previous champion cannot answer either; without one, an error."""
+    rules: tuple[RuleSettings, ...] = ()
+    """In order: `[[serve.fallback.rules]]`."""
 
 
 class ServeSettings(Section):
@@ -348,6 +385,10 @@ class ServeSettings(Section):
     `never` lets the gate refuse it."""
     low_trust: LowTrustSettings = LowTrustSettings()
     abstain: AbstainSettings = AbstainSettings()
+    abstain_in: tuple[AbstainInSettings, ...] = ()
+    """Segments with a limit of their own: one `[[serve.abstain_in]]` for each."""
+    on_abstain: OnAbstain = OnAbstain.ANSWER
+    """What is answered when the model abstains: what it says (`answer`), or what the fallback says (`fallback`)."""
     fallback: FallbackSettings = FallbackSettings()
 
 

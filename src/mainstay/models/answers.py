@@ -70,7 +70,16 @@ def from_output(
     if loaded.doubts is not None and (said := loaded.doubts.of(rows, measured)):
         for index, more in said.items():
             made[index] = _doubted(made[index], more, loaded.thresholds)
+    if (limit := loaded.abstain_limit) is not None:
+        made = [_abstaining(one, limit(row)) for one, row in zip(made, rows, strict=True)]
     return made
+
+
+def _abstaining(made: Answer, limit: float) -> Answer:
+    """Return the answer, which abstains below a limit that its segment has."""
+    if made.confidence is None or made.confidence >= limit:
+        return made
+    return msgspec.structs.replace(made, trust=Trust.ABSTAIN)
 
 
 def _doubted(made: Answer, more: Sequence[Caveat], limits: Thresholds) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ from mainstay.models.calibration import Calibration
 from mainstay.models.compiled import program_file
 from mainstay.models.compiled.parts import Program
 from mainstay.models.doubts import Doubts
+from mainstay.models.fallback import Fallback, limit_of
 from mainstay.models.familiar import Familiar
 from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
 from mainstay.models.signals import RowSignals, text_fields
@@ -84,6 +85,10 @@ class LoadedModel:
     """Measures rows against this model's vocabulary."""
     doubts: Doubts | None = field(init=False)
     """Says what is unlike training in a row; None where nothing is known of it."""
+    fallback: Fallback = field(init=False)
+    """Answers in the model's place."""
+    abstain_limit: Callable[[Mapping[str, Any]], float] | None = field(init=False)
+    """The confidence below which the model abstains on a row, where segments have limits of their own."""
     text_names: tuple[str, ...] = field(init=False)
     _inputs: Inputs = field(init=False)
     _order: list[int] | None = field(init=False)
@@ -101,6 +106,9 @@ class LoadedModel:
             self.fitted = tuple(class_name(name) for name in self.estimator.classes_)
         self.signals = RowSignals(self.contract, self.vocabulary)
         self.doubts = None if self.familiar is None else Doubts(self.contract, self.familiar, self.vocabulary)
+        limits = self.thresholds
+        self.fallback = Fallback(limits)
+        self.abstain_limit = limit_of(self.contract, limits.abstain_in) if limits.abstain_in else None
         self.text_names = tuple(f.name for f in text_fields(self.contract))
         self._inputs = Inputs(self.contract, self.spec, self.features)
         self._order = self._column_order()

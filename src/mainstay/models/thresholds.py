@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from mainstay.core.fallbacks import FallbackTo, OnAbstain, Rule, SegmentLimit
+
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """Limits on one answer; None switches a limit off."""
@@ -20,7 +22,13 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     not hold."""
     abstain_confidence: float | None = None
     """Below this calibrated confidence the model abstains (0 to 1)."""
+    abstain_in: tuple[SegmentLimit, ...] = ()
+    """The same in single segments; the largest limit counts."""
+    on_abstain: OnAbstain = OnAbstain.ANSWER
+    fallback_to: FallbackTo | None = None
+    """Who answers when no model can; None: the label, where there is one."""
     fallback_label: Any = None
     """The label that is answered when no model can; None: an error is answered instead."""
+    fallback_rules: tuple[Rule, ...] = ()
     deadline_ms: float = 1000.0
     """A challenger slower than this is answered for by the champion."""

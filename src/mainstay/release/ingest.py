@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
+from mainstay.core.fallbacks import ABSTAINED
 from mainstay.core.releases import Release, Stage
 from mainstay.core.routes import Route
 from mainstay.store import feedback, pairs
@@ -60,7 +61,8 @@ def _step(event: Event, release: Release, route: Route) -> int:
 
 
 def _challenger_failed(event: Event) -> bool:
-    return event.assigned_arm is Arm.CHALLENGER and event.served_arm is not Arm.CHALLENGER and bool(event.reason)
+    failed = bool(event.reason) and not str(event.reason).startswith(ABSTAINED)
+    return event.assigned_arm is Arm.CHALLENGER and event.served_arm is not Arm.CHALLENGER and failed
 
 
 def _from_failure(event: Event, release: Release, champion: str, step: int) -> Pair | None:

@@ -14,9 +14,10 @@ import numpy as np
 
 from mainstay.core.errors import ModelOutputInvalid, Problem
 from mainstay.core.events import Trust
+from mainstay.core.fallbacks import ABSTAINED, OnAbstain
 from mainstay.data.request_check import compile_request_check
 from mainstay.journal import personal
-from mainstay.models.answers import Answer, from_output
+from mainstay.models.answers import from_output
 from mainstay.models.signals import RowSignals, text_fields
 from mainstay.score.records import Answerer, Row, Status
 
@@ -40,6 +41,7 @@ class Answering:
         texts = text_fields(answerer.contract)
         self._signals = RowSignals(replace(answerer.contract, fields=texts), answerer.loaded.vocabulary)
         self._run = run
+        self._stands_in = answerer.loaded.thresholds.on_abstain is OnAbstain.FALLBACK
 
     def answer(self, rows: Sequence[Row]) -> None:
         """Fill in what becomes of each row."""
@@ -92,6 +94,8 @@ class Answering:
             row.answer = one
             if row.caveats or one.caveats:
                 row.caveats = (*row.caveats, *one.caveats)
+            if self._stands_in and one.trust is Trust.ABSTAIN:
+                self._fall_back(row, f"{ABSTAINED}at confidence {one.confidence:.2f}")
 
     def _divide(self, rows: Sequence[Row], why: str) -> None:
         """Find the rows that make a batch fail, by halves, so that the others have their answers."""
@@ -119,13 +123,15 @@ class Answering:
         return True
 
     def _fail(self, row: Row, why: str) -> None:
-        row.reason = why
-        label = self._loaded.thresholds.fallback_label
-        if label is None:
-            row.status = Status.FAILED
-            return
-        row.status = Status.FALLBACK
-        row.answer = Answer(label=label, trust=Trust.ABSTAIN)
+        row.reason, row.status = why, Status.FAILED
+        self._fall_back(row, why)
+
+    def _fall_back(self, row: Row, why: str) -> None:
+        """Let the declared fallback answer, if it has an answer for this row. A batch knows no version before."""
+        given = self._loaded.fallback.answer(row.values)
+        if given is not None:
+            row.status, row.reason, row.answer = Status.FALLBACK, why, given
+            row.caveats = (*row.caveats, *given.caveats)
 
 
 def refuse_dead_model(name: str, rows: Sequence[Row]) -> None:

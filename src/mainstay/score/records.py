@@ -25,7 +25,7 @@ class Status(StrEnum):
     FAILED = "failed"
     """The model gave no answer for it."""
     FALLBACK = "fallback"
-    """The model gave none, and the declared fallback stands in its place, as in serving."""
+    """The model gave none, or abstained where the project wants it so: the declared fallback stands in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ import msgspec
 
 from mainstay.core.errors import Damaged, EnvironmentFault, JournalFull
 from mainstay.core.events import Arm, Event, Kind
+from mainstay.core.fallbacks import ABSTAINED
 from mainstay.core.ports import Clock
 from mainstay.journal import files
 from mainstay.journal.personal import compile_journal_copy, name_of
@@ -137,7 +138,9 @@ class Watched:
                 reason="contract_violation",
             )
         shared |= {"unit": hasher.unit(key_hash, row.values), "inputs": self._copy(row.values)}
-        why = f"champion: {row.reason}" if row.reason else None
+        why = row.reason
+        if why and not why.startswith(ABSTAINED):
+            why = f"champion: {why}"
         shared |= {"latency_us": latency_us, "reason": why}
         if row.answer is None:
             return Event(**shared, kind=Kind.ERROR, status=500)

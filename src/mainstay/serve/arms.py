@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from mainstay.core.errors import MainstayError, RunnerFailed
 from mainstay.core.events import Arm, Trust
+from mainstay.core.fallbacks import ABSTAINED, FallbackTo, OnAbstain
 from mainstay.core.ports import Clock
 from mainstay.core.routes import pick_arm
 from mainstay.journal import personal
@@ -53,9 +55,33 @@ class Arms:
         for_champion = [row for row in rows if row.answer is None]
         if for_champion:
             self._score(live, live.champion, Arm.CHAMPION, for_champion, turn)
+        unanswered = [row for row in rows if row.answer is None]
+        if unanswered:
+            self._fall_back(live, unanswered, turn)
+        if live.champion.loaded.thresholds.on_abstain is OnAbstain.FALLBACK:
+            self._stand_in(live, [row for row in rows if row.answer and row.answer.trust is Trust.ABSTAIN], turn)
+
+    def _fall_back(self, live: Live, rows: Sequence[Row], turn: Turn) -> None:
+        """Answer rows that have no answer as the champion's bundle declares; what it says nothing of has none."""
+        fallback, previous = live.champion.loaded.fallback, live.previous
+        if fallback.to is FallbackTo.PREVIOUS and previous is not None:
+            self._score(live, previous, Arm.PREVIOUS, rows, turn)
         for row in rows:
-            if row.answer is None:
-                _fall_back(live, row)
+            if row.answer is None and (given := fallback.answer(row.values)) is not None:
+                row.answer, row.side, row.served = given, live.champion, Arm.FALLBACK
+
+    def _stand_in(self, live: Live, rows: Sequence[Row], turn: Turn) -> None:
+        """Let the fallback answer where a model abstained; where it cannot, the model's answer stands."""
+        asked = [row for row in rows if row.served in (Arm.CHAMPION, Arm.CHALLENGER)]
+        others = [_unanswered(row) for row in asked]
+        if others:
+            self._fall_back(live, others, turn)
+        for row, other in zip(asked, others, strict=True):
+            if other.answer is None or (other.served is Arm.PREVIOUS and other.answer.trust is Trust.ABSTAIN):
+                continue
+            if other.served is Arm.FALLBACK and row.answer is not None:
+                other.caveats = (*row.caveats, *row.answer.caveats)  # why the model abstained
+            row.instead = other
 
     def _score(self, live: Live, side: Side, arm: Arm, rows: Sequence[Row], turn: Turn) -> None:
         """Answer `rows` with one bundle; note why where it cannot."""
@@ -124,8 +150,9 @@ def values_for(live: Live, side: Side, row: Row) -> dict[str, Any]:
     return dict(checked.values)
 
 
-def _fall_back(live: Live, row: Row) -> None:
-    label = live.champion.loaded.thresholds.fallback_label
-    if label is not None:
-        row.answer = Answer(label=label, trust=Trust.ABSTAIN)
-        row.side, row.served = live.champion, Arm.FALLBACK
+def _unanswered(row: Row) -> Row:
+    """Return the row as one that nobody answered, with what is to be said of the model that abstained."""
+    given = row.answer
+    confidence = "" if given is None or given.confidence is None else f" at confidence {given.confidence:.2f}"
+    why = f"{ABSTAINED}{row.served.value}{confidence}"
+    return replace(row, answer=None, side=None, failures={}, why=why, batch=0)

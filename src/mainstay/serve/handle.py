@@ -482,7 +482,7 @@ class Handler:
         for call in calls:
             for row in call.items:
                 if row.event is not None and row.side is not None and row.event.trust is not None:
-                    key = (call.model, row.side.name, row.served.value, row.event.trust.value)
+                    key = (call.model, row.event.bundle, row.sent.served.value, row.event.trust.value)
                     counts[key] = counts.get(key, 0) + 1
         for (model, bundle, arm, trust), count in counts.items():
             self._metrics.count("predictions_total", count, model=model, bundle=bundle, arm=arm, trust=trust)
@@ -507,7 +507,7 @@ def _prediction(event: Event, *, duplicate: bool) -> wire.Prediction:
         probabilities=event.probabilities,
         confidence=event.confidence,
         trust=event.trust or Trust.ABSTAIN,
-        fallback=event.served_arm is Arm.FALLBACK,
+        fallback=event.served_arm is Arm.FALLBACK or event.served_arm is Arm.PREVIOUS,
         warnings=event.warnings,
         bundle=event.bundle,
         arm=event.served_arm or Arm.CHAMPION,

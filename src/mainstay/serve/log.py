@@ -94,7 +94,8 @@ def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
 
     def make(seq: int) -> Event:
         live = call.answered_by()
-        side, given = row.done()
+        sent = row.sent
+        side, given = sent.done()
         row.event = event = Event(
             model=call.model,
             worker=log.worker,
@@ -105,7 +106,7 @@ def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
             received_at=call.received_at,
             bundle=side.name,
             assigned_arm=row.assigned,
-            served_arm=row.served,
+            served_arm=sent.served,
             key_hash=row.key_hash,
             unit=row.unit,
             inputs=live.champion.journal_copy(row.values),
@@ -113,10 +114,10 @@ def prediction(log: Log, call: Call, row: Row, latency_us: int) -> MakeEvent:
             probabilities=given.probabilities,
             confidence=given.confidence,
             trust=given.trust,
-            warnings=[*row.caveats, *given.caveats],
+            warnings=[*sent.caveats, *given.caveats],
             latency_us=latency_us,
-            batch=row.batch,
-            reason=_why(row),
+            batch=sent.batch,
+            reason=_why(sent),
             trace_id=call.trace_id,
             route_epoch=live.route.epoch,
         )
@@ -154,7 +155,9 @@ def failure(log: Log, call: Call, row: Row, latency_us: int, status: int) -> Mak
 
 
 def _why(row: Row) -> str | None:
-    """Return `arm: reason` for each bundle that could not answer, or None."""
+    """Return why the model's answer does not stand, or `arm: reason` for each bundle that could not answer, or None."""
+    if row.why is not None:
+        return row.why
     if not row.failures:
         return None
     return "; ".join(f"{arm.value}: {row.failures[arm]}" for arm in Arm if arm in row.failures)

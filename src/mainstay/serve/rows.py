@@ -46,8 +46,17 @@ class Row:
     """How many rows that call had."""
     failures: dict[Arm, str] = field(default_factory=dict)
     """Arm to why its bundle could not answer."""
+    why: str | None = None
+    """Why it is answered as it is, where that is no failure."""
+    instead: Row | None = None
+    """What the fallback says where the model abstained: that is sent and written down, the model's answer compared."""
     event: Event | None = None
     """Its record, when it has its seq."""
+
+    @property
+    def sent(self) -> Row:
+        """Return the row whose answer goes out."""
+        return self if self.instead is None else self.instead
 
     def done(self) -> tuple[Side, Answer]:
         """Return the bundle that answered and its answer."""
@@ -59,7 +68,7 @@ class Row:
         """Forget what an earlier, abandoned attempt filled in."""
         self.assigned = self.served = assigned
         self.side, self.answer, self.event, self.call_us, self.batch = None, None, None, 0, 0
-        self.failures = {}
+        self.failures, self.why, self.instead = {}, None, None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -51,7 +51,8 @@ class Prediction(msgspec.Struct, kw_only=True):
     """Calibrated probability that the label is right; null for regression and for a fallback answer."""
     trust: Trust
     fallback: bool
-    """True when no model could answer and the declared fallback did."""
+    """True when the declared fallback answered, as no model could, or as the model abstained: see `arm`. Without a
+    label it says that a person has to answer."""
     warnings: Sequence[Caveat]
     bundle: str
     """`model@version` that answered."""

@@ -23,13 +23,13 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
-from mainstay.models.thresholds import Thresholds
 from mainstay.train.calibrate import calibrate
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.evaluate import evaluate, metrics_of
 from mainstay.train.fit import Pipeline, Rows, as_model, classes_of, fit, load_pipeline, predicted, quiet, read_rows
 from mainstay.train.folds import OutOfFold, group_codes, left_out_signals, out_of_fold, vocabulary_of
+from mainstay.train.limits import thresholds_of
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
 
@@ -212,19 +212,6 @@ def _familiar(contract: Contract, rows: Rows) -> Familiar:
     """Return what training held, texts measured against the words of all rows but those of their own key."""
     left_out = left_out_signals(contract, rows) if text_fields(contract) else None
     return familiar(contract, rows.values, group_codes(rows), left_out)
-
-
-def thresholds_of(settings: Settings) -> Thresholds:
-    """Return the limits that travel in the bundle."""
-    serve = settings.serve
-    return Thresholds(
-        low_unseen_share=serve.low_trust.unseen_share,
-        low_confidence=serve.low_trust.confidence,
-        low_unlike=serve.low_trust.unlike_training,
-        abstain_confidence=serve.abstain.confidence,
-        fallback_label=serve.fallback.label,
-        deadline_ms=serve.deadline_ms,
-    )
 
 
 def _held_out(plan: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...]) -> OutOfFold | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from mainstay.core.contracts import Contract, FieldType, Pii
 from mainstay.core.events import Arm, Event, Kind, Trust
+from mainstay.core.fallbacks import ABSTAINED
 from mainstay.journal.vault import is_sealed
 from mainstay.models.segments import segment_names
 from mainstay.models.signals import RowSignals, Signals, words
@@ -26,7 +27,7 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     REFUSED = "refused"
     FAILED = "failed"
-    """An error, or the fallback had to answer."""
+    """An error, or the fallback had to answer because the model could not; a model that abstained did not fail."""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,7 +100,10 @@ def outcome_of(event: Event) -> Outcome:
     """Return what became of the request."""
     if event.kind is Kind.REFUSAL or (event.kind is Kind.EXTERNAL and event.reason is not None):
         return Outcome.REFUSED  # a service elsewhere answers what breaks the contract; its journal record says so
-    if event.kind is Kind.ERROR or event.status >= 500 or event.served_arm is Arm.FALLBACK:
+    if event.kind is Kind.ERROR or event.status >= 500:
+        return Outcome.FAILED
+    stood_in = event.served_arm is Arm.FALLBACK or (event.served_arm is Arm.PREVIOUS and event.reason is not None)
+    if stood_in and not (event.reason or "").startswith(ABSTAINED):
         return Outcome.FAILED
     return Outcome.ANSWERED
 
@@ -121,6 +125,8 @@ def _segments(contract: Contract, values: dict[str, object]) -> list[str]:
 
 def _answer(event: Event) -> Signals:
     low = None if event.trust is None else float(event.trust is not Trust.OK)
+    if event.served_arm is Arm.FALLBACK:
+        return {LOW_TRUST: low}  # what it says is no model's answer
     if isinstance(event.label, int | float) and not isinstance(event.label, bool) and event.confidence is None:
         return {VALUE: float(event.label), LOW_TRUST: low}
     label = None if event.label is None else str(event.label)

@@ -163,6 +163,19 @@ def test_a_value_of_the_wrong_kind_is_never_bent_into_shape(tmp_path: Path, valu
         ("[train.pipelines]", "[gate]\nfloors = { accurracy = 0.5 }\n[train.pipelines]", "gate.floors.accurracy"),
         ("[train.pipelines]", '[evaluate]\nprimary = "rmse"\n[train.pipelines]', "evaluate.primary"),
         ("[train.pipelines]", '[serve]\nfallback = { label = "maybe" }\n[train.pipelines]', "serve.fallback.label"),
+        ("[train.pipelines]", '[serve]\nfallback = { to = "label" }\n[train.pipelines]', "serve.fallback.to"),
+        ("[train.pipelines]", '[serve]\nfallback = { to = "rule" }\n[train.pipelines]', "serve.fallback.to"),
+        ("[train.pipelines]", '[serve]\non_abstain = "fallback"\n[train.pipelines]', "serve.on_abstain"),
+        (
+            "[train.pipelines]",
+            "[[serve.abstain_in]]\nsegment = { depth = '[0,3)' }\nconfidence = 0.5\n[train.pipelines]",
+            "serve.abstain_in.0.segment.depth",
+        ),
+        (
+            "[train.pipelines]",
+            "[[serve.abstain_in]]\nsegment = { weed = 'sum' }\nconfidence = 0.5\n[train.pipelines]",
+            "serve.abstain_in.0.segment.weed",
+        ),
         ("[train.pipelines]", "[web]\nport = 8080\n[train.pipelines]", "web.port"),
         ("[train.pipelines]", '[serve]\ndurability = "store"\n[train.pipelines]', "serve.durability"),
         ('key = "pond"', 'time = "when"\n[fields.note]\ntype = "text"\npii = "encrypt"', "fields.note.pii"),
@@ -175,6 +188,25 @@ def test_a_value_of_the_wrong_kind_is_never_bent_into_shape(tmp_path: Path, valu
 def test_settings_that_contradict_each_other_are_told(tmp_path: Path, old: str, new: str, where: str) -> None:
     assert old in GOOD
     assert where in [problem.where.split(", ")[1] for problem in problems(tmp_path, GOOD.replace(old, new))]
+
+
+@pytest.mark.parametrize(
+    ("when", "label", "where"),
+    [
+        ("wed = 'some'", "yes", "when.wed"),
+        ("weed = 'sum'", "yes", "when.weed"),
+        ("weed = ['none', 3]", "yes", "when.weed"),
+        ("weed = { min = 3 }", "yes", "when.weed"),
+        ("depth = { words = ['a'] }", "yes", "when.depth"),
+        ("depth = { min = 3, words = ['a'] }", "yes", "when.depth"),
+        ("depth = true", "yes", "when.depth"),
+        ("weed = 'some'", "no!", "label"),
+    ],
+)
+def test_a_rule_of_a_fallback_is_held_to_the_declared_fields(tmp_path: Path, when: str, label: str, where: str) -> None:
+    rule = f"[[serve.fallback.rules]]\nwhen = {{ {when} }}\nlabel = '{label}'\n"
+    text = GOOD.replace("[train.pipelines]", f"[serve.fallback]\nto = 'rule'\n{rule}[train.pipelines]")
+    assert f"serve.fallback.rules.0.{where}" in only(tmp_path, text).where
 
 
 def test_the_tags_of_alternatives_do_not_stand_in_the_key(tmp_path: Path) -> None:

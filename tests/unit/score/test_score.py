@@ -13,6 +13,7 @@ import pytest
 
 from mainstay.core.errors import BadData, EnvironmentFault, MainstayError, ModelOutputInvalid, UsageError
 from mainstay.core.events import Arm, Event, Kind
+from mainstay.core.fallbacks import Condition, FallbackTo, OnAbstain, Rule
 from mainstay.journal.personal import Hasher
 from mainstay.journal.read import Journal
 from mainstay.journal.seal import seal_closed
@@ -118,6 +119,22 @@ def test_the_declared_fallback_answers_as_in_serving(tmp_path: Path) -> None:
     assert (line["status"], line["label"], line["trust"], line["confidence"]) == ("fallback", "warm", "abstain", None)
     assert bench.events()[4].served_arm is Arm.FALLBACK
     assert [one["row"] for one in bench.lines("out.ndjson.bad.ndjson")] == [2, 3, 4]
+
+
+def test_where_a_project_says_so_the_fallback_answers_for_a_model_that_abstains(tmp_path: Path) -> None:
+    rule = Rule(when=(Condition(field="place", among=("north",)),), label="cold")
+    limits = {"abstain_confidence": 0.95, "on_abstain": OnAbstain.FALLBACK}
+    bench = Bench(tmp_path, fallback_to=FallbackTo.RULE, fallback_rules=(rule,), **limits)
+    bench.score(bench.write("in.csv", ROWS[:2]))
+    ruled, own = bench.lines()
+    assert (ruled["status"], ruled["label"], ruled["trust"], ruled["confidence"]) == (
+        "fallback",
+        "cold",
+        "abstain",
+        None,
+    )
+    assert (own["status"], own["label"], own["trust"]) == ("ok", "cold", "abstain")
+    assert bench.events()[0].reason == "abstained: at confidence 0.90"
 
 
 def test_no_bad_row_leaves_no_file_of_bad_rows(bench: Bench) -> None:

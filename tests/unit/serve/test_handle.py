@@ -11,7 +11,9 @@ import pytest
 from mainstay.core.contracts import Field, FieldType
 from mainstay.core.errors import ContractViolation, IdReused, JournalFull, ModelOutputInvalid, NotFound, NotReady
 from mainstay.core.events import Arm, Kind
-from mainstay.core.routes import position
+from mainstay.core.fallbacks import Condition, FallbackTo, OnAbstain, Rule, SegmentLimit
+from mainstay.core.routes import BundleRef, position
+from mainstay.serve.live import Side
 from mainstay.testing.models import WordModel, make_contract
 from serve_kit import CHALLENGER, CHAMPION, HASHER, Kit, make_route, make_side, one
 
@@ -194,6 +196,112 @@ def test_where_a_fallback_is_declared_it_answers_for_a_model_that_cannot() -> No
         "abstain",
     )
     assert kit.writer.events[0].served_arm is Arm.FALLBACK
+
+
+RULES = (
+    Rule(when=(Condition(field="text", words=("Day",)), Condition(field="place", among=("south",))), label="warm"),
+    Rule(when=(Condition(field="degrees", max=0.0),), label="cold"),
+)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "label"),
+    [
+        ({"text": "poison DAY", "place": "south"}, "warm"),
+        ({"text": "poison days", "place": "south", "degrees": -3.0}, "cold"),
+        ({"text": "poison", "degrees": 3.0}, "warm"),
+    ],
+)
+def test_the_first_rule_that_holds_answers_and_the_label_where_none_does(inputs: dict[str, Any], label: str) -> None:
+    kit = Kit(make_side(CHAMPION, fallback_to=FallbackTo.RULE, fallback_rules=RULES, fallback_label="warm"))
+    [answer] = kit.predict({"inputs": inputs})
+    assert (answer["label"], answer["arm"], answer["fallback"]) == (label, "fallback", True)
+
+
+def test_where_no_rule_holds_and_no_label_is_declared_the_call_fails() -> None:
+    kit = Kit(make_side(CHAMPION, fallback_to=FallbackTo.RULE, fallback_rules=RULES))
+    assert isinstance(kit.work(kit.call(one("poison")))[0], ModelOutputInvalid)
+
+
+PREVIOUS = BundleRef(version=3, digest="e" * 64)
+
+
+def test_the_previous_champion_answers_for_one_that_cannot_and_the_label_for_both() -> None:
+    champion = make_side(CHAMPION, WordModel(always_fail=True), fallback_to=FallbackTo.PREVIOUS, fallback_label="warm")
+    kit = Kit(champion, make_side(PREVIOUS, WordModel(certainty=0.8)), route=make_route(previous=PREVIOUS))
+    snow, poison = kit.predict(one("snow"), one("poison"))
+    assert (snow["label"], snow["arm"], snow["fallback"], snow["bundle"]) == ("cold", "previous", True, "weather@3")
+    assert (snow["confidence"], snow["trust"]) == (0.8, "ok")
+    assert (poison["label"], poison["arm"], poison["bundle"]) == ("warm", "fallback", "weather@1")
+
+
+def test_a_person_is_asked_by_an_answer_without_a_label_which_the_record_says_too() -> None:
+    kit = Kit(make_side(CHAMPION, fallback_to=FallbackTo.HUMAN))
+    [answer] = kit.predict(one("poison"))
+    assert (answer["label"], answer["trust"], answer["fallback"], answer["probabilities"]) == (
+        None,
+        "abstain",
+        True,
+        {},
+    )
+    assert [warning["code"] for warning in answer["warnings"]] == ["waits_for_a_person"]
+    [event] = kit.writer.events
+    assert (event.label, event.served_arm, event.status) == (None, Arm.FALLBACK, 200)
+    assert (event.reason or "").startswith("champion: ValueError")
+
+
+def test_a_model_that_abstains_answers_all_the_same_unless_the_project_wants_the_fallback() -> None:
+    kit = Kit(make_side(CHAMPION, abstain_confidence=0.95, fallback_label="warm"))
+    [answer] = kit.predict(one("snow"))
+    assert (answer["label"], answer["trust"], answer["fallback"]) == ("cold", "abstain", False)
+
+
+def abstaining(**limits: Any) -> Side:
+    return make_side(CHAMPION, abstain_confidence=0.95, on_abstain=OnAbstain.FALLBACK, **limits)
+
+
+def test_the_fallback_that_stands_in_for_a_model_that_abstains_is_recorded_as_no_failure() -> None:
+    challenger = make_side(CHALLENGER)
+    kit = Kit(abstaining(fallback_label="warm"), challenger, route=make_route(shadow=CHALLENGER))
+    [answer] = kit.predict(one("snow quux blah"))
+    assert (answer["label"], answer["trust"], answer["fallback"], answer["confidence"]) == (
+        "warm",
+        "abstain",
+        True,
+        None,
+    )
+    assert [warning["code"] for warning in answer["warnings"]] == ["unseen_words"]
+    [event] = kit.writer.of(Kind.PREDICTION)
+    assert (event.served_arm, event.reason) == (Arm.FALLBACK, "abstained: champion at confidence 0.90")
+    assert not any(one["name"] == "failed_rows_total" for one in kit.metrics.as_dict()["counters"])
+    [shadow] = kit.shadows()  # the pair holds what the model itself said
+    assert shadow.paired is not None
+    assert (shadow.paired.label, shadow.paired.failed, shadow.paired.served_arm) == ("cold", False, Arm.CHAMPION)
+
+
+def test_the_previous_champion_stands_in_unless_it_abstains_itself() -> None:
+    route = make_route(previous=PREVIOUS)
+    sure = Kit(abstaining(fallback_to=FallbackTo.PREVIOUS), make_side(PREVIOUS, WordModel(certainty=0.99)), route=route)
+    [answer] = sure.predict(one("snow"))
+    assert (answer["label"], answer["arm"], answer["confidence"]) == ("cold", "previous", 0.99)
+    assert sure.writer.events[0].reason == "abstained: champion at confidence 0.90"
+    unsure = Kit(abstaining(fallback_to=FallbackTo.PREVIOUS), make_side(PREVIOUS, abstain_confidence=0.95), route=route)
+    [answer] = unsure.predict(one("snow"))
+    assert (answer["label"], answer["arm"], answer["trust"], answer["fallback"]) == (
+        "cold",
+        "champion",
+        "abstain",
+        False,
+    )
+
+
+def test_a_segment_has_a_limit_of_its_own() -> None:
+    limits = (SegmentLimit(segment=("place=north",), confidence=0.95),)
+    kit = Kit(make_side(CHAMPION, abstain_in=limits))
+    trusts = [
+        one["trust"] for one in kit.predict(*({"inputs": {"text": "sun", "place": p}} for p in ("north", "south")))
+    ]
+    assert trusts == ["abstain", "ok"]
 
 
 def test_a_model_that_always_fails_is_not_tried_for_every_row() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mainstay.core.contracts import Pii
-from mainstay.core.events import Arm, Kind
+from mainstay.core.events import Arm, Kind, Trust
 from mainstay.watch.window import Observation, Outcome, cut, observe, once, outcome_of
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -92,6 +92,21 @@ def test_refusals_failures_and_fallbacks_are_told_apart(desk, calm) -> None:
     seen = observe(fallback, desk.reference.signals, desk.reference.contract)
     assert "answer.label" not in seen.signals
     assert "note.length" in seen.signals
+
+
+def test_a_model_that_abstained_did_not_fail_and_what_was_answered_in_its_place_is_not_its_answer(desk, calm) -> None:
+    event = desk.make(calm, 1)[0]
+    stood_in = msgspec.structs.replace(
+        event, served_arm=Arm.FALLBACK, trust=Trust.ABSTAIN, reason="abstained: champion at confidence 0.10"
+    )
+    seen = observe(stood_in, desk.reference.signals, desk.reference.contract)
+    assert seen.outcome is Outcome.ANSWERED
+    assert {name: value for name, value in seen.signals.items() if name.startswith("answer.")} == {
+        "answer.low_trust": 1.0
+    }
+    previous = msgspec.structs.replace(event, served_arm=Arm.PREVIOUS)
+    assert outcome_of(previous) is Outcome.ANSWERED
+    assert outcome_of(msgspec.structs.replace(previous, reason="champion: ValueError")) is Outcome.FAILED
 
 
 def test_an_id_that_two_hosts_answered_is_one_request() -> None:
