@@ -73,13 +73,14 @@ def deliver_candidate(
     trigger: str = "manual",
     release: bool = True,
     handed: run.Handed | None = None,
+    by: str = "",
     progress: Progress = silent,
 ) -> Delivered:
     """Train a version and have it judged; with `release`, one that passes goes on its way.
 
     `pipeline` is trained as it is; of several `pipelines` the best by cross-validation is; a model that was `handed`
-    over fitted is taken as it is. Raises what the data, the code or the machine is wrong with; a refused version is no
-    error here, it is reported.
+    over fitted is taken as it is. `by` is who asked for it, for the audit. Raises what the data, the code or the machine
+    is wrong with; a refused version is no error here, it is reported.
     """
     if handed is None:
         _require_training(parts)
@@ -104,7 +105,8 @@ def deliver_candidate(
     version, noticed = register(parts, trained, trigger)
     progress(STEPS[4], 4, len(STEPS))
     report = judge(parts, version, data)
-    version = _after_gate(parts, version, report, trained, choice, release=release)
+    asked = {"by": by or BY, "trigger": trigger}
+    version = _after_gate(parts, version, report, trained, choice, release=release, asked=asked)
     progress(STEPS[5], 5, len(STEPS))
     if version.stage in (Stage.GATED, Stage.CHECKED) and release:
         version = _start(parts, version, data)
@@ -255,6 +257,7 @@ def _after_gate(
     choice: str,
     *,
     release: bool,
+    asked: Mapping[str, str],
 ) -> releases.Release:
     """Write what the gate said; move a version that stands at the gate. One that was moved before stays as it is.
 
@@ -279,7 +282,8 @@ def _after_gate(
         if not report.passed:
             to, reason = Stage.REFUSED, f"the gate says {report.verdict.value}: {report.why}"
         moved = rows.move(tx, current, to, reason=reason, by=BY, evidence=report.as_dict(), now=now)
-        audit.append(tx, who=BY, what="deliver", subject=moved.name, detail={"stage": to.value}, now=now)
+        detail = {"stage": to.value, "trigger": asked["trigger"]}
+        audit.append(tx, who=asked["by"], what="deliver", subject=moved.name, detail=detail, now=now)
         return moved
 
 

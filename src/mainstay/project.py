@@ -342,6 +342,7 @@ class Project:
         pipeline: str | None = None,
         release: bool = True,
         trigger: str = MANUAL,
+        by: str = "",
         progress: Progress = silent,
     ) -> Judged:
         """Train a version, register it, let the gate judge it.
@@ -368,6 +369,7 @@ class Project:
             pipelines=() if trigger == MANUAL else retrain.pipelines,
             trigger=trigger,
             release=release,
+            by=by,
             progress=progress,
         )
         found = judged(delivered.release, delivered.gate_report.as_dict())
@@ -585,11 +587,13 @@ class Project:
 
         return erase.erase(self.parts, key, by=by, reason=reason)
 
-    def export(self, key: str, out: str | Path) -> Exported:
-        """Write every record of a subject into a file, opened, one JSON object on each line."""
+    def export(self, key: str, out: str | Path, *, by: str) -> Exported:
+        """Write every record of a subject into a file, opened, one JSON object on each line; the audit says by whom."""
         from mainstay.subjects import export
 
-        return export.export(self.parts, key, Path(out))
+        found = export.export(self.parts, key, Path(out))
+        with self._audited("subject exported", found.subject, by=by, detail=dict(found.records)):
+            return found
 
     def serve(self, on_bound: Callable[[str], None] | None = None, *, beside: Sequence[Project] = ()) -> None:
         """Answer requests until SIGTERM or Ctrl-C; `on_bound` is told the address once the port is taken.

@@ -371,7 +371,7 @@ def test_a_killed_worker_leaves_no_acknowledged_record_without_its_key(desk: Des
 
 def test_she_gets_all_her_records_and_nobody_elses(desk: Desk) -> None:
     out = desk.folder / "hers.ndjson"
-    told = desk.project().export(PERSON, out)
+    told = desk.project().export(PERSON, out, by="ann")
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert out.stat().st_mode & 0o777 == 0o600
     assert told.gone == {}
@@ -395,7 +395,7 @@ def test_erased_she_is_unreadable_everywhere_at_once_and_what_remains_is_said(de
     assert any(one.sealed and one.versions for one in gone.snapshots)
     with pytest.raises(NotEnoughEvidence, match=r"text \(erased\)"):
         desk.project().replay(desk.answered[0]["id"])
-    told = desk.project().export(PERSON, tmp_path / "hers.ndjson")
+    told = desk.project().export(PERSON, tmp_path / "hers.ndjson", by="ann")
     assert set(told.gone) == {"erased"}
     assert not any(canary in (tmp_path / "hers.ndjson").read_text() for canary in CANARIES)
     assert desk.project().replay(desk.answered[4]["id"]).same
@@ -403,7 +403,7 @@ def test_erased_she_is_unreadable_everywhere_at_once_and_what_remains_is_said(de
     # A later request is a new key's; the running server knows without a restart.
     [later] = desk.predict(hers("later"))
     assert desk.project().replay(later["id"]).equal_bytes
-    assert desk.project().export(PERSON, tmp_path / "later.ndjson").gone == told.gone
+    assert desk.project().export(PERSON, tmp_path / "later.ndjson", by="ann").gone == told.gone
 
     # Training goes on without her rows, and says how many are missing.
     judged = desk.project().train(pipeline="words", release=False)

@@ -108,7 +108,7 @@ def export(
     """
     from mainstay.project import Project
 
-    result = Project.open(call.project).export(key, out)
+    result = Project.open(call.project).export(key, out, by=who())
     call.out.document(result)
     rows = [(name, str(count)) for name, count in result.records.items()]
     call.out.say(output.table("", ("record", "lines"), rows) if rows else "no record belongs to that key")

@@ -8,6 +8,7 @@ import typer
 
 from mainstay.cli import ci as reporting
 from mainstay.cli import edge, reports
+from mainstay.cli.release import who
 from mainstay.core.releases import Stage
 
 NEXT = {
@@ -46,11 +47,12 @@ def train(
       mainstay train
       mainstay train --pipeline linear --no-release
     """
-    from mainstay.project import Project
+    from mainstay.project import MANUAL, Project
 
     project = Project.open(call.project)
+    by = who() if trigger == MANUAL else "loop"
     with call.out.progress() as progress:
-        result = project.train(pipeline=pipeline, release=release, trigger=trigger, progress=progress)
+        result = project.train(pipeline=pipeline, release=release, trigger=trigger, by=by, progress=progress)
     call.out.document(
         {
             "version": result.name,
