@@ -79,8 +79,8 @@ def deliver_candidate(
     """Train a version and have it judged; with `release`, one that passes goes on its way.
 
     `pipeline` is trained as it is; of several `pipelines` the best by cross-validation is; a model that was `handed`
-    over fitted is taken as it is. `by` is who asked for it, for the audit. Raises what the data, the code or the machine
-    is wrong with; a refused version is no error here, it is reported.
+    over fitted is taken as it is. `by` is who asked for it, for the audit. Raises what the data, the code or machine
+    are wrong with; a refused version is no error here, it is reported.
     """
     if handed is None:
         _require_training(parts)

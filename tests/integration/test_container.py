@@ -123,6 +123,7 @@ class Server:
 
 
 KEY = new_key()
+KEYS = f"--env=MAINSTAY_API_KEYS=test:predict:sha256={hash_of(KEY)}"
 CALLER = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
 
 
@@ -214,8 +215,7 @@ def start(pod: Pod, name: str, *more: str) -> Server:
     port = free_port()
     pod.podman(
         *("run", "--detach", "--name", name, *HARD, "--volume", f"{name}:/state"),
-        *("--env", f"MAINSTAY_SERVE__PORT={port}", *more),
-        *("--env", f"MAINSTAY_API_KEYS=test:predict:sha256={hash_of(KEY)}", "shop:1"),
+        *("--env", f"MAINSTAY_SERVE__PORT={port}", KEYS, *more, "shop:1"),
     )
     return Server(pod=pod, name=name, port=port)
 
@@ -349,8 +349,9 @@ def test_the_loop_watches_a_container_that_writes_into_the_projects_journal(pod:
     port, name = free_port(), "home"
     mounts = (f"{state / 'container'}:/state", f"{state / 'journal'}:/state/journal")
     volumes = [word for mount in mounts for word in ("--volume", mount)]
+    environ = (f"--env=MAINSTAY_SERVE__PORT={port}", KEYS)
     user = f"--user={os.getuid()}:{os.getgid()}"
-    pod.podman("run", "--detach", "--name", name, *HARD, user, *volumes, f"--env=MAINSTAY_SERVE__PORT={port}", "shop:1")
+    pod.podman("run", "--detach", "--name", name, *HARD, user, *volumes, *environ, "shop:1")
     server = Server(pod=pod, name=name, port=port)
     try:
         server.until_ready()

@@ -27,7 +27,7 @@ from mainstay.core.errors import EnvironmentFault
 from mainstay.core.events import Arm, Kind
 from mainstay.core.routes import Route
 from mainstay.journal.read import Journal
-from mainstay.serve import control
+from mainstay.serve import control, keys
 from mainstay.testing.models import WordModel
 from supervised_kit import HOST, SOURCES, Server
 
@@ -448,3 +448,33 @@ def test_a_renewed_lease_keeps_the_epoch(server: Server) -> None:
         return bool(model["lease_until"] == renewed.lease_until.isoformat()) if renewed.lease_until else False
 
     server.wait(has_it)
+
+
+def test_keys_hold_within_a_second_in_every_worker_and_the_token_until_the_next_start(server: Server) -> None:
+    server.route(server.bundle(1))
+    server.start(workers=2)
+
+    def statuses(key: str = "", path: str = "/v1/predict", **more: str) -> set[int]:
+        """Ask on connections of their own, so that both workers are asked."""
+        sent = ({"authorization": f"Bearer {key}"} if key else {}) | more
+        return {httpx.post(f"{server.url}{path}", json=body(), headers=sent).status_code for _ in range(12)}
+
+    token = (server.run / "admin.token").read_text().strip()
+    assert (server.run / "admin.token").stat().st_mode & 0o777 == 0o600
+    assert statuses() == {200}
+    assert statuses(**{"x-forwarded-for": "203.0.113.9"}) == {403}
+    now = datetime.now(UTC)
+    key = keys.add(server.run, "app", scopes=["predict"], rate=0, lifetime=None, now=now)
+    time.sleep(1.0)
+    assert statuses() == {401}
+    assert statuses(key) == statuses(key, **{"x-forwarded-for": "203.0.113.9"}) == {200}
+    assert statuses(token) == {200}
+    assert statuses(key, "/v1/feedback") == {403}
+    keys.revoke(server.run, "app", now=datetime.now(UTC))
+    time.sleep(1.0)
+    assert statuses(key) == {401}
+    server.stop()
+    assert not (server.run / "admin.token").exists()
+    server.start()
+    assert (server.run / "admin.token").read_text().strip() != token
+    assert statuses(token) == {401}

@@ -69,6 +69,8 @@ def test_beyond_loopback_without_keys_nothing_but_probes_is_open(tmp_path: Path,
     with pytest.raises(Unauthenticated) as caught:
         keys.check({}, scope)
     assert "mainstay keys add" in caught.value.remedy
+    with pytest.raises(Unauthenticated, match="has no API keys"):
+        keys.check(bearer(kept.new_key()), scope)
 
 
 @pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip", b"x-forwarded-proto"])
