@@ -373,3 +373,23 @@ def test_lines_are_answered_by_a_real_server_in_their_order(server: Server, tmp_
     assert [answer["id"] for answer in answers] == [f"l-{n}" for n in range(3000)]
     kept = server.inputs()
     assert all(kept[f"l-{n}"]["text"] == f"snow {n}" for n in range(3000))
+
+
+def test_what_the_model_cannot_answer_is_an_error_in_each_protocols_words(server: Server) -> None:
+    found = infer(server, {"inputs": [TEXT | {"data": ["poison"]}]})
+    assert (found.status_code, set(found.json())) == (500, {"error"})
+    found = invoke(server, {"instances": ["poison"]})
+    assert (found.status_code, found.json()["error_code"]) == (500, "INTERNAL_ERROR")
+    body = b"\n".join(b'{"inputs":{"text":"%b"}}' % text for text in (b"snow", b"poison", b"sun"))
+    sent = server.client.post("/v1/predict", content=body, headers={"content-type": "application/x-ndjson"})
+    answers = [json.loads(line) for line in sent.text.splitlines()]
+    assert [one.get("label") or one["error"]["code"] for one in answers] == ["cold", "model_output_invalid", "warm"]
+
+
+@pytest.mark.parametrize("path", ["/ping", "/health", "/version", "/v2", "/v2/health/live", "/v2/models/weather/ready"])
+def test_probes_answer_head_as_get_and_nothing_else(server: Server, path: str) -> None:
+    assert server.client.get(path).status_code == 200
+    head = server.client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    wrong = server.client.post(path, json={})
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")

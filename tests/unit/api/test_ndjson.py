@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from api_kit import error_of, server
 from mainstay.core.events import Kind
@@ -111,3 +112,67 @@ def test_an_answer_is_one_line_to_every_client_whatever_characters_it_holds(tmp_
     ids = ["a\x85b", "a\u2028b", "a\u2029b"]
     response = post(tmp_path, b"\n".join(line("snow", id=id_) for id_ in ids))
     assert [json.loads(one)["id"] for one in response.text.splitlines()] == ids
+
+
+NDJSON_HEAD = [(b"host", b"localhost"), (b"content-type", b"application/x-ndjson")]
+
+
+def raw(folder: Path, receive: Callable[[], Awaitable[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Post lines whose body comes as `receive` says; return what was sent back."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def do(client: httpx.AsyncClient) -> None:
+        shell = client._transport.app  # type: ignore[attr-defined]
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": NDJSON_HEAD}
+        await shell(scope, receive, send)
+
+    asked(folder, do, max_bulk_mb=0.001)
+    return sent
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstay.api.bulk.PIECE_TIMEOUT_S", 0.05)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError("waited for too long")
+
+    assert raw(tmp_path, receive)[0]["status"] == 408
+
+
+def test_a_client_that_leaves_within_its_body_or_sends_too_much_without_saying_so_is_refused(tmp_path: Path) -> None:
+    for number, (last, status) in enumerate(
+        [({"type": "http.disconnect"}, 400), ({"type": "http.request", "body": b"x" * 5000, "more_body": True}, 413)]
+    ):
+        messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, last])
+
+        async def receive(messages: Any = messages) -> dict[str, Any]:
+            return dict(next(messages))
+
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert raw(folder, receive)[0]["status"] == status
+
+
+def test_who_is_gone_is_not_answered_to_the_end(tmp_path: Path) -> None:
+    body = b"\n".join(line(f"snow {number}") for number in range(25))
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return dict(next(messages))
+
+    assert [message["type"] for message in raw(tmp_path, receive)] == ["http.response.start"]
+
+
+def test_while_too_much_waits_lines_are_turned_away_as_a_whole(tmp_path: Path) -> None:
+    async def do(client: httpx.AsyncClient) -> tuple[int, str]:
+        worker = client._transport.app._hall.of("weather")  # type: ignore[attr-defined]
+        worker.pending.waiting_rows = 8000
+        response = await client.post("/v1/predict", content=line(), headers=LINES)
+        worker.pending.waiting_rows = 0
+        return response.status_code, response.headers["retry-after"]
+
+    assert asked(tmp_path, do) == (503, "1")
