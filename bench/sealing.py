@@ -6,15 +6,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mainstay.core.contracts import Contract, Field, FieldType, Pii, Task
+from mainstay.core.events import Event, Kind
 from mainstay.journal.personal import Hasher, compile_journal_copy
+from mainstay.journal.read import Journal
+from mainstay.journal.seal import seal_closed
 from mainstay.journal.vault import TAG, Vault
+from mainstay.journal.writer import SegmentWriter
 
 ROW = {"text": "where is my refund, I have been waiting for two weeks now", "who": "c-1042"}
 HASHER = Hasher("00" * 32)
-ROWS, SUBJECTS, ERASED = 20_000, 20_000, 200
+ROWS, SUBJECTS, RECORDS = 20_000, 20_000, 100_000
 
 
 def contract(pii: Pii) -> Contract:
@@ -63,6 +68,31 @@ def main() -> None:
         print(f"{'sync of all of them':28}{(time.perf_counter() - began) * 1e3:8.2f} ms")
         size = sum(path.stat().st_size for path in (Path(folder) / "subjects").iterdir())
         print(f"{'on disk':28}{size / 1e6:8.1f} MB for {SUBJECTS} subjects")
+        records(Path(folder) / "journal", vault)
+
+
+def records(folder: Path, vault: Vault) -> None:
+    """Find and open one subject's records among many that are sealed into Parquet, then destroy the key."""
+    now, who = datetime.now(UTC), HASHER.key_hash("7")
+    with SegmentWriter(folder, "w0", durability="os") as out:
+        for start in range(0, RECORDS, 1000):
+            out.commit([event(start + n, out.next_seq + n, now, vault) for n in range(1000)])
+    seal_closed(folder)
+    began = time.perf_counter()
+    found = [vault.opened(one.inputs) for one in Journal(folder).matching("bench", key_hash=who)]
+    took = time.perf_counter() - began
+    print(f"{'find and open':28}{took * 1e3:8.0f} ms for {len(found)} records among {RECORDS}")
+    began = time.perf_counter()
+    vault.subjects.destroy(bytes.fromhex(who), at=now, by="bench", reason="", records=len(found))
+    print(f"{'destroy a key':28}{(time.perf_counter() - began) * 1e3:8.1f} ms")
+
+
+def event(number: int, seq: int, now: datetime, vault: Vault) -> Event:
+    """Return a record of one of 1,000 subjects."""
+    who = HASHER.key_hash(str(number % 1000))
+    sealed = {"text": vault.seal("text", ROW["text"], who)}
+    given = {"model": "bench", "worker": "w0", "seq": seq, "id": f"w0-{number}", "key_hash": who}
+    return Event(**given, kind=Kind.PREDICTION, occurred_at=now, received_at=now, inputs=sealed, label="a")
 
 
 if __name__ == "__main__":
