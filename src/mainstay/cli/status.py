@@ -12,7 +12,7 @@ from mainstay.cli import edge, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mainstay.status.records import Estimate, ServiceProcess, Status
+    from mainstay.status.records import Estimate, RunnerProcess, ServiceProcess, Status
 
 
 def register(app: typer.Typer) -> None:
@@ -78,6 +78,7 @@ def lines(found: Status) -> list[RenderableType]:
         metric = next((r.metric for r in found.releases if r.metric), "metric")
         parts.append(output.table("Versions", ("version", "stage", "since", metric, "trigger", "why"), rows))
     parts += [_process(one) for one in found.service]
+    parts += [_runner(one) for one in found.runners if one.seat == "answers" or one.ends or one.state == "left alone"]
     for beat in found.beats:
         seen = f", seen {moment(beat.at)}" if beat.at else ""
         parts.append(f"{beat.name:<10} {'alive' if beat.alive else 'not running'}{seen}")
@@ -92,6 +93,18 @@ def _process(one: ServiceProcess) -> str:
         told += [f"{counts[kind]:,} {kind} ({', '.join(reasons)})"] if counts.get(kind) else []
     state = "alive" if one.alive else f"not running, seen {moment(one.at)}"
     return output.safe(f"service    {one.worker} (process {one.pid}) {state}: {', '.join(told)}")
+
+
+def _runner(one: RunnerProcess) -> str:
+    what = f"process {one.pid}, {one.rss_mb:,.0f} MB" if one.pid is not None else "no process"
+    beside = "" if one.seat == "answers" else " (beside it, for shadow)"
+    text = f"runner     {one.bundle} in {one.worker}{beside}: {one.state}, {what}"
+    if one.ends:
+        ends = ", ".join(f"{why} {count}" for why, count in sorted(one.ends.items()))
+        text += f"; ended {sum(one.ends.values())} times ({ends}), last: {one.last_end}"
+    if one.differences and one.seat == "answers":
+        text += f"; not the packages that trained it: {'; '.join(one.differences)}"
+    return output.safe(text)
 
 
 def headline(found: Status) -> str:

@@ -14,7 +14,7 @@ from mainstay.core import verdicts
 from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.release import rollout
 from mainstay.serve import control
-from mainstay.status import quality, service
+from mainstay.status import quality, runners, service
 from mainstay.status.records import Answering, Beat, BlockLine, ReleaseLine, Rollout, Status, Traffic
 from mainstay.status.verdict import summarise
 from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes, states
@@ -98,6 +98,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         elsewhere=elsewhere,
         learning=learning,
         service=processes,
+        runners=runners.of(run, model) if control.running(run) is not None else (),
     )
 
 

@@ -175,6 +175,28 @@ class ServiceProcess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerProcess:
+    """One process that a bundle outside its worker runs in, as the worker last told of it."""
+
+    worker: str
+    bundle: str
+    seat: str
+    """`answers`, or `beside`: scores in shadow and takes the first one's place when that ends."""
+    state: str
+    """`ready`, `starting`, `none`, or `left alone` because it ended too often."""
+    pid: int | None
+    rss_mb: float
+    ends: Mapping[str, int]
+    """How often it ended, by why: crash, hang, memory, garbage, load."""
+    last_end: str
+    """What happened the last time, or empty."""
+    python: str
+    """The interpreter."""
+    differences: tuple[str, ...] = ()
+    """Packages there whose version is not the one that trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything that is told about one model."""
 
@@ -199,3 +221,5 @@ class Status:
     """While there is nothing yet to compare its traffic with."""
     service: tuple[ServiceProcess, ...] = ()
     """Its processes on this host."""
+    runners: tuple[RunnerProcess, ...] = ()
+    """Processes of bundles that run outside their worker, on this machine."""
