@@ -16,14 +16,18 @@ from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
 from mainstay.journal.vault import Vault
 from mainstay.models import bundle as bundles
-from mainstay.models import load as models
 from mainstay.models import own, reference
 from mainstay.models.bundle import Bundle
 from mainstay.models.load import LoadedModel
 from mainstay.models.reference import ReferenceOnly
+from mainstay.models.runner import outside
+from mainstay.models.runner.runner import Limits
 from mainstay.registry.mlflow_registry import Registry
 from mainstay.store import releases
 from mainstay.store.engine import Store
+
+BATCH_S = 600.0
+"""Longest call of a model in another environment that is asked for the gate or a batch (seconds)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,10 +87,13 @@ class Parts:
         return self.state / "bundles"
 
     def open_model(self, digest: str) -> LoadedModel:
-        """Return the model of a bundle, loaded once; its files are verified first."""
+        """Return the model of a bundle, loaded once; its files are verified first.
+
+        One whose recorded packages are not those here is asked in `[serve] runner_python`, where that is given.
+        """
         with self._lock:
             if digest not in self._models:
-                self._models[digest] = models.load(self.open_bundle(digest))
+                self._models[digest] = outside.load_elsewhere(self.open_bundle(digest), self._runner_rules())
             return self._models[digest]
 
     def verify_bundle(self, digest: str) -> None:
@@ -101,6 +108,16 @@ class Parts:
         """
         opened = bundles.open_bundle(self.bundles / digest, digest)
         return own.permit(opened, state=self.state, original=original)
+
+    def _runner_rules(self) -> outside.RunnerRules:
+        """Return how a bundle of other packages is opened for the gate, batches and the watch: where it answers."""
+        serve = self.settings.serve
+        return outside.RunnerRules(
+            which=serve.runner.value,
+            python=str(self.loaded.root / serve.runner_python) if serve.runner_python else "",
+            limits=Limits(deadline_s=BATCH_S, memory_mb=serve.runner_memory_mb, spare=False),
+            environ=self.environ,
+        )
 
     def open_version(self, name: str) -> LoadedModel | ReferenceOnly | None:
         """Return `name@version` for the watch, or None when it is unknown or its bundle cannot be opened."""
@@ -134,6 +151,9 @@ class Parts:
 
     def close(self) -> None:
         """Give back what was opened."""
+        for model in self._models.values():
+            if model.outside is not None:
+                model.outside.stop()
         if self._store is not None:
             self._store.close()
 

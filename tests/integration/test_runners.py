@@ -23,11 +23,13 @@ from tests.integration.test_serving import SOURCES, Load, Server, body
 
 from mainstay.core.errors import EnvironmentFault, ModelOutputInvalid, RunnerFailed
 from mainstay.core.events import Kind
+from mainstay.core.routes import BundleRef
 from mainstay.models import load as loading
 from mainstay.models.answers import answer
+from mainstay.models.bundle import open_bundle
 from mainstay.models.load import LoadedModel
 from mainstay.models.runner.breaker import BreakerRules
-from mainstay.models.runner.outside import RunnerRules, load_pair
+from mainstay.models.runner.outside import RunnerRules, load_elsewhere, load_pair
 from mainstay.models.runner.process import ModelRaised
 from mainstay.models.runner.runner import Limits
 from mainstay.testing.models import FaultyModel, LoadsBadly, WordModel, make_bundle
@@ -234,7 +236,7 @@ def test_a_worker_that_is_killed_leaves_no_runner_behind_also_in_the_middle_of_a
         import os, sys, threading, time
         from pathlib import Path
         from mainstay.models.bundle import open_bundle
-        from mainstay.models.runner.outside import RunnerRules, load_pair
+        from mainstay.models.runner.outside import RunnerRules, load_elsewhere, load_pair
         from mainstay.models.runner.runner import Limits
         rules = RunnerRules(which="always", limits=Limits(deadline_s=60, memory_mb=500), environ=os.environ)
         bundle = open_bundle(Path({str(tmp_path)!r}) / {digest!r}, {digest!r})
@@ -368,3 +370,87 @@ def test_the_worker_itself_imports_no_library_of_the_model(server: Server) -> No
     mapped = Path(f"/proc/{server.worker()['pid']}/maps").read_text(encoding="utf-8")
     assert "/numpy/" in mapped
     assert not [name for name in ("/sklearn/", "/scipy/", "/pandas/") if name in mapped]
+
+
+# an environment of its own
+
+
+def environment(folder: Path, version: str) -> tuple[Path, dict[str, str]]:
+    """Make a library `weatherlib` of a version, and an interpreter that has it; return that and what it sees."""
+    site = folder / f"weatherlib-{version}"
+    (site / f"weatherlib-{version}.dist-info").mkdir(parents=True)
+    (site / f"weatherlib-{version}.dist-info" / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: weatherlib\nVersion: {version}\n", encoding="utf-8"
+    )
+    share = f"0.{version[0]}"
+    code = f"""
+        import numpy as np
+        class Model:
+            classes_ = np.array(["cold", "warm"])
+            def predict_proba(self, texts):
+                return np.tile([{share}, 1 - {share}], (len(texts), 1))
+    """
+    (site / "weatherlib.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    python = site / "python"
+    path = f"{site}{os.pathsep}{SOURCES}"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return python, ENVIRON | {"PYTHONPATH": path}
+
+
+def test_outside_serving_too_a_bundle_is_asked_in_the_environment_that_has_its_library(tmp_path: Path) -> None:
+    python, environ = environment(tmp_path, "3.1")
+    digest = made_there(python, environ, tmp_path / "bundles")
+    limits = Limits(deadline_s=60.0, memory_mb=1000, spare=False)
+    rules = RunnerRules(python=str(python), limits=limits, environ=ENVIRON)
+    model = load_elsewhere(open_bundle(tmp_path / "bundles" / digest, digest), rules)
+    assert model.outside is not None
+    try:
+        assert answer(model, [row()])[0].probabilities == {"warm": 0.7, "cold": 0.3}
+        time.sleep(0.2)
+        assert seats(model)["beside"]["state"] == "none"
+    finally:
+        model.outside.stop()
+    same = make_bundle(tmp_path / "bundles", WordModel())
+    assert load_elsewhere(same, rules).outside is None
+
+
+def made_there(python: Path, environ: dict[str, str], folder: Path) -> str:
+    """Write a bundle in that environment; return its digest."""
+    script = (
+        "import sys, weatherlib; from pathlib import Path; from mainstay.models import environment, pickles; "
+        "from mainstay.testing.models import make_bundle; model = weatherlib.Model(); "
+        "lock = environment.lock_lines(pickles.dump(model)); "
+        "print(make_bundle(Path(sys.argv[1]), model, environment=lock).digest)"
+    )
+    found = subprocess.run(
+        [str(python), "-c", script, str(folder)], env=environ, capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
+def test_a_bundle_answers_from_the_environment_that_has_its_library_and_the_server_needs_none(
+    server: Server, tmp_path: Path
+) -> None:
+    python, environ = environment(tmp_path, "3.1")
+    other, _ = environment(tmp_path, "4.0")
+    digest = made_there(python, environ, server.folder / ".mainstay" / "bundles")
+    server.route(BundleRef(version=1, digest=digest))
+    server.start(f"runner_python={python}")
+    answered = server.post("predict", body()).json()["predictions"][0]
+    assert answered["probabilities"] == {"warm": 0.7, "cold": 0.3}
+    [told] = server.worker()["models"]["weather"]["runners"]
+    assert (told["python"], told["differences"]) == (str(python), [])
+    server.stop()
+    server.start(f"runner_python={other}")
+    answered = server.post("predict", body()).json()["predictions"][0]
+    assert answered["probabilities"]["cold"] == 0.4, "the gate's trial in the real server is what finds this"
+    [told] = server.worker()["models"]["weather"]["runners"]
+    assert told["differences"] == ["weatherlib is 4.0 here, 3.1 in training"]
+    server.stop()
+    server.start(ready=False)
+    server.wait(lambda: any(worker["failed"] for worker in server.told()["workers"]))
+    [why] = server.told()["workers"][0]["failed"].values()
+    assert "does not load in its runner" in why
+    assert "No module named 'weatherlib'" in why
+    assert "weatherlib 3.1 is not installed" in why

@@ -88,6 +88,7 @@ def bundles(folder: Path) -> Path:
 def _project_file(packaged: Packaged, contract: Contract, settings: Settings) -> str:
     """Return mainstay.toml: how to serve, and the contract. No data, no alerts, no store: they may hold secrets."""
     serve = settings.serve.model_dump(mode="json", exclude_unset=True) | {"host": "0.0.0.0", "port": PORT}  # noqa: S104
+    serve.pop("runner_python", None)  # a path of this machine; the image has the bundle's packages itself
     more = {"data": {"train": None}, "serve": serve, "log": {"segment_mb": settings.log.segment_mb}}
     title = TITLE.format(name=packaged.name)
     return write.project_toml(contract, name=packaged.model, test=None, settings=more, title=title)

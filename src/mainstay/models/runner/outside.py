@@ -95,5 +95,12 @@ def load_pair(bundle: Bundle, name: str, rules: RunnerRules) -> tuple[LoadedMode
     return loaded, replace(loaded, outside=beside)
 
 
+def load_elsewhere(bundle: Bundle, rules: RunnerRules) -> LoadedModel:
+    """Return a bundle for work that is not serving, in `rules.python` where the packages here are not its own."""
+    if not rules.outside(bundle) or rules.python_for(bundle) == sys.executable:
+        return load(bundle)
+    return load_pair(bundle, f"bundle {bundle.digest[:12]}", replace(rules, which=ALWAYS))[0]
+
+
 def _lock(bundle: Bundle) -> list[str]:
     return bundle.read("environment.lock").decode().splitlines()

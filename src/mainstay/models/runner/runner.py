@@ -50,6 +50,8 @@ class Limits:
     """In RAM and swap, of one process."""
     start_s: float = START_S
     idle_s: float = IDLE_S
+    spare: bool = True
+    """Whether a second process stands beside the one that answers."""
     breaker: BreakerRules = field(default_factory=BreakerRules)
 
 
@@ -254,7 +256,8 @@ class Runner:
         with self._changed:
             circuit = seat.breaker.look(now)
             self._move_up()
-            needed = seat is self._front or (self._front.ready and now - self._used <= self.limits.idle_s)
+            used = self.limits.spare and now - self._used <= self.limits.idle_s
+            needed = seat is self._front or (self._front.ready and used)
             if seat.process is not None or circuit is Circuit.OPEN or not needed:
                 return
         self._start(seat)
