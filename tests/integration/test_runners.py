@@ -314,14 +314,17 @@ def test_a_challengers_runner_that_dies_or_hangs_is_answered_for_by_the_champion
     lease = datetime.now(UTC) + timedelta(minutes=5)
     server.route(champion, challenger=faulty, share=1.0, salt="x", lease_until=lease)
     server.start("deadline_ms=400")
-    server.wait(lambda: len(runner_pids(server, "weather@2")) == 2)
+
+    def challenger_answers() -> bool:
+        return bool(server.post("predict", body("sun")).json()["predictions"][0]["arm"] == "challenger")
+
     for text, why in (("exit snow", "exit code 3"), ("slow snow", "deadline")):
-        assert server.post("predict", body("sun")).json()["predictions"][0]["arm"] == "challenger"
+        server.wait(challenger_answers)
         answered = server.post("predict", body(text, id=text)).json()["predictions"][0]
         assert (answered["arm"], answered["label"]) == ("champion", "cold")
         event = next(event for event in server.events(Kind.PREDICTION) if event.id == text)
         assert why in (event.reason or "")
-    assert server.post("predict", body("sun")).json()["predictions"][0]["arm"] == "challenger"
+    server.wait(challenger_answers)
 
 
 def test_a_champions_runner_that_is_lost_is_answered_for_by_the_fallback_and_told_in_state_and_metrics(
