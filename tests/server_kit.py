@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -29,9 +31,14 @@ JSON = {"content-type": "application/json"}
 class Server:
     """A supervisor with its workers in a process of its own."""
 
-    def __init__(self, folder: Path, *, workers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *more: str, workers: int = 1, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Start it; `more` are `[serve]` settings as KEY=VALUE, a table as JSON."""
         self.folder = folder
         self.workers = workers
+        self.more = more
+        self.environ = environ
         self.run = folder / ".mainstay" / "run"
         contract = make_contract()
         long = tuple(replace(f, max_chars=5000) if f.name == "text" else f for f in contract.fields)
@@ -42,8 +49,8 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HOST), str(self.folder), "0", str(self.workers), "os"],
-            env=os.environ | {"PYTHONPATH": str(SOURCES)},
+            [sys.executable, str(HOST), str(self.folder), "0", str(self.workers), "os", *self.more],
+            env=os.environ | {"PYTHONPATH": str(SOURCES)} | self.environ,
         )
         until = time.monotonic() + 20
         while not (self.told().get("pid") == self.process.pid and self.told()["ready"]):

@@ -1,5 +1,5 @@
-"""One turn of the wheel (read after serve/handle.py): tombstones → feedback → learn → watch → rollout → retrain →
-jobs → aliases → alerts.
+"""One turn of the wheel (read after serve/handle.py): tombstones → feedback → learn → watch → budget → rollout →
+retrain → jobs → aliases → alerts.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -39,6 +39,7 @@ from mainstay.store import alerts, blocks, heartbeats, jobs, leases, routes, sta
 from mainstay.store import releases as rows
 from mainstay.subjects import reconcile
 from mainstay.train import sandbox
+from mainstay.watch import budget
 from mainstay.watch import turn as watching
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ LEAST_ADDRESS_SPACE_MB = 8_000
 """Libraries map far more address space than they use; a smaller bound stops training at its imports."""
 TRIAL_AFTER = timedelta(minutes=1)
 """A version waits so long for the trial that belongs to its training; then the loop does it."""
+BUDGET_EVERY = timedelta(seconds=15)
+"""How often error budgets are looked at."""
 CHUNK = 5_000
 """Journal records that one step takes in one transaction."""
 MOST_CHUNKS = 20
@@ -103,6 +106,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
         ("feedback", _feedback),
         ("learn", _learn),
         ("watch", _watch),
+        ("budget", _budget),
         ("rollout", _rollout),
         ("retrain", _retrain),
         ("jobs", _jobs),
@@ -230,6 +234,23 @@ def _watch(parts: Parts, _runner: Runner) -> list[str]:
         if not more:
             break
     return told
+
+
+def _budget(parts: Parts, _runner: Runner) -> list[str]:
+    """See whether an error budget burns too fast; the minutes that it is counted on come every few seconds."""
+    now = parts.clock.now()
+    if parts.settings.project.elsewhere or (parts.budget_at and abs(now - parts.budget_at) < BUDGET_EVERY):
+        return []
+    with parts.store.begin() as tx:
+        live = rows.live(tx, parts.model)
+        found = budget.budget_turn(
+            tx, model=parts.model, bundle=live.name if live else "", slo=parts.settings.serve.slo, now=now
+        )
+        for incident in (*found.opened, *found.escalated):
+            _announce(tx, parts, incident)
+    parts.budget_at = now
+    told = [f"incident {i.id} ({i.severity.value}): {i.title}" for i in (*found.opened, *found.escalated)]
+    return told + [f"incident {i.id} is over: the error budget lasts again" for i in found.mitigated]
 
 
 def _rollout(parts: Parts, _runner: Runner) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
@@ -47,6 +48,8 @@ class Parts:
     """By address; one that cannot be used is not among them."""
     erasures_seen: int = 0
     """How far the store's tombstones were read (subjects/reconcile.py)."""
+    budget_at: datetime | None = None
+    """When error budgets were last looked at."""
     erasures_known: set[tuple[str, str]] = field(default_factory=set)
     """Tombstones that the store has: subject and name of the key."""
     _store: Store | None = None

@@ -15,6 +15,7 @@ from mainstay.config import clocks
 from mainstay.config import load as config
 from mainstay.config.settings import Settings
 from mainstay.core import errors
+from mainstay.core.calls import Minute
 from mainstay.core.ports import Clock, Notifier
 from mainstay.core.routes import Route
 from mainstay.data.snapshot import Snapshots
@@ -29,7 +30,7 @@ from mainstay.release import manual
 from mainstay.serve.member import Member
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
-from mainstay.store import routes
+from mainstay.store import call_counts, routes
 from mainstay.store.engine import Store
 
 log = logging.getLogger("mainstay.wiring")
@@ -102,6 +103,7 @@ def member(parts: Parts) -> Member:
         route_source=partial(route_source, parts, {}),
         on_override=partial(bring_override, parts),
         state=parts.state,
+        keep_counts=partial(keep_counts, parts),
     )
 
 
@@ -155,6 +157,12 @@ def route_source(parts: Parts, held: dict[str, Route] | None = None) -> Sequence
                 manual.same_artefact(tx, parts.model, ref)
             held[parts.model] = route
         return [route]
+
+
+def keep_counts(parts: Parts, minutes: Sequence[Minute]) -> None:
+    """Write what a server counted into the store."""
+    with parts.store.begin() as tx:
+        call_counts.put(tx, minutes)
 
 
 def bring_override(parts: Parts, override: Override) -> Route:

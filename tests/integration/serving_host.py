@@ -5,10 +5,12 @@ Folders are parted by commas; of several, each is a project whose model has the 
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ import msgspec
 
 from mainstay.config.clocks import SystemClock
 from mainstay.config.settings import Settings
+from mainstay.core.calls import Minute
 from mainstay.core.errors import StoreUnavailable
 from mainstay.core.routes import Route
 from mainstay.serve.member import Member
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
+from mainstay.store import call_counts
+from mainstay.store.engine import Store
 
 
 class FileStore:
@@ -47,13 +52,27 @@ class FileStore:
 def member(folder: Path, name: str, serve: dict[str, Any]) -> Member:
     store = FileStore(folder)
     settings = Settings.model_validate({"project": {"name": name}, "serve": serve, "log": {"segment_mb": 1}})
-    return Member(settings=settings, root=folder, route_source=store.routes, on_override=store.override)
+    return Member(
+        settings=settings,
+        root=folder,
+        route_source=store.routes,
+        on_override=store.override,
+        keep_counts=partial(keep_counts, folder),
+    )
+
+
+def keep_counts(folder: Path, minutes: Sequence[Minute]) -> None:
+    kept = Store.open(f"sqlite:///{folder}/store.db", clock=SystemClock())
+    with kept.begin() as tx:
+        call_counts.put(tx, minutes)
+    kept.close()
 
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     folders, port, workers, durability = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    more = dict(pair.split("=", 1) for pair in sys.argv[5:])
+    given = (pair.split("=", 1) for pair in sys.argv[5:])
+    more = {name: json.loads(value) if value.startswith("{") else value for name, value in given}
     serve = {"port": port, "workers": workers, "durability": durability, **more}
     names = ["weather"] if len(folders) == 1 else [Path(folder).name for folder in folders]
     members = [member(Path(folder), name, serve) for folder, name in zip(folders, names, strict=True)]

@@ -104,6 +104,7 @@ class Waiter:
             error = errors.Defect()
         elif self.ask is not None:
             shell.note_refusal(route, self.ask, error)
+        shell.note_miss(route, dict(self._cycle.scope), error)
         self._write(shell.failed(error, route))
 
     def _write(self, reply: Reply) -> None:

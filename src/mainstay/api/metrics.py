@@ -14,6 +14,7 @@ from mainstay.serve.metrics import HELP, OF_THE_PROCESS
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _HISTOGRAMS = {
     "request_seconds": "From the arrival of a call to its group's commit.",
+    "load_test_request_seconds": "The same of the calls that a load test made, which are among those.",
     "batch_rows": "Rows that were answered in one batch.",
     "commit_seconds": "How long a group commit took.",
 }

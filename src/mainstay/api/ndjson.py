@@ -99,6 +99,8 @@ def _written(ask: Ask, worker: Worker, line: bytes, number: int, answer: wire.Pr
     if not isinstance(answer, MainstayError):
         return wire.encode(answer) + b"\n"
     status = errors.status_of(answer)
+    if status >= 500:
+        worker.metrics.missed(ask.model, answer.code, trace_id=ask.trace_id)
     if status in KEPT:
         worker.refuse(ask.model, line, answer, status)
     answer.problems = tuple(replace(problem, row=number) for problem in answer.problems)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -80,9 +81,11 @@ class Shell:
             body = await self._body(receive, self.limit_kb(found)) if route.takes else b""
             reply = await self._hot(route, self.ask(route, found, scope, headers, body))
         except MainstayError as error:
+            self.note_miss(route, scope, error)
             reply = self.failed(error, route)
         except Exception:  # noqa: BLE001 - edge: one request; whatever fails in it is answered in the error's shape
             _log.exception("request %s %r failed", scope["method"], scope["path"])
+            self.note_miss(route, scope, errors.Defect())
             reply = self.failed(errors.Defect(), route)
         if route is not None:
             self.count(route, reply.status)
@@ -150,6 +153,17 @@ class Shell:
         status = errors.status_of(error)
         if route.refusals_are_kept and status in (400, 409, 413, 422):
             self._hall.of(ask.model).refuse(ask.model, ask.body, error, status)
+
+    def note_miss(self, route: HotRoute | None, scope: ASGIScope, error: MainstayError) -> None:
+        """Count a predict call that failed by no fault of the caller, whichever check or step it failed in."""
+        if route is None or not route.refusals_are_kept or errors.status_of(error) < 500:
+            return
+        found = self.find(scope["path"])
+        named = found.params.get("model", "") if found is not None else ""
+        with suppress(MainstayError):  # a model that is not here, or not taken in yet, has no counts of its own
+            model = named or self._hall.only_model()
+            trace_id = _trace(dict(scope["headers"]).get(b"traceparent"))
+            self._hall.of(model).metrics.missed(model, error.code, trace_id=trace_id)
 
     def failed(self, error: MainstayError, route: HotRoute | None) -> Reply:
         """Return the answer to a request that failed, in the shape of its protocol."""

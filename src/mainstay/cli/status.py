@@ -69,7 +69,8 @@ def lines(found: Status) -> list[RenderableType]:
     parts: list[RenderableType] = [headline(found)]
     if found.summary.next_step:
         parts.append(f"Next: {found.summary.next_step}")
-    parts += ["", *_answering(found), *_quality(found), *_traffic(found), *_rollout(found), *_incidents(found)]
+    parts += ["", *_answering(found), *_quality(found), *_traffic(found), *_budgets(found)]
+    parts += [*_rollout(found), *_incidents(found)]
     if found.releases:
         rows = [
             (str(r.version), r.stage.value, moment(r.since), number(r.value), r.trigger, output.safe(r.reason))
@@ -142,6 +143,15 @@ def _traffic(found: Status) -> list[RenderableType]:
     again = found.traffic.repeats
     told = f"; {again} more came again under an id that another host had answered" if again else ""
     return [f"traffic    {rows} rows in the last {blocks} blocks, newest {moment(found.traffic.last_at)}{told}"]
+
+
+def _budgets(found: Status) -> list[RenderableType]:
+    return [
+        f"budget     {one.name}: {one.bad:,} of {one.calls:,} calls in {one.days:g} days {one.what}, "
+        f"{1 - one.objective:.2%} may; {one.left:.0%} of the error budget is left, "
+        f"in the last hour it burned {one.burn:.1f} times as fast as it lasts"
+        for one in found.budgets
+    ]
 
 
 def _rollout(found: Status) -> list[RenderableType]:

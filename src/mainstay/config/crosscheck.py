@@ -386,6 +386,9 @@ def _elsewhere(settings: Settings) -> Iterator[Found]:
     attach = settings.attach
     if settings.project.elsewhere and settings.retrain.on:
         yield _problem(("retrain", "on"), "nothing is trained for a model that answers elsewhere", allowed=[])
+    slo = settings.serve.slo
+    if settings.project.elsewhere and (slo.availability is not None or slo.latency_ms is not None):
+        yield _problem(("serve", "slo"), "promises something of calls that are answered elsewhere, and not counted")
     if attach.confidence is not None and attach.prediction is None:
         yield _problem(("attach", "confidence"), "is given without the answer it speaks of", allowed="prediction too")
     for name, pii in attach.pii.items():

@@ -339,6 +339,20 @@ class FallbackSettings(Section):
     """In order: `[[serve.fallback.rules]]`."""
 
 
+class SloSettings(Section):
+    """What callers are promised. A budget of failures that burns too fast opens an incident."""
+
+    availability: float | None = Field(None, ge=0.5, lt=1)
+    """Share of calls that are answered, by a model and not by the fallback in its place (0.5 to 1, e.g. 0.999). What
+    the contract refuses does not count: it is the caller's."""
+    latency_ms: float | None = Field(None, gt=0)
+    """An answered call that takes longer than this is slow (milliseconds)."""
+    latency_share: float = Field(0.99, ge=0.5, lt=1)
+    """Share of answered calls that are not slow (0.5 to 1), where `latency_ms` is set."""
+    days: float = Field(30.0, ge=1, le=366)
+    """Over how long the budget is counted (days)."""
+
+
 class ServeSettings(Section):
     """The prediction server."""
 
@@ -383,6 +397,7 @@ class ServeSettings(Section):
     pickles: Literal["own", "never"] = "own"
     """Whether a version that does not compile may answer from its pickle: `own`, if this project's key signed it;
     `never` lets the gate refuse it."""
+    slo: SloSettings = SloSettings()
     low_trust: LowTrustSettings = LowTrustSettings()
     abstain: AbstainSettings = AbstainSettings()
     abstain_in: tuple[AbstainInSettings, ...] = ()

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 INCIDENT_VERSION = 1
+BUDGET = "budget"
+"""In the facts of an incident that an error budget opened: which one. It comes and goes with the budget alone."""
 
 
 class Harm(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from mainstay.core.calls import is_load_test
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
 from mainstay.core.fallbacks import ABSTAINED
 from mainstay.core.releases import Release, Stage
@@ -37,7 +38,7 @@ def ingest(tx: Connection, events: Iterable[Event], *, release: Release, champio
     """Keep the pairs of new events; return how many distinct requests were new. Safe to repeat."""
     new = 0
     for event in events:
-        if event.model != release.model or event.received_at < release.created_at:
+        if event.model != release.model or event.received_at < release.created_at or is_load_test(event.trace_id):
             continue
         pair = pair_of(event, release=release, champion=champion, step=_step(event, release, route))
         new += pair is not None and pairs.add(tx, pair)

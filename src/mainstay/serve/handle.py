@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from mainstay.core.calls import FALLBACK, LOAD_TEST
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import (
     ContractViolation,
@@ -46,6 +47,8 @@ RETRY_CLAIM_S = 0.003
 CLAIM_PATIENCE_S = 10.0
 REFUSAL_RECORDS = 20
 """Most refusal records of one call."""
+IN_ITS_PLACE = frozenset({Arm.FALLBACK, Arm.PREVIOUS})
+"""Who answers as the fallback where the champion could not."""
 AT_ONCE_ROWS = 256
 """More rows than this are not computed in the event loop."""
 
@@ -486,12 +489,19 @@ class Handler:
                     counts[key] = counts.get(key, 0) + 1
         for (model, bundle, arm, trust), count in counts.items():
             self._metrics.count("predictions_total", count, model=model, bundle=bundle, arm=arm, trust=trust)
+        if any(arm in IN_ITS_PLACE for _, _, arm, _ in counts):
+            for call in calls:
+                if any(row.served in IN_ITS_PLACE and Arm.CHAMPION in row.failures for row in call.items):
+                    self._metrics.missed(call.model, FALLBACK, trace_id=call.trace_id)
+        tests = [call for call in calls if call.trace_id is not None and call.trace_id.startswith(LOAD_TEST)]
         for told in tolds:
             for result in told.results:
                 self._metrics.count("feedback_total", model=told.model, status=result.status.value)
         if failed:
             self._metrics.count("commit_failures_total")
         now = self._clock.monotonic()
+        if tests:
+            self._metrics.load_test(now - call.arrived for call in tests)
         self._metrics.batch((now - call.arrived for call in calls), sum(call.rows for call in calls), commit_s)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from mainstay.serve import keys
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
 from mainstay.serve.control import Control
+from mainstay.serve.meter import Keep, Meter
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
 from mainstay.serve.shared_ids import connect
@@ -50,6 +52,8 @@ class Member:
     """Where bundles lie, unless in the state folder."""
     trusted: frozenset[str] = frozenset()
     """Digests of bundles that may run their code, whoever signed them."""
+    keep_counts: Keep | None = None
+    """Brings into the store how many calls came, failed and were slow, where an objective asks for it; may raise."""
 
     @property
     def model(self) -> str:
@@ -89,6 +93,7 @@ class House:
         self._about: Mapping[str, Any] = {}
         self._stop: threading.Event
         self._told: Mapping[str, Any] = {}
+        self._meter = _meter(member, clock)
         self._warned: set[str] = set()
         self.followed = threading.Event()
         """Set once the store was asked for the first time, whatever it said."""
@@ -128,6 +133,7 @@ class House:
                 signed=str(self._state),
                 trusted=sorted(self.member.trusted),
                 pickles=serve.pickles,
+                slow_ms=serve.slo.latency_ms or 0.0,
                 drain_s=DRAIN_S,
             )
             for number in range(workers)
@@ -154,6 +160,11 @@ class House:
         finally:
             self.followed.set()
 
+    def count(self) -> None:
+        """Take what the workers counted, and bring it into the store."""
+        if self._meter is not None:
+            self._meter.look(self._states())
+
     def seal(self) -> None:
         """Seal closed journal segments into Parquet; for a service that answers elsewhere the loop does."""
         if self.member.settings.project.elsewhere:
@@ -168,10 +179,15 @@ class House:
     def close(self) -> None:
         """Stop answering the control socket, seal, say that it is over, and let the project go."""
         self._control.stop()
+        if self._meter is not None:
+            self._meter.close(self._states())
         self.seal()
         self.tell("stopped")
         (self.run_folder / keys.TOKEN_FILE).unlink(missing_ok=True)
         os.close(self._lock)
+
+    def _states(self) -> list[Mapping[str, Any] | None]:
+        return [plans.read_json(plans.state_path(self.run_folder, child.worker)) for child in self._children.all]
 
     @property
     def told(self) -> Mapping[str, Any]:
@@ -280,6 +296,15 @@ class House:
             held = [name for name, told in states.items() if told is not None and holds(told)]
             if len(held) == len(names) or self._clock.monotonic() >= until or self._stop.wait(0.02):
                 return held
+
+
+def _meter(member: Member, clock: Clock) -> Meter | None:
+    """Return what counts calls for the project's objectives, where it has any."""
+    slo = member.settings.serve.slo
+    if member.keep_counts is None or (slo.availability is None and slo.latency_ms is None):
+        return None
+    source = f"{socket.gethostname()}:{os.getpid()}:{clock.now():%Y%m%dT%H%M%S}"
+    return Meter(member.model, source, latency_ms=slo.latency_ms, clock=clock, keep=member.keep_counts)
 
 
 def _route(route: Route) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
+from mainstay.core.calls import is_load_test
+
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
@@ -14,6 +16,8 @@ HELP = {
     "predictions_total": "Answered instances, by model, bundle, arm and trust.",
     "failed_rows_total": "Rows that a bundle could not answer, by model and bundle.",
     "cache_hits_total": "Rows answered as a row with the same inputs was before, by bundle.",
+    "failed_calls_total": "Predict calls that failed by no fault of the caller, or that the fallback answered in the "
+    "model's place, by model and code: what an error budget counts. Load tests are left out.",
     "refusals_total": "Refused calls, by model and code.",
     "responses_total": "Responses of the hot routes, by route and status.",
     "shadow_rows_total": "Rows scored in shadow, by model and bundle.",
@@ -58,11 +62,14 @@ class Histogram:
 class Metrics:
     """Counters and histograms of one worker. Thread-safe; meant for one call per batch, not per row."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound_s: float | None = None) -> None:
+        """Begin at nothing. `bound_s`: a latency that the histogram of requests must tell exactly (seconds)."""
         self._lock = threading.Lock()
         self._counters: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._responses: dict[tuple[str, int], int] = {}
-        self.latency = Histogram(LATENCY_BOUNDS_S)
+        bounds = LATENCY_BOUNDS_S if bound_s is None else tuple(sorted({*LATENCY_BOUNDS_S, bound_s}))
+        self.latency = Histogram(bounds)
+        self.load_tests = Histogram(bounds)
         self.batch_rows = Histogram(BATCH_BOUNDS)
         self.commit = Histogram(LATENCY_BOUNDS_S)
 
@@ -84,6 +91,16 @@ class Metrics:
                 self.batch_rows.add((rows,))
             self.commit.add((commit_s,))
 
+    def missed(self, model: str, code: str, *, trace_id: str | None) -> None:
+        """Count a predict call that failed by no fault of the caller, unless a load test made it."""
+        if not is_load_test(trace_id):
+            self.count("failed_calls_total", model=model, code=code)
+
+    def load_test(self, latencies_s: Iterable[float]) -> None:
+        """Note which of the calls of a batch a load test made."""
+        with self._lock:
+            self.load_tests.add(latencies_s)
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything JSON-ready."""
         responses = [
@@ -99,6 +116,7 @@ class Metrics:
                 "counters": [*counters, *responses],
                 "histograms": {
                     "request_seconds": self.latency.as_dict(),
+                    "load_test_request_seconds": self.load_tests.as_dict(),
                     "batch_rows": self.batch_rows.as_dict(),
                     "commit_seconds": self.commit.as_dict(),
                 },

@@ -3,7 +3,7 @@
 It serves one project or several, each with its own folders, route file and control socket (member.py): what goes wrong
 in one must not stop the others. Threads: the one that calls `run` tends the workers; for each project, one follows its
 store (it may hang as long as that store does), one answers its control socket, so that a rollback waits for nothing,
-and one seals its closed journal segments.
+one seals its closed journal segments, and one counts calls for its error budget.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ FIRST_FOLLOW_S = 5.0
 TEND_S = 0.05
 SEAL_S = 5.0
 SEAL_NICENESS = 10
+COUNT_S = 2.0
+"""How often the workers' counts are taken for error budgets."""
 _log = logging.getLogger("mainstay.serve")
 
 
@@ -93,6 +95,7 @@ class Supervisor:
             for name, first_s, seconds, act in (
                 ("follow", 0.0, FOLLOW_S, house.follow),
                 ("seal", SEAL_S, SEAL_S, _behind_others(house.seal)),
+                ("count", COUNT_S, COUNT_S, house.count),
             )
         ]
         for house in self._houses:

@@ -53,7 +53,7 @@ class Worker:
     def __init__(self, plan: WorkerPlan, *, clock: Clock, load_side: LoadSide | None = None) -> None:
         self.plan = plan
         self.clock = clock
-        self.metrics = Metrics()
+        self.metrics = Metrics(plan.slow_ms / 1000 if plan.slow_ms else None)
         self.run = Path(plan.run)
         salt = read_or_make_salt(Path(plan.salt))
         self.hasher = hasher = Hasher(salt)

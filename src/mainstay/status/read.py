@@ -15,9 +15,10 @@ from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.release import rollout
 from mainstay.serve import control
 from mainstay.status import quality, runners, service
-from mainstay.status.records import Answering, Beat, BlockLine, ReleaseLine, Rollout, Status, Traffic
+from mainstay.status.records import Answering, Beat, BlockLine, Budget, ReleaseLine, Rollout, Status, Traffic
 from mainstay.status.verdict import summarise
 from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes, states
+from mainstay.watch import budget
 
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
@@ -56,6 +57,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         signs = heartbeats.all_(tx)
         labels = feedback.labels(tx, model, limit=LABELS)
         kept = states.get(tx, learn.progress_name(model))
+        stands = budget.standings(tx, model, settings.serve.slo, now)
     elsewhere = settings.project.elsewhere
     learning = service.learning(kept) if elsewhere and live is None else None
     processes = service.processes(run, now, alive_within) if elsewhere else ()
@@ -90,6 +92,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         answering=answering,
         quality=quality.of(champion, seen, labels, _ranking(settings)),
         traffic=traffic,
+        budgets=tuple(_budget(one) for one in stands),
         incidents=worst_first,
         recent_incidents=tuple(over),
         rollout=way,
@@ -154,6 +157,20 @@ def _traffic(seen: Sequence[blocks.Block]) -> Traffic:
         repeats=sum(int(b.summary.get("repeats", 0)) for b in seen),
         last_at=max((b.last_at for b in lines), default=None),
         blocks=lines,
+    )
+
+
+def _budget(one: budget.Standing) -> Budget:
+    promised = one.objective
+    return Budget(
+        name=promised.name,
+        what=promised.what,
+        objective=promised.share,
+        days=promised.days,
+        calls=one.calls,
+        bad=one.bad,
+        left=one.left,
+        burn=one.burn,
     )
 
 

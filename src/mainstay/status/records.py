@@ -87,6 +87,26 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How one objective stands."""
+
+    name: str
+    """`availability` or `latency`."""
+    what: str
+    """What a bad call does, e.g. `fail`."""
+    objective: float
+    """Share of calls that are to be good (0 to 1)."""
+    days: float
+    """Over how long it is counted (days)."""
+    calls: int
+    bad: int
+    left: float
+    """Of the budget (1: all of it; below 0: overspent)."""
+    burn: float
+    """In the last hour: how many times as fast as it may it burns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
     """Who answers."""
 
@@ -207,6 +227,8 @@ class Status:
     answering: Answering | None = None
     quality: Quality = Quality()
     traffic: Traffic = Traffic()
+    budgets: tuple[Budget, ...] = ()
+    """Of what [serve.slo] promises."""
     incidents: tuple[Incident, ...] = ()
     """Open ones, worst first."""
     recent_incidents: tuple[Incident, ...] = ()

@@ -299,3 +299,17 @@ audit = Table(
 )
 
 heartbeats = Table("heartbeats", METADATA, _key("name"), _v(), _at("at"), _json("detail"))
+
+call_counts = Table(
+    "call_counts",
+    METADATA,
+    _key("model"),
+    _key("source"),
+    Column("at", Moment, primary_key=True),
+    _v(),
+    _whole("calls"),
+    _whole("failed"),
+    _whole("slow"),
+    _json("reasons"),
+    Index(None, "model", "at"),
+)

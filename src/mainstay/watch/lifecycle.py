@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract, Task
-from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, Severity, State
+from mainstay.core.incidents import BUDGET, SEVERITY_ORDER, Harm, Incident, Severity, State
 from mainstay.core.profiles import Profile
 from mainstay.models.reference import ReferenceOnly
 from mainstay.models.signals import RowSignals
@@ -161,7 +161,7 @@ def on_alarm(
 
 def _unresolved(tx: Connection, model: str, bundle: str) -> Incident | None:
     found = incidents.list_(tx, model, states=UNRESOLVED, limit=1_000)
-    return next((incident for incident in found if incident.bundle == bundle), None)
+    return next((i for i in found if i.bundle == bundle and BUDGET not in i.facts), None)
 
 
 def has_broken_field(tx: Connection, bundle: Bundle) -> bool:
@@ -272,7 +272,7 @@ def close_old(tx: Connection, bundle: Bundle, result: TurnResult, now: datetime)
     if own is not None and own.severity is not Severity.NOTE:
         return
     for known in incidents.list_(tx, state.model, states=UNRESOLVED, limit=1_000):
-        if known.bundle != bundle.name:
+        if known.bundle != bundle.name and BUDGET not in known.facts:
             note = f"{bundle.name} answers now and has shown no harm in {state.rows} requests."
             _end(tx, known, note, result, now)
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import Settings, WatchSettings
+from mainstay.core.calls import is_load_test
 from mainstay.core.events import Arm, Event
 from mainstay.core.ports import Clock
 from mainstay.core.profiles import Profile
@@ -127,7 +128,7 @@ def _by_bundle(fresh: Sequence[Event], model: str, head: dict[str, Any]) -> dict
     homeless: list[Event] = []
     newest: tuple[datetime, str] | None = None
     for event in fresh:
-        if event.model != model or event.kind not in COUNTED:
+        if event.model != model or event.kind not in COUNTED or is_load_test(event.trace_id):
             continue
         if not event.bundle:
             homeless.append(event)

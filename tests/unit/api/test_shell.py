@@ -9,12 +9,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from api_kit import BODY, KIND, error_of, make_plan, server
 from mainstay.api.app import make_app
 from mainstay.api.routes import COLD
 from mainstay.config.clocks import SystemClock
+from mainstay.core.calls import LOAD_TEST
 from mainstay.journal.read import Journal
 from mainstay.serve.hall import Hall
 from mainstay.serve.pending import Pending
@@ -324,5 +327,32 @@ def test_what_would_wait_too_long_is_turned_away_before_its_body_is_decoded(
                 assert (path, shed.status_code, shed.headers["retry-after"]) == (path, 503, "1")
             assert (await client.get("/v1/models")).status_code == 200
         assert Journal(tmp_path / "journal").read({}, 10)[0] == []
+
+    asyncio.run(main())
+
+
+def test_calls_that_fail_by_no_fault_of_the_caller_are_counted_for_the_error_budget_and_load_tests_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = {"content-type": "application/json"}
+    test = kind | {"traceparent": f"00-{LOAD_TEST}{'0' * 15}1-{'1' * 16}-00"}
+
+    async def misses(client: httpx.AsyncClient) -> dict[str, float]:
+        families = text_string_to_metric_families((await client.get("/metrics")).text)
+        samples = [s for family in families for s in family.samples if s.name == "mainstay_failed_calls_total"]
+        return {sample.labels["code"]: sample.value for sample in samples}
+
+    async def main() -> None:
+        async with server(tmp_path) as client:
+            for _ in range(3):
+                assert (await client.post("/v1/predict", content=b"{", headers=kind)).status_code == 400
+                assert (await client.post("/v1/predict", json={"instances": [{"inputs": {}}]})).status_code == 422
+            assert await misses(client) == {}
+            monkeypatch.setattr(Pending, "crowded", True)
+            for path in ("/v1/predict", "/v1/models/weather/predict", "/v2/models/weather/infer", "/invocations"):
+                assert (await client.post(path, content=b"{", headers=kind)).status_code == 503
+            assert (await client.post("/v1/predict", content=b"{", headers=test)).status_code == 503
+            assert (await client.post("/v1/feedback", content=b"{", headers=kind)).status_code == 503
+            assert await misses(client) == {"overloaded": 4.0}
 
     asyncio.run(main())

@@ -186,6 +186,25 @@ def test_a_row_that_breaks_the_model_costs_its_own_call_alone() -> None:
     assert "champion: ValueError (its text may quote a personal field)" in (kit.writer.events[1].reason or "")
 
 
+def misses(kit: Kit) -> dict[str, float]:
+    counters = kit.metrics.as_dict()["counters"]
+    return {c["labels"]["code"]: c["value"] for c in counters if c["name"] == "failed_calls_total"}
+
+
+@pytest.mark.parametrize("to", [FallbackTo.LABEL, FallbackTo.PREVIOUS])
+def test_an_answer_in_a_failed_models_place_counts_against_the_error_budget(to: FallbackTo) -> None:
+    champion = make_side(CHAMPION, WordModel(always_fail=True), fallback_to=to, fallback_label="warm")
+    kit = Kit(champion, make_side(PREVIOUS), route=make_route(previous=PREVIOUS))
+    assert all(answer["fallback"] for answer in kit.predict(one("snow"), one("rain")))
+    assert misses(kit) == {"fallback": 1}
+
+
+def test_a_fallback_that_stands_in_for_a_model_that_abstained_is_no_failure() -> None:
+    kit = Kit(abstaining(fallback_label="warm"))
+    assert kit.predict(one("snow"))[0]["fallback"]
+    assert misses(kit) == {}
+
+
 def test_where_a_fallback_is_declared_it_answers_for_a_model_that_cannot() -> None:
     kit = Kit(make_side(CHAMPION, fallback_label="warm"))
     [answer] = kit.predict(one("poison snow"))

@@ -1,0 +1,71 @@
+"""What operators see of a real server: Prometheus' own tool over its metrics, and its error budget in the store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mainstay.config.clocks import SystemClock
+from mainstay.config.settings import SloSettings
+from mainstay.core.calls import LOAD_TEST
+from mainstay.core.incidents import BUDGET, Severity
+from mainstay.store import call_counts
+from mainstay.store.engine import Store
+from mainstay.watch import budget
+from server_kit import Server
+
+SLO = '{"availability": 0.99, "latency_ms": 250}'
+
+
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if found is None and os.environ.get("CI"):
+        pytest.fail("apt-get install prometheus")
+    if found is None:
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    return found
+
+
+def traffic(server: Server) -> bytes:
+    """Ask what is answered, what fails, what is refused, and as a load test; return the metrics."""
+
+    def ask(text: str | None, headers: dict[str, str] | None = None) -> int:
+        inputs = {} if text is None else {"text": text}
+        body = {"instances": [{"inputs": inputs}]}
+        return server.client.post("/v1/predict", json=body, headers=headers).status_code
+
+    assert [ask("snow") for _ in range(12)] == [200] * 12
+    assert [ask("poison") for _ in range(8)] == [500] * 8
+    assert [ask(None) for _ in range(8)] == [422] * 8
+    marked = {"traceparent": f"00-{LOAD_TEST}{'0' * 15}1-{'1' * 16}-00"}
+    assert [ask(text, marked) for text in ("snow", "poison")] == [200, 500]
+    return server.client.get("/metrics").content
+
+
+def test_a_server_that_fails_its_callers_has_an_incident_and_its_metrics_are_to_prometheus_taste(
+    tmp_path: Path,
+) -> None:
+    server = Server(tmp_path, f"slo={SLO}")
+    try:
+        page = traffic(server)
+        checked = subprocess.run([promtool(), "check", "metrics"], input=page, capture_output=True, check=False)
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+    finally:
+        server.stop()
+    now = datetime.now(UTC)
+    store = Store.open(f"sqlite:///{server.folder}/store.db", clock=SystemClock())
+    with store.begin() as tx:
+        found = call_counts.since(tx, "weather", now - timedelta(hours=1))
+        assert (found.calls, found.failed, found.slow) == (20, 8, 0)
+        assert call_counts.reasons(tx, "weather", now - timedelta(hours=1)) == {"model_output_invalid": 8}
+        told = budget.budget_turn(tx, model="weather", bundle="weather@1", slo=SloSettings(availability=0.99), now=now)
+    store.close()
+    (incident,) = told.opened
+    assert (incident.severity, incident.facts[BUDGET]) == (Severity.PAGE, "availability")
+    assert "8 of 20 calls" in incident.story[0]
+    assert "8 × the model failed (500)" in incident.story[1]
