@@ -104,7 +104,7 @@ def replay(parts: Parts, id_: str) -> Replayed:
     values, missing = _inputs(parts, event, loaded.contract)
     if event.served_arm is Arm.FALLBACK:
         return _of_fallback(event, loaded, values, missing)
-    needed = {name: why for name, why in missing.items() if name in used_by(loaded)}
+    needed = {name: why for name, why in missing.items() if name in loaded.fields_taken}
     if needed:
         told = ", ".join(f"{name} ({why})" for name, why in needed.items())
         raise NotEnoughEvidence(
@@ -131,16 +131,6 @@ def replay(parts: Parts, id_: str) -> Replayed:
         original=_original(bundle, event, asked[:1]) if loaded.program is not None else None,
         note="trust and warnings of fields that the record does not hold were not compared" if missing else "",
     )
-
-
-def used_by(loaded: LoadedModel) -> frozenset[str]:
-    """Return the fields that the model's answer may depend on: those handed to it, or to its feature code."""
-    spec = loaded.spec
-    if spec.takes:
-        return frozenset(spec.takes)
-    if spec.input is not None and spec.features is None:
-        return frozenset({spec.input})
-    return frozenset(field.name for field in loaded.contract.features)
 
 
 def compare(

@@ -14,7 +14,7 @@ from mainstay.core.events import EVENT_VERSION, Caveat, Event, Kind, Trust
 from mainstay.journal import frames
 from mainstay.models.answers import Answer, answer
 from mainstay.models.inputs import InputSpec
-from mainstay.replay import Replayed, compare, refuse_difference, used_by
+from mainstay.replay import Replayed, compare, refuse_difference
 from mainstay.testing.models import make_loaded
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -79,10 +79,10 @@ def test_warnings_of_a_field_that_the_record_does_not_hold_are_not_compared() ->
 
 def test_a_model_depends_on_what_it_is_handed_and_feature_code_may_use_everything() -> None:
     loaded = make_loaded()
-    assert used_by(loaded) == {"text"}
-    assert used_by(replace_spec(loaded, InputSpec(takes=("place", "degrees")))) == {"place", "degrees"}
+    assert loaded.fields_taken == {"text"}
+    assert replace_spec(loaded, InputSpec(takes=("place", "degrees"))).fields_taken == {"place", "degrees"}
     everything = {field.name for field in loaded.contract.features}
-    assert used_by(replace_spec(loaded, InputSpec())) == everything
+    assert replace_spec(loaded, InputSpec()).fields_taken == everything
 
 
 def replace_spec(loaded: Any, spec: InputSpec) -> Any:

@@ -20,6 +20,7 @@ from mainstay.models import answers, environment, own
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import Calibration
 from mainstay.models.compiled.make import compile_model
+from mainstay.models.explained.background import background_of_made
 from mainstay.models.familiar import familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
@@ -150,6 +151,7 @@ def _bundle(
             lineage={"model": parts.model, "pipeline": run.ADOPTED, "adopted": True, "test": snapshot},
             parity=made.told,
             program=made.data,
+            background=background_of_made(model, made, rows),
         ),
     )
     own.sign(parts.state, written.digest)

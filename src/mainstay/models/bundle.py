@@ -27,6 +27,8 @@ PROGRAM = "runtime/program.msgpack"
 """The compiled form of the model, where there is one."""
 FAMILIAR = "profile/familiar.json"
 """What training held; bundles of before it was kept have none."""
+BACKGROUND = "runtime/background.msgpack"
+"""What explanations of the compiled form compare a row with; bundles of before it was kept have none."""
 BUNDLE_VERSION = 1
 
 
@@ -60,6 +62,8 @@ class BundleParts:
         }
     )
     """Which runtime serves, and why."""
+    background: bytes | None = None
+    """What explanations compare a row with, for a compiled form."""
     program: bytes | None = None
     """The compiled form, where it holds."""
 
@@ -171,6 +175,8 @@ def _contents(parts: BundleParts) -> dict[str, bytes]:
         contents[FAMILIAR] = _json(msgspec.to_builtins(parts.familiar))
     if parts.program is not None:
         contents[PROGRAM] = parts.program
+    if parts.background is not None:
+        contents[BACKGROUND] = parts.background
     if parts.features_source is not None:
         contents["features.py"] = parts.features_source.encode("utf-8", "surrogatepass")
     return dict(sorted(contents.items()))

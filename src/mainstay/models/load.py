@@ -16,11 +16,13 @@ from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import Damaged, EnvironmentFault, ModelOutputInvalid
 from mainstay.core.profiles import Profile
 from mainstay.models import environment
-from mainstay.models.bundle import FAMILIAR, PROGRAM, Bundle
+from mainstay.models.bundle import BACKGROUND, FAMILIAR, PROGRAM, Bundle
 from mainstay.models.calibration import Calibration
 from mainstay.models.compiled import program_file
 from mainstay.models.compiled.parts import Program
 from mainstay.models.doubts import Doubts
+from mainstay.models.explained import background as backgrounds
+from mainstay.models.explained.background import Background
 from mainstay.models.fallback import Fallback, limit_of
 from mainstay.models.familiar import Familiar
 from mainstay.models.inputs import FeatureCode, Inputs, InputSpec
@@ -75,6 +77,8 @@ class LoadedModel:
     """What computes the answers."""
     program: Program | None = None
     """The compiled form, which answers where there is one."""
+    background: Background | None = None
+    """What the program's explanations compare a row with; None in bundles of before it was kept."""
     outside: Outside | None = None
     """Computes the answers in another process, where the model is not in this one."""
     fitted: tuple[str, ...] = ()
@@ -150,10 +154,23 @@ class LoadedModel:
             return _shaped(self.estimator.predict_proba(given), (len(rows), len(self.estimator.classes_)))
 
     def _compiled(self, program: Program, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        if self.spec.features is not None:
-            name = str(self.spec.input)
-            rows = [{name: text} for text in self._inputs.build(rows)]
-        return program.predict(rows)
+        return program.predict(self.program_rows(rows))
+
+    def program_rows(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return checked rows as the program is handed them: where there is feature code, what that makes of them."""
+        if self.spec.features is None:
+            return rows
+        name = str(self.spec.input)
+        return [{name: text} for text in self._inputs.build(rows)]
+
+    @property
+    def fields_taken(self) -> frozenset[str]:
+        """Return the fields that the answer may depend on: those handed to the model, or to its feature code."""
+        if self.spec.takes:
+            return frozenset(self.spec.takes)
+        if self.spec.input is not None and self.spec.features is None:
+            return frozenset({self.spec.input})
+        return frozenset(field.name for field in self.contract.features)
 
     def _grades_of_columns(self) -> NDArray[np.float64] | None:
         if self.contract.task is not Task.RANKING or not ranks_by_probability(self.estimator):
@@ -209,6 +226,7 @@ def load(bundle: Bundle, *, original: bool = False, without_model: bool = False)
         calibration=_part(bundle, "calibration.json", Calibration),
         thresholds=_part(bundle, "thresholds.json", Thresholds),
         vocabulary={name: frozenset(known) for name, known in words.items()},
+        background=_background(bundle) if described is not None else None,
         familiar=_part(bundle, FAMILIAR, Familiar) if bundle.has(FAMILIAR) else None,
         profile=_part(bundle, "profile/profile.json", Profile),
         digest=bundle.digest,
@@ -274,6 +292,10 @@ def _unpickle(bundle: Bundle) -> Any:
             f"The model of bundle {bundle.digest[:12]} does not load here: {type(error).__name__}: {error} ({changed})",
             remedy="Install the versions in the bundle's environment.lock, or train again in this environment.",
         ) from error
+
+
+def _background(bundle: Bundle) -> Background | None:
+    return backgrounds.decode(bundle.read(BACKGROUND)) if bundle.has(BACKGROUND) else None
 
 
 def _part(bundle: Bundle, name: str, type_: Any) -> Any:

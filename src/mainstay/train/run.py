@@ -19,6 +19,7 @@ from mainstay.models import answers, environment, own, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
 from mainstay.models.compiled.make import Made, compile_model
+from mainstay.models.explained.background import background_of_made
 from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
@@ -156,7 +157,8 @@ def train_candidate(
                 original=model.original,
                 rows=[*test_rows.values, *rows.values],
             )
-        bundle = _write(pickled, plan, model, lineage, folder_bundles, packages, made)
+            background = background_of_made(model, made, rows.values)
+        bundle = _write(pickled, plan, model, lineage, folder_bundles, packages, made, background)
     progress("evaluate", 6, len(STEPS))
     served = _reloaded(bundle, said, test_rows, tolerance=max(made.tolerance, PARITY_TOLERANCE))
     if saw_test and held_out is not None:
@@ -271,6 +273,7 @@ def _write(
     folder: Path,
     packages: tuple[str, ...],
     made: Made,
+    background: bytes | None,
 ) -> Bundle:
     parts = BundleParts(
         pickle=pickled,
@@ -287,6 +290,7 @@ def _write(
         lineage=lineage,
         parity=made.told,
         program=made.data,
+        background=background,
     )
     bundle = write_bundle(folder, parts)
     own.sign(folder.parent, bundle.digest)

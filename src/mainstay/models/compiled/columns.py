@@ -97,6 +97,15 @@ class FlagBlock:
         self._places = tuple(places)
         self._refuses_unknown = refuses_unknown
 
+    def names(self) -> list[str]:
+        """Return the field of each column."""
+        names = [""] * self.width
+        for name, places in zip(self.fields, self._places, strict=True):
+            for place in places.values():
+                if place >= 0:
+                    names[place] = name
+        return names
+
     def _found(self, places: Mapping[Any, int], name: str, rows: Sequence[Row]) -> list[int]:
         if self._refuses_unknown:
             return [places[row.get(name)] for row in rows]

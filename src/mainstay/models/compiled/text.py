@@ -40,6 +40,7 @@ class TextBlock:
         self.field = field
         self.width = width
         self._find = vocabulary.get
+        self._vocabulary = vocabulary
         self._terms = terms
         self._binary, self._sublinear, self._idf, self._norm, self._weight = binary, sublinear, idf, norm, weight
         self._plain = not (binary or sublinear or idf is not None or norm) and weight == 1.0
@@ -48,6 +49,19 @@ class TextBlock:
         """Write the weighted counts into `out`."""
         where, columns, values = self._weighted(*self._found(rows))
         np.add.at(out, (where, columns), values)
+
+    def totals(self, rows: Sequence[Row]) -> Floats:
+        """Return the sum of the weighted counts of each term, shape (width,)."""
+        _, columns, values = self._weighted(*self._found(rows))
+        totals: Floats = np.bincount(columns, values, minlength=self.width).astype(np.float64)
+        return totals
+
+    def terms(self) -> tuple[str, ...]:
+        """Return the term of each column; empty for a column without one."""
+        names = [""] * self.width
+        for term, column in self._vocabulary.items():
+            names[column] = term
+        return tuple(names)
 
     def scores(self, rows: Sequence[Row], weights: Floats, out: Floats) -> None:
         """Add the weighted counts times `weights` to `out`."""
