@@ -3,7 +3,7 @@
 `python bench/overload.py [--seconds 6] [--rows 8] [--max-wait-ms 25] [--connections 400]`, about 40 s, loopback only.
 
 Requests come at random moments, whether or not earlier ones were answered, and a time counts from the moment at which
-the request was due: a client that waits for its turn hides nothing. Capacity is what 32 connections get that send the
+the request was due: a client that waits for its turn hides nothing. Capacity is what 16 connections get that send the
 next request when the last one is answered. The client takes part of the same cores.
 """
 
@@ -149,8 +149,8 @@ def main() -> None:
                 state = folder / ".mainstay" / "run" / "serve.json"
                 told = json.loads(state.read_text()) if state.exists() else {}
             port = told["port"]
-            measure(port, arguments.rows, 0, 2.0, 32)
-            capacity = measure(port, arguments.rows, 0, arguments.seconds, 32)["accepted_s"]
+            measure(port, arguments.rows, 0, 2.0, 16)
+            capacity = measure(port, arguments.rows, 0, arguments.seconds, 16)["accepted_s"]
             print(
                 f"capacity {capacity:,.0f} requests/s of {arguments.rows} rows; max_wait_ms {arguments.max_wait_ms:g}"
             )

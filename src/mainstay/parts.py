@@ -133,7 +133,7 @@ class Parts:
             return None
         try:
             return self._reference(release.digest) or self.open_model(release.digest)
-        except errors.EnvironmentFault:
+        except (errors.EnvironmentFault, errors.Refused):
             return None
 
     def _reference(self, digest: str) -> ReferenceOnly | None:

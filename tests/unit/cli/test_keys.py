@@ -10,8 +10,10 @@ from sqlalchemy import create_engine, text
 from typer.testing import CliRunner, Result
 
 from mainstay.cli.main import app
+from mainstay.models import own
 from mainstay.serve import keys as kept
 from mainstay.starter import example
+from mainstay.testing.models import make_bundle
 
 
 def run(*arguments: str) -> Result:
@@ -91,3 +93,15 @@ def test_a_server_that_would_turn_everybody_away_says_so(project: Path, monkeypa
     assert "mainstay keys add" in about["remedy"]
     monkeypatch.setenv("MAINSTAY_API_KEYS", f"app:predict:{kept.new_key()}")
     assert "whoever is on this machine" in run("keys", "list", "-C", str(project)).stdout
+
+
+def test_trust_signs_the_bundles_of_a_copied_project_and_says_so_in_the_audit(project: Path) -> None:
+    state = project / ".mainstay"
+    assert run("audit", "-C", str(project)).exit_code == 0  # makes the store, and looks for bundles from before
+    made = make_bundle(state / "bundles")
+    (state / "carried.key").unlink()  # a copy made elsewhere has another key
+    assert not own.is_signed(state, made.digest)
+    result = run("trust", "-C", str(project), "--json")
+    assert json.loads(result.stdout) == {"signed": [f"bundle {made.digest[:12]}"]}
+    assert own.is_signed(state, made.digest)
+    assert [what for what, _ in entries(project)] == ["code trusted"]

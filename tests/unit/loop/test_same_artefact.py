@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from loop_kit import MODEL, Shop
 from mainstay import wiring
-from mainstay.core.errors import Damaged, EnvironmentFault
+from mainstay.core.errors import Damaged, EnvironmentFault, Refused
+from mainstay.models import own
 from mainstay.project import Project
 from mainstay.serve.route_keeper import RouteKeeper
 
@@ -88,3 +89,17 @@ def test_a_route_in_the_store_that_names_another_artefact_never_reaches_a_worker
     keeper.follow()
     assert keeper.routes()[MODEL] == good
     assert "its release says" in (keeper.trouble or "")
+
+
+def test_the_watch_goes_on_without_a_version_whose_code_may_not_run(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise Refused("not signed")
+
+    parts, named = shop.parts(), f"{MODEL}@1"
+    parts._models = {}
+    assert parts.open_version(named) is not None
+    parts._models = {}
+    monkeypatch.setattr(own, "permit", refused)
+    assert parts.open_version(named) is None
