@@ -21,6 +21,7 @@ from mainstay.core.routes import BundleRef, Route
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models.answers import Answer
 from mainstay.serve import plan as plans
+from mainstay.serve.keys import VARIABLE
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_file import RouteFile, route_path
 
@@ -98,7 +99,7 @@ def _try(
             worker = subprocess.Popen(
                 [sys.executable, "-m", "mainstay.api.worker", str(plans.plan_path(run, "w0"))],
                 pass_fds=[listening.fileno()],
-                env=dict(environ),
+                env={name: value for name, value in environ.items() if name != VARIABLE},  # it is asked without a key
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
