@@ -51,7 +51,8 @@ class FileStore:
 
 def member(folder: Path, name: str, serve: dict[str, Any]) -> Member:
     store = FileStore(folder)
-    settings = Settings.model_validate({"project": {"name": name}, "serve": serve, "log": {"segment_mb": 1}})
+    log = {"segment_mb": 1, **serve.pop("log", {})}
+    settings = Settings.model_validate({"project": {"name": name}, "serve": serve, "log": log})
     return Member(
         settings=settings,
         root=folder,
@@ -75,7 +76,7 @@ def main() -> None:
     more = {name: json.loads(value) if value.startswith("{") else value for name, value in given}
     serve = {"port": port, "workers": workers, "durability": durability, **more}
     names = ["weather"] if len(folders) == 1 else [Path(folder).name for folder in folders]
-    members = [member(Path(folder), name, serve) for folder, name in zip(folders, names, strict=True)]
+    members = [member(Path(folder), name, dict(serve)) for folder, name in zip(folders, names, strict=True)]
     Supervisor(members, clock=SystemClock()).run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -50,13 +51,18 @@ def traffic(server: Server) -> bytes:
 def test_a_server_that_fails_its_callers_has_an_incident_and_its_metrics_are_to_prometheus_taste(
     tmp_path: Path,
 ) -> None:
-    server = Server(tmp_path, f"slo={SLO}")
+    server = Server(tmp_path, f"slo={SLO}", 'log={"format": "json"}')
     try:
         page = traffic(server)
         checked = subprocess.run([promtool(), "check", "metrics"], input=page, capture_output=True, check=False)
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
     finally:
         server.stop()
+    lines = [json.loads(line) for line in (server.run / "workers.log").read_text().splitlines()]
+    assert [line["trace_id"] for line in lines if "trace_id" in line] == [f"{LOAD_TEST}{'0' * 15}1"]
+    assert {(line["level"], line["logger"], line["model"]) for line in lines} == {("error", "mainstay.api", "weather")}
+    assert len(lines) == 9
+    assert "poison" not in (server.run / "workers.log").read_text()
     now = datetime.now(UTC)
     store = Store.open(f"sqlite:///{server.folder}/store.db", clock=SystemClock())
     with store.begin() as tx:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from mainstay.api import errors
 from mainstay.api.connections import BoundedProtocol
 from mainstay.api.routes import Ask, HotRoute, Reply
-from mainstay.api.shell import Shell, headers_of
+from mainstay.api.shell import TRACE_ID, Shell, about, headers_of
 from mainstay.core.errors import MainstayError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Waiter:
         """Answer with the error."""
         shell, route = self._protocol.shell, self._route
         if not isinstance(error, MainstayError):
-            _log.error("request to %s failed", route.name, exc_info=error)
+            _log.error("request to %s failed", route.name, exc_info=error, extra=about(dict(self._cycle.scope)))
             error = errors.Defect()
         elif self.ask is not None:
             shell.note_refusal(route, self.ask, error)
@@ -113,6 +113,9 @@ class Waiter:
         if cycle.disconnected or protocol.transport.is_closing():
             return
         headers = headers_of(reply)
+        trace_id = self.ask.trace_id if self.ask is not None else about(dict(cycle.scope)).get("trace_id")
+        if trace_id is not None:
+            headers.append((TRACE_ID, trace_id.encode()))
         if CLOSE in headers:
             cycle.keep_alive = False
         elif not cycle.keep_alive:

@@ -30,6 +30,8 @@ App = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
 BODY_TIMEOUT_S = 15.0
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 """On every answer: a text in it that looks like a page must not become one."""
+TRACE_ID = b"x-trace-id"
+"""On the answer to a request that came with a trace context."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 _log = logging.getLogger("mainstay.api")
 
@@ -84,12 +86,12 @@ class Shell:
             self.note_miss(route, scope, error)
             reply = self.failed(error, route)
         except Exception:  # noqa: BLE001 - edge: one request; whatever fails in it is answered in the error's shape
-            _log.exception("request %s %r failed", scope["method"], scope["path"])
+            _log.exception("request to %s failed", route.name if route else "no route", extra=about(scope))
             self.note_miss(route, scope, errors.Defect())
             reply = self.failed(errors.Defect(), route)
         if route is not None:
             self.count(route, reply.status)
-        await _send(send, reply)
+        await _send(send, reply, about(scope).get("trace_id"))
 
     def find(self, path: str) -> Found | None:
         """Return the hot routes of a path, None where it is FastAPI's or nobody's."""
@@ -155,8 +157,12 @@ class Shell:
             self._hall.of(ask.model).refuse(ask.model, ask.body, error, status)
 
     def note_miss(self, route: HotRoute | None, scope: ASGIScope, error: MainstayError) -> None:
-        """Count a predict call that failed by no fault of the caller, whichever check or step it failed in."""
-        if route is None or not route.refusals_are_kept or errors.status_of(error) < 500:
+        """Log what failed by no fault of the caller, whichever check or step it failed in; count a predict call."""
+        if route is None or errors.status_of(error) < 500:
+            return
+        if not isinstance(error, Overloaded | JournalFull | errors.Defect):  # which come in crowds; or was told already
+            _log.error("%s: %s", route.name, error.message, extra=about(scope))
+        if not route.refusals_are_kept:
             return
         found = self.find(scope["path"])
         named = found.params.get("model", "") if found is not None else ""
@@ -168,8 +174,6 @@ class Shell:
     def failed(self, error: MainstayError, route: HotRoute | None) -> Reply:
         """Return the answer to a request that failed, in the shape of its protocol."""
         status = errors.status_of(error)
-        if status >= 500 and not isinstance(error, Overloaded | JournalFull):
-            _log.error("%s: %s", route.name if route else "request", error.message)
         if route is not None and route.fail is not None:
             plain = route.fail(error, status)
             return msgspec.structs.replace(plain, headers=(*plain.headers, *errors.headers_of(error)))
@@ -188,7 +192,7 @@ class Shell:
 
     async def _stream(self, route: HotRoute, ask: Ask, receive: Receive, send: Send) -> None:
         try:
-            await bulk.answer(route, ask, receive, send, head=[_NO_SNIFFING], begun=lambda: self.count(route, 200))
+            await bulk.answer(route, ask, receive, send, head=_head_of(ask), begun=lambda: self.count(route, 200))
         except MainstayError as error:
             self.note_refusal(route, ask, error)
             raise
@@ -211,7 +215,7 @@ class Shell:
         except Exception:  # edge: one request
             if began:
                 raise
-            _log.exception("request %s %r failed", scope["method"], scope["path"])
+            _log.exception("request %s to a page failed", scope["method"], extra=about(scope))
             await _send(send, self.failed(errors.Defect(), None))
 
     async def _body(self, receive: Receive, limit_kb: int) -> bytes:
@@ -264,12 +268,26 @@ def _trace(header: bytes | None) -> str | None:
     return None if found is None else found.group(1).decode()
 
 
+def about(scope: ASGIScope) -> dict[str, str]:
+    """Return what a log line says of a request beside its text."""
+    trace_id = _trace(dict(scope["headers"]).get(b"traceparent"))
+    return {} if trace_id is None else {"trace_id": trace_id}
+
+
+def _head_of(ask: Ask) -> list[tuple[bytes, bytes]]:
+    """Return what a streamed answer has beside its media type."""
+    return [_NO_SNIFFING, *([] if ask.trace_id is None else [(TRACE_ID, ask.trace_id.encode())])]
+
+
 def headers_of(reply: Reply) -> list[tuple[bytes, bytes]]:
     """Return what goes before the body."""
     length = b"%d" % len(reply.body)
     return [(b"content-type", reply.media), _NO_SNIFFING, (b"content-length", length), *reply.headers]
 
 
-async def _send(send: Send, reply: Reply) -> None:
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers_of(reply)})
+async def _send(send: Send, reply: Reply, trace_id: str | None = None) -> None:
+    headers = headers_of(reply)
+    if trace_id is not None:
+        headers.append((TRACE_ID, trace_id.encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})

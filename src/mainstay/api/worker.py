@@ -18,6 +18,7 @@ from mainstay.api.connections import MOST_HEAD_BYTES, most_connections, swept
 from mainstay.api.keys import Keys
 from mainstay.api.lane import lane_for
 from mainstay.api.shell import Shell
+from mainstay.config import logs
 from mainstay.config.clocks import clock_from
 from mainstay.core.errors import MainstayError
 from mainstay.core.ports import Clock
@@ -97,15 +98,14 @@ async def serve(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str,
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     """Run one worker process; return the exit code."""
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(logs.LogFormat.TEXT)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # each request that is none would be a line in the log
     sys.setswitchinterval(SWITCH_S)
     # The server raises the signal that ended it once more when everything is drained: then this is a clean end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         plans = [read_plan(Path(argument)) for argument in arguments]
+        logs.set_up(plans[0].log_format, model=plans[0].models[0] if len(plans) == 1 else "")
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(plans, clock_from(environ), environ))
     except MainstayError as error:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from mainstay.cli import edge
+from mainstay.config.logs import JsonLine, LogFormat
 from mainstay.core import errors
 
 
@@ -50,7 +51,11 @@ def serve(
         whom = "" if not beside else f" for {', '.join(models)}"
         call.out.note(f"serve: {address}{whom}; Ctrl-C stops it after the requests under way.")
 
-    with logged_to_stderr(short=() if call.debug else errors.MainstayError):
+    with logged_to_stderr(
+        short=() if call.debug else errors.MainstayError,
+        kind=project.settings.log.format,
+        model="" if beside else project.name,
+    ):
         project.serve(bound, beside=beside)
     call.out.note("serve: stopped.")
 
@@ -73,7 +78,9 @@ def loop(
 
     project = Project.open(call.project)
     if once:
-        with logged_to_stderr(short=() if call.debug else Exception):
+        with logged_to_stderr(
+            short=() if call.debug else Exception, kind=project.settings.log.format, model=project.name
+        ):
             report = project.turn()
         call.out.document(report)
         call.out.say(*(report.done or ["Nothing was due."]))
@@ -92,7 +99,9 @@ def loop(
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     call.out.note("loop: running; Ctrl-C stops it after the turn under way.")
-    with logged_to_stderr(short=() if call.debug else errors.MainstayError):
+    with logged_to_stderr(
+        short=() if call.debug else errors.MainstayError, kind=project.settings.log.format, model=project.name
+    ):
         project.loop(stop=stop)
     call.out.note("loop: stopped.")
 
@@ -115,10 +124,12 @@ class LogLine(logging.Formatter):
 
 
 @contextmanager
-def logged_to_stderr(*, short: type[Exception] | tuple[()]) -> Iterator[None]:
+def logged_to_stderr(
+    *, short: type[Exception] | tuple[()], kind: LogFormat = LogFormat.TEXT, model: str = ""
+) -> Iterator[None]:
     """Write what Mainstay logs to stderr, and of other libraries only warnings; `short` errors without traceback."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogLine(short))
+    handler.setFormatter(JsonLine(model) if kind is LogFormat.JSON else LogLine(short))
     logging.getLogger().addHandler(handler)
     logging.getLogger("mainstay").setLevel(logging.INFO)
     try:

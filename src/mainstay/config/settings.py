@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from mainstay.config.logs import LogFormat
 from mainstay.core.contracts import FieldType, Pii, Policy, Role, Task
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 from mainstay.core.incidents import Severity
@@ -556,7 +557,10 @@ class LoopSettings(Section):
 
 
 class LogSettings(Section):
-    """The journal of predictions."""
+    """The journal of predictions, and how processes write their own logs."""
+
+    format: LogFormat = LogFormat.TEXT
+    """How serve, its workers, loop and web write their logs: lines for people (`text`), or one JSON object a line."""
 
     keep_days: float | None = Field(None, gt=0)
     """Sealed records older than this are deleted (days); without it nothing is."""

@@ -134,6 +134,7 @@ class House:
                 trusted=sorted(self.member.trusted),
                 pickles=serve.pickles,
                 slow_ms=serve.slo.latency_ms or 0.0,
+                log_format=self.member.settings.log.format.value,
                 drain_s=DRAIN_S,
             )
             for number in range(workers)

@@ -86,6 +86,8 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """own or never."""
     slow_ms: float = 0.0
     """The objective's latency, which the counts must tell exactly; 0: none."""
+    log_format: str = "text"
+    """How the process writes its log: text or json."""
     drain_s: float = 10.0
     """How long requests under way have when the worker is to stop."""
 

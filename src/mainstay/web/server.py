@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -13,11 +14,14 @@ from pathlib import Path
 import uvicorn
 
 from mainstay.api.keys import Keys
+from mainstay.config import logs
 from mainstay.core import errors
 from mainstay.project import WEB_FILE, Project
 from mainstay.serve import plan
 from mainstay.serve.keys import FILE, from_environment, why_closed
 from mainstay.web import app as pages
+
+log = logging.getLogger("mainstay.web")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,15 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(project: Project) -> None:
     """Bind the port and show the page of `project` until stopped."""
     web = project.settings.web
+    logs.set_up(project.settings.log.format, model=project.name)
     bound = bind(web.host, web.port)
     given = from_environment(project.environ)
     keys = Keys(project.run_folder / FILE, project.clock, host=web.host, given=given)
     if why := why_closed(project.run_folder, web.host, project.environ):
-        sys.stderr.write(f"web: {why}\n")
+        log.warning("%s", why)
     application = pages.create_app(project.status, host=web.host, keys=keys)
     config = uvicorn.Config(
         application,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,

@@ -34,6 +34,7 @@ def test_a_prediction_goes_the_whole_way(tmp_path: Path) -> None:
                 )
                 assert response.status_code == 200
                 assert response.json()["predictions"][0]["label"] == "cold"
+                assert response.headers["x-trace-id"] == "a" * 32
         events, _ = Journal(tmp_path / "journal").read({}, 10)
         assert [event.trace_id for event in events] == ["a" * 32] * 2
 
