@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("candidate", "ingest", "labels", "status", "container", "starter", "running", "subjects", "replay"),
     ("loop",),
     ("wiring",),
+    ("backup",),
     ("project",),
     ("adoption", "doctor"),
     ("api",),

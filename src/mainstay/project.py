@@ -26,6 +26,8 @@ from mainstay.core.ports import Clock, Progress, silent
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mainstay.backup.make import Made
+    from mainstay.backup.restore import Restored
     from mainstay.config.settings import Settings
     from mainstay.container.context import Context
     from mainstay.loop import TurnReport
@@ -567,6 +569,49 @@ class Project:
                         continue
                     counts[status.value] += 1
         return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
+
+    def backup(
+        self,
+        dest: str | Path,
+        *,
+        by: str,
+        with_store: bool = True,
+        subject_keys: bool = False,
+        progress: Progress = silent,
+    ) -> Made:
+        """Copy the state into a new folder, while everything runs; what was acknowledged before is in the copy.
+
+        `with_store`: off, a store in PostgreSQL is left out. `subject_keys`: also the keys of encrypted values; with
+        them in a backup, an erasure must be brought to the backup too.
+        """
+        from mainstay.backup import make
+
+        return make.make(
+            self.parts, Path(dest), by=by, with_store=with_store, subject_keys=subject_keys, progress=progress
+        )
+
+    @classmethod
+    def restore(
+        cls,
+        source: str | Path,
+        folder: str | Path,
+        *,
+        by: str,
+        force: bool = False,
+        environ: Mapping[str, str] | None = None,
+        progress: Progress = silent,
+    ) -> Restored:
+        """Put a backup back into the project in `folder`, while nothing of it runs.
+
+        `force`: also in the place of a state, which is moved aside. Nothing is written before every digest held.
+        """
+        from mainstay.backup import restore
+
+        environ = os.environ if environ is None else environ
+        clock = clocks.clock_from(environ)
+        return restore.restore(
+            Path(source), Path(folder), by=by, force=force, environ=environ, clock=clock, progress=progress
+        )
 
     def replay(self, id_: str) -> Replayed:
         """Compute a journalled answer again, from its bundle and its inputs, and hold it beside the record.

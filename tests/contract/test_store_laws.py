@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +10,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 
 from mainstay.core import errors
 from mainstay.core.events import Arm, Feedback, FeedbackStatus, Trust
@@ -40,65 +34,18 @@ from mainstay.store import (
 )
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
+from postgres_kit import Postgres, running
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 MODEL = "toy"
-INSTALL = "apt-get install postgresql"
-
-
-def _binaries() -> Path | None:
-    found = shutil.which("initdb")
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    return places[0].parent if places else Path(found).resolve().parent if found else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """Start a server of its own, and give the URL of its first database."""
-    binaries = _binaries()
-    if binaries is None:
-        message = f"PostgreSQL is not installed; install it with: {INSTALL}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    # The server refuses to run as root.
-    user = {"user": "nobody"} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="mainstay-pg-"))
-    if user:
-        shutil.chown(folder, "nobody")
-    data, port = folder / "data", _free_port()
-    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, **user}
-    try:
-        made = [
-            binaries / "initdb",
-            "-D",
-            data,
-            "-U",
-            "mainstay",
-            "-A",
-            "trust",
-            "-N",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-        ]
-        subprocess.run(made, check=True, timeout=60, **quiet)
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        control = [binaries / "pg_ctl", "-D", data, "-w", "-t", "30"]
-        subprocess.run([*control, "-o", options, "-l", folder / "log", "start"], check=True, timeout=60, **quiet)
-        try:
-            yield f"postgresql+psycopg://mainstay@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, timeout=60, **quiet)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[Postgres]:
+    """Give a server of its own."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -106,13 +53,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give the address of an empty store."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
-    server = request.getfixturevalue("postgres")
-    name = f"t{uuid.uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return server.rsplit("/", 1)[0].replace("+psycopg", "") + f"/{name}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import mainstay
 from mainstay.cli import (
     adopt,
     audit,
+    backup,
     check,
     compare,
     config,
@@ -76,6 +77,7 @@ for module in (
     learn,
     keys,
     audit,
+    backup,
     config,
     doctor,
     drill,

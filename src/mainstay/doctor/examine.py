@@ -70,6 +70,7 @@ def _of_project(place: Place, found: list[Finding]) -> list[tuple[str, Check]]:
         ("store", stored.store),
         ("loop", stored.loops),
         ("bundles", stored.bundles),
+        ("backup", stored.backup),
     )
     checks: list[tuple[str, Check]] = [(name, _bound(check, place)) for name, check in of_place]
     if can_read:

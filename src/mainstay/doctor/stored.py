@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mainstay import loop, wiring
+from mainstay.backup.make import WHAT as BACKUP
 from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, LIVE, Release
 from mainstay.doctor.records import Finding, Place, fail, warn, well
 from mainstay.models import bundle, environment
-from mainstay.store import heartbeats, leases, releases, routes
+from mainstay.store import audit, heartbeats, leases, releases, routes
 from mainstay.store.engine import Store
 from mainstay.store.heartbeats import Heartbeat
 from mainstay.store.leases import Holder
@@ -25,6 +26,7 @@ WAL_BYTE = 18
 """Of the file's header: 2 says that it is written through a write-ahead log."""
 AHEAD = timedelta(seconds=120)
 HTTP_S = 3.0
+BACKUP_OLD = timedelta(days=7)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class Stored:
     beats: list[Heartbeat] = field(default_factory=list)
     loop: Holder | None = None
     newest: datetime | None = None
+    backup: datetime | None = None
+    """When the last one was made."""
 
 
 def read(place: Place) -> Stored:
@@ -55,6 +59,7 @@ def read(place: Place) -> Stored:
             beats = heartbeats.all_(tx)
             changes = routes.history(tx, place.model, limit=1)
             holder = leases.holder(tx, loop.LEASE, place.clock.now())
+            made = audit.of_kind(tx, BACKUP)
     finally:
         store.close()
     moments = [*(one.since for one in versions), *(beat.at for beat in beats), *(one.at for one in changes)]
@@ -66,6 +71,7 @@ def read(place: Place) -> Stored:
         beats=beats,
         loop=holder,
         newest=max(moments, default=None),
+        backup=made[-1].at if made else None,
     )
 
 
@@ -178,6 +184,19 @@ def bundles(place: Place, stored: Stored) -> Iterator[Finding]:
             )
     if whole == len(stored.releases):
         yield well("bundles", f"{whole} are whole" if whole else "no version yet")
+
+
+def backup(place: Place, stored: Stored) -> Iterator[Finding]:
+    """Look how old the last backup is; whoever makes them by other means makes none here."""
+    if stored.backup is None:
+        yield well("backup", "none was made by `mainstay backup`")
+        return
+    age = place.clock.now() - stored.backup
+    seen = f"the last one was made {age.days} days ago"
+    if age > BACKUP_OLD:
+        yield warn("backup", seen, "mainstay backup DEST, each night by cron; see docs/backup.md")
+    else:
+        yield well("backup", seen)
 
 
 def mlflow(place: Place, stored: Stored) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from mainstay.core.routes import BundleRef, Route
 from mainstay.serve import plan as plans
 from mainstay.serve.route_file import RouteFile, route_path
 
+OVERRIDES = "overrides.json"
+"""In the run folder: rollbacks that the store does not have yet."""
 RouteSource = Callable[[], Sequence[Route]]
 """Returns the store's route of every model; raises StoreUnavailable (or any MainstayError) when it cannot."""
 
@@ -42,9 +44,9 @@ class RouteKeeper:
         self._files = {model: RouteFile(route_path(run, model)) for model in models}
         self._source = source
         self._on_override = on_override
-        self._path = run / "overrides.json"
+        self._path = run / OVERRIDES
         self._lock = threading.Lock()
-        self._overrides = _read_overrides(self._path)
+        self._overrides = read_overrides(self._path)
         self._troubles: list[str] = []
         self.trouble: str | None = None
         """Why the store could not be asked the last time, or None."""
@@ -160,6 +162,7 @@ def _back(now: Route) -> Route:
     )
 
 
-def _read_overrides(path: Path) -> dict[str, Override]:
+def read_overrides(path: Path) -> dict[str, Override]:
+    """Return the rollbacks, by model, that a file says the store does not have yet."""
     content: dict[str, Any] = plans.read_json(path) or {}
     return {model: msgspec.convert(held, Override) for model, held in content.items()}

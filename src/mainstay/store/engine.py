@@ -64,14 +64,30 @@ class Store:
         if address.get_backend_name() == "sqlite" and not _in_memory(address):
             address = _existing(address).update_query_dict({"mode": "ro"})
         store = cls(_engine(address), clock=clock, where=_address(url).render_as_string(hide_password=True))
-        with store.read() as tx:
-            found = _revision(tx)
+        try:
+            with store.read() as tx:
+                found = _revision(tx)
+        except BaseException:
+            store.close()
+            raise
         if found != HEAD:
+            store.close()
             raise errors.EnvironmentFault(
                 f"the store {store.where} has schema {found!r}; this version works with {HEAD!r}",
                 remedy="`mainstay status` brings an older schema up to date; a newer one needs a newer Mainstay.",
             )
         return store
+
+    @classmethod
+    def is_empty(cls, url: str, *, clock: Clock) -> bool:
+        """Return whether a database that is there holds nothing of ours; raises StoreUnavailable while it is away."""
+        address = _address(url)
+        store = cls(_engine(address), clock=clock, where=address.render_as_string(hide_password=True))
+        try:
+            with store.read() as tx:
+                return not inspect(tx).has_table("releases")
+        finally:
+            store.close()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -34,6 +34,8 @@ COMMANDS = [
     "compare",
     "train",
     "trust",
+    "backup",
+    "restore",
     "gate",
     "up",
     "serve",
