@@ -101,6 +101,7 @@ class Kit:
         route: Route | None = None,
         claims: Claims | None = None,
         share: Callable[[FakeClock, Metrics], SharedIds] | None = None,
+        make_handler: Callable[..., Handler] = Handler,
     ) -> None:
         self.sides = {side.ref.digest: side for side in sides or (make_side(CHAMPION),)}
         self.clock = FakeClock()
@@ -113,7 +114,7 @@ class Kit:
         self.notes: list[MakeEvent] = []
         self.shadow = Shadow(worker="w0", clock=self.clock, metrics=self.metrics, hand_on=self.notes.append)
         self.back: list[Job] = []
-        self.handler = Handler(
+        self.handler = make_handler(
             slots={"weather": self.slot},
             log_=self.log,
             ids=Ids(self.writer, alone=True, fresh=True),

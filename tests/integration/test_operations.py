@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
 import subprocess
+import threading
+import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mainstay.config.clocks import SystemClock
 from mainstay.config.settings import SloSettings
@@ -75,3 +80,68 @@ def test_a_server_that_fails_its_callers_has_an_incident_and_its_metrics_are_to_
     assert (incident.severity, incident.facts[BUDGET]) == (Severity.PAGE, "availability")
     assert "8 of 20 calls" in incident.story[0]
     assert "8 × the model failed (500)" in incident.story[1]
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes OTLP over HTTP, and says 503 while it is `away`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Taker)
+        self.names: list[str] = []
+        self.traces: set[str] = set()
+        self.away = False
+        self.turned_away = 0
+
+
+class Taker(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        collector = self.server
+        assert isinstance(collector, Collector)
+        if collector.away:
+            collector.turned_away += 1
+        else:
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in resource.scope_spans:
+                    collector.names += [span.name for span in scope.spans]
+                    collector.traces |= {span.trace_id.hex() for span in scope.spans}
+        self.send_response(503 if collector.away else 200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_spans_reach_a_collector_and_one_that_is_away_costs_no_answer(tmp_path: Path) -> None:
+    collector = Collector()
+    thread = threading.Thread(target=collector.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{collector.server_port}"
+    server = Server(tmp_path, environ={"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "100"})
+    body = {"instances": [{"inputs": {"text": "snow"}}]}
+    try:
+        sampled = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        assert server.client.post("/v1/predict", json=body, headers=sampled).status_code == 200
+        assert server.client.post("/v1/predict", json=body).status_code == 200
+        until = time.monotonic() + 10
+        while len(collector.names) < 5 and time.monotonic() < until:
+            time.sleep(0.02)
+        assert sorted(collector.names) == ["batch", "log", "predict", "predict weather", "validate"]
+        assert "a" * 32 in collector.traces
+        collector.away = True
+        for number in range(50):
+            sampled = {"traceparent": f"00-{number + 1:032x}-{'b' * 16}-01"}
+            assert server.client.post("/v1/predict", json=body, headers=sampled).status_code == 200
+        until = time.monotonic() + 10
+        while not collector.turned_away and time.monotonic() < until:
+            time.sleep(0.02)
+        assert collector.turned_away
+        began = time.monotonic()
+    finally:
+        server.stop()
+        collector.shutdown()
+        collector.server_close()
+    assert time.monotonic() - began < 15

@@ -47,12 +47,17 @@ class Shell:
         table_: Table | None = None,
         *,
         keys_of: Mapping[str, Keys] | None = None,
+        trace_of: Callable[[bytes | None], str | None] | None = None,
     ) -> None:
-        """Stand before `inner`. `keys_of`: of models whose project has keys of its own; `keys` hold for all else."""
+        """Stand before `inner`. `keys_of`: of models whose project has keys of its own; `keys` hold for all else.
+
+        `trace_of` returns the trace id of a `traceparent` header, where spans are made of those.
+        """
         self._inner = inner
         self._hall = hall
         self._keys = keys
         self._keys_of = keys_of or {}
+        self._trace_of = trace_of or _trace
         self._table = table_ or table.table()
         self._guard = Guard(hall.plan.host)
 
@@ -147,7 +152,7 @@ class Shell:
             headers=headers,
             query=scope.get("query_string", b""),
             client=_address(scope),
-            trace_id=_trace(headers.get(b"traceparent")),
+            trace_id=self._trace_of(headers.get(b"traceparent")),
         )
 
     def note_refusal(self, route: HotRoute, ask: Ask, error: MainstayError) -> None:

@@ -25,19 +25,23 @@ from mainstay.core.ports import Clock
 from mainstay.serve.hall import Hall
 from mainstay.serve.keys import FILE, Key, from_environment
 from mainstay.serve.plan import WorkerPlan, read_plan
+from mainstay.serve.tracing import Tracing, provider_of, wanted
 from mainstay.serve.worker import Worker
 
+_log = logging.getLogger("mainstay.api")
 SWITCH_S = 0.001
 """How long one thread may keep the others from running: the batch thread must not wait long for the shadow thread."""
 
 
-def make_shell(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str]) -> Shell:
+def make_shell(
+    plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str], tracing: Tracing | None = None
+) -> Shell:
     """Return everything that one worker process serves; the first plan says what holds for all of it."""
-    hall = Hall.of_plans(plans, lambda plan: Worker(plan, clock=clock))
+    hall = Hall.of_plans(plans, lambda plan: Worker(plan, clock=clock, tracing=tracing))
     given = from_environment(environ)
     first, *others = [_keys(plan, clock, given, host=plans[0].host) for plan in plans]
     keys_of = {model: keys for plan, keys in zip(plans[1:], others, strict=True) for model in plan.models}
-    return Shell(make_app(hall), hall, first, keys_of=keys_of)
+    return Shell(make_app(hall), hall, first, keys_of=keys_of, trace_of=tracing.trace_of if tracing else None)
 
 
 def _keys(plan: WorkerPlan, clock: Clock, given: Sequence[Key], *, host: str) -> Keys:
@@ -53,9 +57,11 @@ def _keys(plan: WorkerPlan, clock: Clock, given: Sequence[Key], *, host: str) ->
     )
 
 
-def server_of(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str]) -> uvicorn.Server:
+def server_of(
+    plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str], tracing: Tracing | None = None
+) -> uvicorn.Server:
     """Return the server of one worker process, not started."""
-    plan, shell = plans[0], make_shell(plans, clock, environ)
+    plan, shell = plans[0], make_shell(plans, clock, environ, tracing)
     config = uvicorn.Config(
         shell,
         loop="uvloop",
@@ -81,7 +87,8 @@ def server_of(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, s
 async def serve(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str, str]) -> None:
     """Serve on the inherited socket until told to stop, or until the supervisor is gone."""
     plan = plans[0]
-    server = server_of(plans, clock, environ)
+    tracing = _tracing(plan, clock, environ)
+    server = server_of(plans, clock, environ, tracing)
     if plan.parent_fd >= 0:
         loop = asyncio.get_running_loop()
 
@@ -92,8 +99,25 @@ async def serve(plans: Sequence[WorkerPlan], clock: Clock, environ: Mapping[str,
         loop.add_reader(plan.parent_fd, orphaned)
     listening = socket.socket(fileno=os.dup(plan.socket_fd))
     listening.setblocking(False)
-    async with swept(server.server_state.connections):
-        await server.serve(sockets=[listening])
+    if tracing is not None:
+        tracing.start()
+    try:
+        async with swept(server.server_state.connections):
+            await server.serve(sockets=[listening])
+    finally:
+        if tracing is not None:
+            tracing.stop()
+
+
+def _tracing(plan: WorkerPlan, clock: Clock, environ: Mapping[str, str]) -> Tracing | None:
+    """Return what makes spans, where the project or OpenTelemetry's variables ask for it and the packages are there."""
+    if not wanted(plan.telemetry, environ):
+        return None
+    try:
+        return Tracing(provider_of(plan.telemetry, plan.telemetry_service, environ), clock)
+    except MainstayError as error:  # a variable of the machine's must not keep a server down
+        _log.warning("no spans are made: %s %s", error.message, error.remedy)
+        return None
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:

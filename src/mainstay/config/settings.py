@@ -570,6 +570,16 @@ class LogSettings(Section):
     """Size of one segment file (MB)."""
 
 
+class TelemetrySettings(Section):
+    """OpenTelemetry spans of requests that callers trace (`pip install 'mainstay[telemetry]'`)."""
+
+    endpoint: str | None = Field(None, pattern=r"^https?://.+$")
+    """Address of a collector that takes OTLP over HTTP, e.g. `http://127.0.0.1:4318`. Without it the variable
+    `OTEL_EXPORTER_OTLP_ENDPOINT` says where, and without that no spans are made."""
+    service: str = Field("mainstay", min_length=1)
+    """Name of the service in traces, unless `OTEL_SERVICE_NAME` says another."""
+
+
 class Settings(Section):
     """Everything that mainstay.toml may say."""
 
@@ -595,3 +605,4 @@ class Settings(Section):
     registry: RegistrySettings = RegistrySettings()
     loop: LoopSettings = LoopSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

@@ -134,6 +134,8 @@ class House:
                 trusted=sorted(self.member.trusted),
                 pickles=serve.pickles,
                 slow_ms=serve.slo.latency_ms or 0.0,
+                telemetry=self.member.settings.telemetry.endpoint or "",
+                telemetry_service=self.member.settings.telemetry.service,
                 log_format=self.member.settings.log.format.value,
                 drain_s=DRAIN_S,
             )

@@ -88,6 +88,9 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """The objective's latency, which the counts must tell exactly; 0: none."""
     log_format: str = "text"
     """How the process writes its log: text or json."""
+    telemetry: str = ""
+    """Where spans are sent; empty: as OpenTelemetry's variables say, or nowhere."""
+    telemetry_service: str = "mainstay"
     drain_s: float = 10.0
     """How long requests under way have when the worker is to stop."""
 

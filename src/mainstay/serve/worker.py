@@ -38,6 +38,7 @@ from mainstay.serve.route_file import RouteFile, route_path
 from mainstay.serve.rows import MakeEvent, Note
 from mainstay.serve.shadow import Shadow
 from mainstay.serve.shared_ids import RedisPipes, SharedIds
+from mainstay.serve.tracing import TracedHandler, Tracing
 
 LOOK_S = 0.05
 """How often the loader looks at the route files."""
@@ -50,7 +51,9 @@ TELL_S = 1.0
 class Worker:
     """Everything between HTTP and the files. Make it, `start()` it in the event loop, `stop()` it."""
 
-    def __init__(self, plan: WorkerPlan, *, clock: Clock, load_side: LoadSide | None = None) -> None:
+    def __init__(
+        self, plan: WorkerPlan, *, clock: Clock, load_side: LoadSide | None = None, tracing: Tracing | None = None
+    ) -> None:
         self.plan = plan
         self.clock = clock
         self.metrics = Metrics(plan.slow_ms / 1000 if plan.slow_ms else None)
@@ -81,7 +84,8 @@ class Worker:
         self._claims = None if alone else Claims(self.run / "ids.lock")
         self._shadow = Shadow(worker=plan.worker, clock=clock, metrics=self.metrics, hand_on=self._hand_on)
         self._shared = None if not plan.ids else shared_ids(plan, salt=salt, clock=clock, metrics=self.metrics)
-        self.handler = Handler(
+        make_handler = Handler if tracing is None else partial(TracedHandler, tracing=tracing)
+        self.handler = make_handler(
             slots=self.slots,
             log_=log,
             ids=Ids(journal, alone=alone, fresh=fresh),
