@@ -4,6 +4,10 @@ from __future__ import annotations
 
 AT_LEAST_ROWS = 32
 """May wait whatever they cost: so many clients with one row each are never turned away."""
+CALLERS = 256
+"""So many rows may wait longer, up to `CALLERS_LONGER` times `max_wait_s`: as many clients that each wait for their
+answer are a crowd and no overload."""
+CALLERS_LONGER = 4
 WEIGHT = 0.2
 """Of the newest batch in the mean."""
 
@@ -32,4 +36,5 @@ class Pace:
         elif before is not None and cost < before:
             self._row_s = cost
         if self._row_s is not None:
-            self.room = max(AT_LEAST_ROWS, min(self._max_rows, int(self._max_wait_s / self._row_s)))
+            in_time = int(self._max_wait_s / self._row_s)
+            self.room = min(self._max_rows, max(AT_LEAST_ROWS, in_time, min(CALLERS, CALLERS_LONGER * in_time)))

@@ -21,8 +21,18 @@ def test_so_many_rows_may_wait_as_are_done_in_the_time_allowed() -> None:
         pace.note(500, 0.05)
     assert pace.room == pytest.approx(500, abs=2)
     for _ in range(50):
-        pace.note(500, 0.5)
-    assert pace.room == pytest.approx(50, abs=2)
+        pace.note(500, 1.5)
+    assert pace.room == pytest.approx(4 * 16, abs=8)
+
+
+def test_256_callers_wait_up_to_four_times_as_long_and_no_longer() -> None:
+    pace = made()
+    for _ in range(50):
+        pace.note(256, 0.1)  # 0.39 ms a row: 128 rows in 50 ms
+    assert pace.room == 256
+    for _ in range(50):
+        pace.note(256, 0.5)
+    assert pace.room == pytest.approx(100, abs=4)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 31])
@@ -44,7 +54,7 @@ def test_one_hiccup_is_forgotten_with_the_next_fast_batch() -> None:
     pace.note(2, 0.2)
     assert pace.room == AT_LEAST_ROWS
     pace.note(2, 0.0004)
-    assert pace.room == 250
+    assert pace.room == 256
 
 
 def test_a_batch_of_records_alone_says_nothing() -> None:
