@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mainstay.config.settings import Settings
     from mainstay.container.context import Context
     from mainstay.loop import TurnReport
+    from mainstay.models.explained.records import Explanation
     from mainstay.parts import Parts
     from mainstay.replay import Replayed
     from mainstay.running.together import Together
@@ -622,6 +623,17 @@ class Project:
         from mainstay import replay
 
         return replay.replay(self.parts, id_)
+
+    def explain(self, id_: str, *, label: Any = None, top: int = 10, seconds: float = 1.0) -> Explanation:
+        """Say why a journalled prediction is as it is: what each field and word adds to it.
+
+        Exact for compiled linear models and forests; for others an estimate with its standard error, which takes at
+        most `seconds`. Raises NotFound for an unknown id, and NotEnoughEvidence, naming the fields, where the record
+        does not hold what the model needs.
+        """
+        from mainstay import replay
+
+        return replay.explain(self.parts, id_, label=label, top=top, budget_s=seconds)
 
     def erase(self, key: str, *, by: str, reason: str = "") -> Erased:
         """Destroy the key of a subject: what was encrypted in its records is unreadable from now on, in every copy.

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainstay.core.contracts import Contract, Pii
-from mainstay.core.errors import EnvironmentFault, MainstayError, NotEnoughEvidence, NotFound, UsageError
+from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
 from mainstay.core.events import Arm, Caveat, Event, Kind
 from mainstay.data.request_check import compile_request_check
+from mainstay.journal.recorded import recorded_inputs, require
 from mainstay.models import bundle as bundles
 from mainstay.models import load as models
 from mainstay.models.answers import Answer, answer
+from mainstay.models.explained import explain as explaining
+from mainstay.models.explained.explain import BUDGET_S, TOP
+from mainstay.models.explained.records import Explanation
 from mainstay.models.load import LoadedModel
 from mainstay.store import releases
 
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 """Largest difference of a probability, a confidence or a value that counts as the same answer."""
-_WHY = {Pii.HASH: "only its hash was kept", Pii.DROP: "it was not kept"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -87,30 +89,14 @@ def replay(parts: Parts, id_: str) -> Replayed:
     NotEnoughEvidence, with the fields and why, where the record does not hold what the model needs (hashed, dropped,
     erased).
     """
-    event = parts.journal.find(id_)
-    if event is None or event.model != parts.model:
-        raise NotFound(
-            f"the journal of {parts.model} holds no prediction {id_!r}",
-            remedy="The id stands in the answer. `[log] keep_days` and `max_gb` say how long the journal keeps it.",
-        )
-    if event.kind is Kind.EXTERNAL:
-        raise UsageError(
-            f"{id_!r} was answered by a service elsewhere: there is no bundle here to answer it again",
-            remedy="Ask that service.",
-        )
+    event = _find(parts, id_)
     digest = _digest_of(parts, event.bundle)
     bundle = parts.open_bundle(digest, original=True)
     loaded = models.load(bundle)
-    values, missing = _inputs(parts, event, loaded.contract)
+    values, missing = recorded_inputs(event, loaded.contract, parts.vault)
     if event.served_arm is Arm.FALLBACK:
         return _of_fallback(event, loaded, values, missing)
-    needed = {name: why for name, why in missing.items() if name in loaded.fields_taken}
-    if needed:
-        told = ", ".join(f"{name} ({why})" for name, why in needed.items())
-        raise NotEnoughEvidence(
-            f"{id_!r} cannot be replayed: the record does not hold {told}",
-            remedy='Only fields with pii = "keep" or "encrypt" can be replayed, until their subject is erased.',
-        )
+    require(id_, missing, loaded.fields_taken)
     checked = compile_request_check(loaded.contract).check(values)
     asked = [dict(checked.values)] * max(1, event.batch)
     given = _nearest(event, answer(loaded, asked))
@@ -131,6 +117,36 @@ def replay(parts: Parts, id_: str) -> Replayed:
         original=_original(bundle, event, asked[:1]) if loaded.program is not None else None,
         note="trust and warnings of fields that the record does not hold were not compared" if missing else "",
     )
+
+
+def explain(parts: Parts, id_: str, *, label: Any = None, top: int = TOP, budget_s: float = BUDGET_S) -> Explanation:
+    """Explain a journalled prediction by the bundle that answered it; see `models.explained.explain`.
+
+    Raises what `replay` raises, and UsageError where the declared fallback answered.
+    """
+    event = _find(parts, id_)
+    if event.served_arm is Arm.FALLBACK:
+        raise UsageError(f"{id_!r} was answered by the declared fallback: there is no model's answer to explain")
+    loaded = models.load(parts.open_bundle(_digest_of(parts, event.bundle), original=False))
+    values, missing = recorded_inputs(event, loaded.contract, parts.vault)
+    require(id_, missing, loaded.fields_taken)
+    row = dict(compile_request_check(loaded.contract).check(values).values)
+    return explaining.explain(loaded, row, label=label, top=top, budget_s=budget_s)
+
+
+def _find(parts: Parts, id_: str) -> Event:
+    event = parts.journal.find(id_)
+    if event is None or event.model != parts.model:
+        raise NotFound(
+            f"the journal of {parts.model} holds no prediction {id_!r}",
+            remedy="The id stands in the answer. `[log] keep_days` and `max_gb` say how long the journal keeps it.",
+        )
+    if event.kind is Kind.EXTERNAL:
+        raise UsageError(
+            f"{id_!r} was answered by a service elsewhere: there is no bundle here to answer it again",
+            remedy="Ask that service.",
+        )
+    return event
 
 
 def compare(
@@ -178,24 +194,6 @@ def _digest_of(parts: Parts, name: str) -> str:
     if found is None:
         raise NotFound(f"the store knows no version {name!r}, which answered it")
     return found.digest
-
-
-def _inputs(parts: Parts, event: Event, contract: Contract) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the inputs as they were served, and why a field is not among them."""
-    values, gone = parts.vault.opened(event.inputs)
-    kept: dict[str, Any] = {}
-    missing: dict[str, str] = {}
-    for field in contract.fields:
-        name = field.name
-        if name in gone:
-            missing[name] = gone[name].value
-        elif field.pii in _WHY and (name not in values or values[name] is not None):
-            missing[name] = _WHY[field.pii]
-        elif name not in values:
-            missing[name] = "the record has no such field"
-        else:
-            kept[name] = values[name]
-    return kept, missing
 
 
 def _nearest(event: Event, answers: Sequence[Answer]) -> Answer:

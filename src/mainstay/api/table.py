@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainstay.api import events, invocations, ndjson, open_inference, routes
+from mainstay.api import events, explain, invocations, ndjson, open_inference, routes
 
 HOT: tuple[routes.HotRoute, ...] = (
     *routes.OWN,
@@ -10,6 +10,7 @@ HOT: tuple[routes.HotRoute, ...] = (
     *open_inference.ROUTES,
     *invocations.ROUTES,
     *events.ROUTES,
+    *explain.ROUTES,
 )
 
 

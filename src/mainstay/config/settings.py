@@ -383,6 +383,9 @@ class ServeSettings(Section):
     cache_rows: int = Field(0, ge=0, le=10_000_000)
     """Answers kept for rows with the same inputs, so that the model is not asked again (rows); 0 keeps none. Worth it
     for a model that is slow and sees the same rows often."""
+    explain_ms: float = Field(200.0, gt=0)
+    """How long an explanation of a model that is not compiled may take (milliseconds): it is estimated, and more time
+    makes it more certain."""
     ids: str | None = Field(None, pattern=r"^(redis|rediss|unix)://.+$")
     """Redis address (`redis://HOST:PORT/0`): an id sent again to another host gets the first answer too. Without it ids
     are known within each host."""

@@ -123,6 +123,7 @@ class House:
                 max_bulk_mb=serve.max_bulk_mb,
                 max_rows=serve.max_rows,
                 cache_rows=serve.cache_rows,
+                explain_ms=serve.explain_ms,
                 max_waiting_rows=max(8192, 2 * serve.max_rows),
                 ids=serve.ids or "",
                 ids_keep_s=serve.ids_keep_hours * 3600,

@@ -60,6 +60,8 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     """Interpreter for bundles whose recorded packages are not the worker's; empty: the worker's own."""
     runner_memory_mb: float = 4000.0
     max_body_kb: int = 256
+    explain_ms: float = 200.0
+    """Longest estimate of an explanation."""
     cache_rows: int = 0
     """Answers kept for rows with the same inputs; 0: none."""
     max_bulk_mb: float = 64.0

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from mainstay.core.errors import ContractViolation, MainstayError, Problem, TooLarge
 from mainstay.core.events import Arm, Caveat, FeedbackStatus, Trust
 from mainstay.data.times import to_utc
+from mainstay.models.explained.records import Explanation
 from mainstay.serve import strict
 from mainstay.serve.strict import Malformed
 
@@ -20,6 +21,10 @@ Name = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\u0000]*$"
 """Without NUL, which a database may not be able to keep."""
 Key = Annotated[str, Meta(min_length=1, max_length=256)]
 Moment = Annotated[datetime, Meta(tz=True)]
+
+
+MOST_EXPLAINED = 10
+"""Most rows of one call for explanations."""
 
 
 class Instance(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +73,36 @@ class PredictResponse(msgspec.Struct, kw_only=True):
 
     model: str
     predictions: list[Prediction]
+
+
+class ExplainRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST …/explain: rows as in …/predict, or the id of a prediction that was recorded."""
+
+    instances: Annotated[list[Instance], Meta(min_length=1, max_length=MOST_EXPLAINED)] | UnsetType = UNSET
+    """Up to 10 rows. What is no input is taken, so that a body of …/predict can be sent again, and not used."""
+    id: Name | UnsetType = UNSET
+    """Of a recorded prediction; instead of `instances`."""
+    label: Annotated[str, Meta(max_length=256)] | None = None
+    """The class to explain; the one that is answered when absent."""
+    top: Annotated[float, Meta(ge=1, le=100)] = 10
+    """So many fields, and so many words, are listed; the others are summed up."""
+
+
+class Explained(msgspec.Struct, kw_only=True):
+    """The explanation of one row."""
+
+    bundle: str
+    """`model@version` that is explained."""
+    id: str | None
+    """Of the recorded prediction."""
+    explanation: Explanation
+
+
+class ExplainResponse(msgspec.Struct, kw_only=True):
+    """The body of a 200 to …/explain: one explanation per instance, in order; of an id one."""
+
+    model: str
+    explanations: list[Explained]
 
 
 class FeedbackItem(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -186,10 +221,11 @@ class ErrorResponse(msgspec.Struct, kw_only=True):
     error: ErrorBody
 
 
-T = TypeVar("T", PredictRequest, FeedbackRequest, Instance)
+T = TypeVar("T", PredictRequest, FeedbackRequest, ExplainRequest, Instance)
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _FEEDBACK = msgspec.json.Decoder(FeedbackRequest)
 _INSTANCE = msgspec.json.Decoder(Instance)
+_EXPLAIN = msgspec.json.Decoder(ExplainRequest)
 _ENCODER = msgspec.json.Encoder()
 VALUE_CHARS = 200
 MESSAGE_CHARS = 2000
@@ -237,6 +273,21 @@ def decode_feedback(body: bytes, *, max_rows: int) -> FeedbackRequest:
             one.at = _in_utc(one.at, "at", number)
     if strict.repeated(body):
         raise strict.twice(body)
+    return request
+
+
+def decode_explain(body: bytes) -> ExplainRequest:
+    """Decode strictly, as `decode_predict` does; raise ContractViolation without rows and id, or with both."""
+    request = _decode(_EXPLAIN, body, Instance)
+    rows = [] if request.instances is UNSET else request.instances
+    for number, one in enumerate(rows):
+        _settle(one, number)
+    if strict.repeated(body):
+        raise strict.twice(body)
+    if bool(rows) == isinstance(request.id, str):
+        what = "stands beside an id" if rows else "is missing"
+        problem = Problem(where="instances", what=what, allowed="instances, or the id of a recorded prediction")
+        raise ContractViolation(f"The request is not one for an explanation: {problem}", problems=[problem])
     return request
 
 

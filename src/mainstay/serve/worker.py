@@ -26,6 +26,7 @@ from mainstay.models.runner.outside import RunnerRules
 from mainstay.models.runner.runner import Limits
 from mainstay.serve import plan as plans
 from mainstay.serve.dedupe import Claims, Ids
+from mainstay.serve.explaining import Explaining
 from mainstay.serve.external import Ledger
 from mainstay.serve.feedback import Book
 from mainstay.serve.handle import Handler
@@ -110,6 +111,13 @@ class Worker:
             max_wait_s=plan.max_wait_ms / 1000,
             on_hang=self._note_hang,
         )
+        self.explaining = Explaining(
+            slots=self.slots,
+            journal=journal,
+            subjects=self.subjects,
+            budget_s=plan.explain_ms / 1000,
+            metrics=self.metrics,
+        )
         self.draining = False
         self._stop = threading.Event()
         self._looked = threading.Event()
@@ -153,6 +161,7 @@ class Worker:
         self._stop.set()
         await asyncio.to_thread(self._shadow.stop, self.plan.drain_s / 2)
         await self.pending.stop(self.plan.drain_s / 2)
+        await asyncio.to_thread(self.explaining.stop)
         await asyncio.to_thread(self._loader.join, 2.0)
         for slot in self.slots.values():
             await asyncio.to_thread(slot.stop)
