@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("train", "serve", "watch", "retrain", "release", "score", "comparison", "attach"),
     ("parts",),
-    ("candidate", "ingest", "labels", "status", "container", "starter", "running", "subjects", "replay"),
+    ("candidate", "ingest", "labels", "status", "container", "starter", "running", "subjects", "replay", "loadtest"),
     ("loop",),
     ("wiring",),
     ("backup",),

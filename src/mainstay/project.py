@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mainstay.backup.restore import Restored
     from mainstay.config.settings import Settings
     from mainstay.container.context import Context
+    from mainstay.loadtest.records import LoadReport
     from mainstay.loop import TurnReport
     from mainstay.models.explained.records import Explanation
     from mainstay.parts import Parts
@@ -49,6 +51,8 @@ WEB_FILE = "web.json"
 ALIVE_WITHIN = timedelta(seconds=30)
 """A process that gave no sign for so long is taken for stopped."""
 FIRST_PORT, MOST_PORT = 1024, 65535
+LOAD_ROWS = 2_000
+"""Most different rows of a load test."""
 FEEDBACK_AT_ONCE = 1000
 """Items stored in one transaction."""
 
@@ -747,6 +751,51 @@ class Project:
         workers = (control.running(self.run_folder) or {}).get("workers", ())
         return tuple(dict.fromkeys(why for worker in workers for why in (worker.get("failed") or {}).values()))
 
+    def load_test(
+        self,
+        *,
+        url: str | None = None,
+        rate: float | None = None,
+        seconds: float = 4.0,
+        connections: Sequence[int] = (1, 8, 32, 128),
+        body: Path | None = None,
+        key: str | None = None,
+        elsewhere_too: bool = False,
+        progress: Progress = silent,
+    ) -> LoadReport:
+        """Load the project's running server (or `url`) with its own rows (or the request in `body`).
+
+        What watch, rollout and error budget count leaves these requests out. Raises UsageError for another machine
+        unless `elsewhere_too`, EnvironmentFault where nothing answers.
+        """
+        from mainstay.loadtest import run
+        from mainstay.loadtest.records import Objective
+        from mainstay.status import example
+
+        _must_answer_here(self, "there is nothing to load here")
+        if body is None:
+            bodies = [json.dumps(one).encode() for one in example.requests(self.loaded, most=LOAD_ROWS)]
+        else:
+            bodies = [_read_body(body)]
+        slo, plain = self.settings.serve.slo, Objective()
+        objective = Objective(
+            availability=slo.availability or plain.availability,
+            latency_ms=slo.latency_ms or plain.latency_ms,
+            latency_share=slo.latency_share,
+        )
+        return run.run(
+            url or self.addresses()[0],
+            model=self.name,
+            bodies=bodies,
+            objective=objective,
+            seconds=seconds,
+            connections=connections,
+            rate=rate,
+            headers=[("authorization", f"Bearer {key}")] if key else [],
+            elsewhere_too=elsewhere_too,
+            progress=progress,
+        )
+
     def example_request(self) -> dict[str, Any]:
         """Return a request body made of the first good row of the test or training data."""
         from mainstay.status import example
@@ -773,6 +822,13 @@ def _must_say_why(reason: str) -> None:
             f"the reason is empty: {reason!r}; allowed: a sentence that a colleague understands in a year",
             remedy='Say why: --reason "complaints about version 4".',
         )
+
+
+def _read_body(file: Path) -> bytes:
+    try:
+        return json.dumps(json.loads(file.read_bytes())).encode()
+    except (OSError, ValueError) as error:
+        raise errors.UsageError(f"{file} holds no request: {error}") from error
 
 
 def _must_answer_here(project: Project, what: str) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection
 
 from mainstay.config.settings import Settings
+from mainstay.core.calls import LOAD_TEST
 from mainstay.core.errors import GateFailed, StaleTransition, UsageError
 from mainstay.core.events import Arm, Event
 from mainstay.core.releases import LIVE, Release, Stage
@@ -243,6 +245,20 @@ def test_requests_from_after_the_lease_do_not_count_for_the_step(site: Site) -> 
     site.turn(late)
     steps = {pair.step for pair in pairs.rows(site.tx, make.MODEL, 2, 10_000)[-10:]}
     assert steps == {ingest.UNCOUNTED_STEP}
+
+
+def test_requests_of_a_load_test_bring_no_version_forward(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    for _ in range(5):
+        site.clock.advance(minutes=1)
+        traffic = site.traffic(60)
+        assert traffic
+        site.turn([msgspec.structs.replace(event, trace_id=LOAD_TEST + "0" * 16) for event in traffic])
+    assert releases.get(site.tx, make.MODEL, 2).stage is Stage.SHADOW
+    assert site.until(Stage.CANARY)[-1][0] is Stage.CANARY
 
 
 def test_a_challenger_that_could_not_answer_a_user_counts_as_failed(site: Site) -> None:
