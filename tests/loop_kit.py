@@ -425,6 +425,8 @@ def dump(tx: Connection, *, without: Collection[str] = ()) -> dict[str, list[Any
         columns = [column for column in table.columns if f"{table.name}.{column.name}" not in without]
         order = list(table.primary_key.columns)
         out[table.name] = [dict(row._mapping) for row in tx.execute(select(*columns).order_by(*order))]
+    # When the loop last looked how large the journal is: a sign of life too.
+    out["states"] = [row for row in out.get("states", []) if not str(row.get("name", "")).startswith("journal:")]
     return out
 
 

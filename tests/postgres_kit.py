@@ -10,12 +10,16 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
+
+from mainstay.store.engine import Store
+from mainstay.store.tables import METADATA
+from mainstay.testing.clock import FakeClock
 
 INSTALL = "apt-get install postgresql"
 
@@ -31,6 +35,7 @@ class Postgres:
         self._data, self._log, self.port = folder / "data", folder / "log", _free_port()
         self._control = [binaries / "pg_ctl", "-D", self._data, "-w", "-t", "30"]
         options = ["-U", "mainstay", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8"]
+        self.runs = False
         subprocess.run([binaries / "initdb", "-D", self._data, *options], **self._quiet)
 
     @property
@@ -41,9 +46,11 @@ class Postgres:
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
         subprocess.run([*self._control, "-o", options, "-l", self._log, "start"], **self._quiet)
+        self.runs = True
 
     def stop(self, how: str = "immediate") -> None:
         subprocess.run([*self._control, "-m", how, "stop"], **self._quiet)
+        self.runs = False
 
     def pause(self) -> None:
         """Let it hang: connections are taken by the system, and nothing answers."""
@@ -86,9 +93,22 @@ def running() -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop()
+            if server.runs:
+                server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def fill(url: str, source: Store) -> None:
+    """Bring every row of a store into one in an empty database."""
+    with closing(Store.open(url, clock=FakeClock())) as to, source.read() as tx, to.begin() as out:
+        for table in METADATA.sorted_tables:
+            rows = [dict(row._mapping) for row in tx.execute(select(table))]
+            if rows:
+                out.execute(table.insert(), rows)
+            if rows and (counted := table.autoincrement_column) is not None:
+                last = f"SELECT setval(pg_get_serial_sequence('{table.name}', '{counted.name}'), max({counted.name}))"
+                out.execute(text(f"{last} FROM {table.name}"))
 
 
 def _binaries() -> Path | None:

@@ -1,5 +1,5 @@
 """One turn of the wheel (read after serve/handle.py): tombstones → feedback → learn → watch → budget → rollout →
-retrain → jobs → aliases → alerts.
+retrain → jobs → aliases → alerts → retention.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from mainstay import candidate, ingest
+from mainstay import candidate, ingest, retention
 from mainstay.attach import learn
 from mainstay.config import load as config
 from mainstay.core import errors, releases
@@ -112,6 +112,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
         ("jobs", _jobs),
         ("aliases", _aliases),
         ("alerts", _alerts),
+        ("retention", _retention),
     )
     for name, step in steps:
         try:
@@ -255,7 +256,7 @@ def _budget(parts: Parts, _runner: Runner) -> list[str]:
 
 def _rollout(parts: Parts, _runner: Runner) -> list[str]:
     told: list[str] = []
-    consumer = f"rollout:{parts.model}"
+    consumer = _rollout_reader(parts.model)
     for _ in range(MOST_CHUNKS):
         events, after, more = _unread(parts, consumer)
         with parts.store.begin() as tx:
@@ -272,6 +273,10 @@ def _rollout(parts: Parts, _runner: Runner) -> list[str]:
         if not more:
             break
     return told
+
+
+def _rollout_reader(model: str) -> str:
+    return f"rollout:{model}"
 
 
 def _unread(parts: Parts, consumer: str) -> tuple[list[Event], dict[str, int], bool]:
@@ -431,6 +436,11 @@ def _alerts(parts: Parts, _runner: Runner) -> list[str]:
     with parts.store.begin() as tx:
         deliver.record(tx, outcomes, parts.clock.now(), outbox=alerts)
     return [f"alert {one.alert.alert_id}: {one.error or 'sent'}" for one in outcomes]
+
+
+def _retention(parts: Parts, _runner: Runner) -> list[str]:
+    """Delete what [log] says of the journal, but nothing that a step of this loop has still to read."""
+    return retention.turn(parts, (ingest.CONSUMER, watching.consumer(parts.model), _rollout_reader(parts.model)))
 
 
 class NoRunner:

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +12,10 @@ import httpx
 import msgspec
 import pytest
 
+from live_kit import Customer, Running, acknowledged, check_journal, until
 from loop_kit import MODEL, Shop
 from mainstay.backup import copying, make, manifest, restore
 from mainstay.core.errors import Damaged, EnvironmentFault, NotFound, UsageError
-from mainstay.core.events import Kind
 from mainstay.core.routes import BundleRef, Route
 from mainstay.journal import files
 from mainstay.journal.read import Journal
@@ -36,12 +28,7 @@ from mainstay.serve.route_keeper import OVERRIDES, Override, read_overrides
 from mainstay.store import audit, feedback, releases
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
-from postgres_kit import running
-
-SOURCES = Path(__file__).parents[2] / "src"
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY")} | {
-    "PYTHONPATH": str(SOURCES)
-}
+from postgres_kit import fill, running
 
 
 class Killed(BaseException):
@@ -55,77 +42,6 @@ def shop(trained_shop: Shop, tmp_path: Path) -> Iterator[Shop]:
     file.write_text(file.read_text().replace('"rows:60"', "") + "[log]\nsegment_mb = 1\n")
     yield made
     made.close()
-
-
-class Running:
-    """`mainstay serve` and, if wanted, `mainstay loop` in processes of their own."""
-
-    def __init__(self, folder: Path, *, turns: bool = True) -> None:
-        self.run = folder / ".mainstay" / "run"
-        commands = [["serve", "--port", "0"], *([["loop"]] if turns else [])]
-        self.processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "mainstay", *command, "--project", str(folder)],
-                env=ENVIRON,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            for command in commands
-        ]
-        until(lambda: self._told().get("pid") == self.processes[0].pid and self._told()["ready"])
-        self.url = f"http://127.0.0.1:{self._told()['port']}/v1"
-
-    def _told(self) -> dict[str, Any]:
-        path = self.run / "serve.json"
-        return json.loads(path.read_bytes()) if path.exists() else {}
-
-    def stop(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        assert [process.wait(30) for process in self.processes] == [0] * len(self.processes)
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come so far"
-        time.sleep(0.02)
-
-
-class Customer(threading.Thread):
-    """Asks and tells the truth without a pause, and remembers what was acknowledged."""
-
-    def __init__(self, name: str, url: str) -> None:
-        super().__init__(daemon=True)
-        self.told, self.url, self.stop = name, url, threading.Event()
-        self.answered: dict[str, str] = {}
-        self.labelled: set[str] = set()
-
-    def run(self) -> None:
-        number = 0
-        with httpx.Client(timeout=20) as client:
-            while not self.stop.is_set():
-                ids = [f"{self.told}-{number}-{n}" for n in range(100)]
-                rows = [{"id": id_, "inputs": {"text": "ripe apple jam", "buyer": id_}} for id_ in ids]
-                said = self.sent(client, "predict", {"instances": rows})
-                self.answered.update({one["id"]: one["label"] for one in said.json()["predictions"]})
-                items = [
-                    {"id": id_, "feedback_id": f"f-{id_}", "kind": "label", "name": "kind", "value": "fruit"}
-                    for id_ in ids[:5]
-                ]
-                said = self.sent(client, "feedback", {"items": items})
-                assert [one["status"] for one in said.json()["results"]] == ["stored"] * 5
-                self.labelled.update(item["feedback_id"] for item in items)
-                number += 1
-                self.stop.wait(0.05)
-
-    def sent(self, client: httpx.Client, verb: str, body: dict[str, Any]) -> httpx.Response:
-        """Send, again while the server is busy: the machine of the tests may be slow."""
-        while (said := client.post(f"{self.url}/{verb}", json=body)).status_code == 503:
-            time.sleep(0.05)
-        assert said.status_code == 200, said.text
-        return said
 
 
 def promote_second(shop: Shop) -> None:
@@ -156,12 +72,11 @@ def test_a_backup_under_load_holds_everything_acknowledged_before_and_what_is_re
     try:
         for number in range(2):
             until(lambda: len(files.sealed_names(journal)) > number)  # noqa: B023 - at once
-            answered = {id_: label for one in customers for id_, label in list(one.answered.items())}
-            labelled = {id_ for one in customers for id_ in list(one.labelled)}
+            answered, labelled = acknowledged(customers)
             dest = tmp_path / f"backup-{number}"
             back_up(shop.folder, dest)
             backups.append((dest, answered, labelled))
-            assert all(one.is_alive() for one in customers)
+            assert [one.wrong for one in customers] == [[], []]
         with pytest.raises(EnvironmentFault, match="works on this project"):
             put_back(backups[0][0], shop.folder, force=True)
     finally:
@@ -174,10 +89,7 @@ def test_a_backup_under_load_holds_everything_acknowledged_before_and_what_is_re
         target = tmp_path / f"restored-{number}"
         done = put_back(dest, target)
         assert (done.model, done.problems) == (MODEL, ())
-        events, _ = Journal(target / ".mainstay" / "journal").read({}, 10_000_000)
-        stored = {event.id: event.label for event in events if event.kind is Kind.PREDICTION}
-        assert {id_: stored.get(id_) for id_ in answered} == answered
-        assert max(Counter((event.worker, event.seq) for event in events).values()) == 1
+        check_journal(target / ".mainstay" / "journal", answered)
 
     # The last one goes on where it was: its loop, its server, its way back.
     dest, answered, labelled = backups[-1]
@@ -198,9 +110,7 @@ def test_a_backup_under_load_holds_everything_acknowledged_before_and_what_is_re
     until(lambda: labelled <= labels_of(project))
     again.stop()
     assert project.parts.store.integrity() == []
-    events, _ = Journal(target / ".mainstay" / "journal").read({}, 10_000_000)
-    assert max(Counter((event.worker, event.seq) for event in events).values()) == 1
-    assert Counter(event.id for event in events if event.kind is Kind.PREDICTION)["new"] == 1
+    check_journal(target / ".mainstay" / "journal", answered | {"new": second["label"]})
     project.parts.close()
 
 
@@ -387,7 +297,7 @@ def test_a_store_in_postgresql_is_dumped_and_put_back(
     with running() as server:
         url, other = server.new_database(), server.new_database()
         shop.customers(5)
-        fill(url, shop)
+        fill(url, shop.parts().store)
         stages = shop.stages()
         with (shop.folder / "mainstay.toml").open("a") as file:
             file.write(f'[store]\nurl = "{url}"\n')
@@ -410,19 +320,3 @@ def test_a_store_in_postgresql_is_dumped_and_put_back(
         assert back_up(shop.folder, tmp_path / "second", with_store=False).store == "left out"
         notes = put_back(tmp_path / "second", tmp_path / "third").notes
         assert any("the store is not in the backup" in note for note in notes)
-
-
-def fill(url: str, shop: Shop) -> None:
-    """Bring the shop's versions into a store elsewhere, by the rows."""
-    from sqlalchemy import select, text
-
-    from mainstay.store.tables import METADATA
-
-    with closing(Store.open(url, clock=FakeClock())) as to, shop.parts().store.read() as tx, to.begin() as out:
-        for table in METADATA.sorted_tables:
-            rows = [dict(row._mapping) for row in tx.execute(select(table))]
-            if rows:
-                out.execute(table.insert(), rows)
-            if rows and (counted := table.autoincrement_column) is not None:
-                last = f"SELECT setval(pg_get_serial_sequence('{table.name}', '{counted.name}'), max({counted.name}))"
-                out.execute(text(f"{last} FROM {table.name}"))

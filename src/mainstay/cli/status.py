@@ -12,7 +12,7 @@ from mainstay.cli import edge, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mainstay.status.records import Estimate, RunnerProcess, ServiceProcess, Status
+    from mainstay.status.records import Estimate, Held, RunnerProcess, ServiceProcess, Status
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +79,7 @@ def lines(found: Status) -> list[RenderableType]:
         metric = next((r.metric for r in found.releases if r.metric), "metric")
         parts.append(output.table("Versions", ("version", "stage", "since", metric, "trigger", "why"), rows))
     parts += [_process(one) for one in found.service]
+    parts += [_journal(found.journal)] if found.journal is not None else []
     parts += [_runner(one) for one in found.runners if one.seat == "answers" or one.ends or one.state == "left alone"]
     for beat in found.beats:
         seen = f", seen {moment(beat.at)}" if beat.at else ""
@@ -106,6 +107,33 @@ def _runner(one: RunnerProcess) -> str:
     if one.differences and one.seat == "answers":
         text += f"; not the packages that trained it: {'; '.join(one.differences)}"
     return output.safe(text)
+
+
+def _journal(held: Held) -> str:
+    since = f" since {held.oldest}" if held.oldest else ""
+    told = [f"{_size(held.bytes)}{since}, {held.records:,} records sealed"]
+    if held.bytes_per_day is not None:
+        told.append(f"grows {_size(held.bytes_per_day)} a day")
+    if held.full_in_days is not None:
+        told.append(f"at this pace the disk is full in {held.full_in_days:,.0f} days")
+    policy = {"keep_days": held.keep_days, "max_gb": held.max_gb}
+    said = ", ".join(f"{name} = {value:g}" for name, value in policy.items() if value is not None)
+    told.append(f"policy: {said}" if said else "no policy deletes anything ([log] keep_days, max_gb)")
+    if held.held_back:
+        told.append(f"{held.held_back} segments stay beyond it, as the loop has still to read them")
+    if held.deleted_at is not None:
+        told.append(
+            f"last deleted {moment(held.deleted_at)}; in all {held.deleted_records:,} records up to {held.deleted_to}, "
+            f"{_size(held.deleted_bytes)}"
+        )
+    return "journal    " + "; ".join(told)
+
+
+def _size(count: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"
 
 
 def headline(found: Status) -> str:

@@ -566,9 +566,9 @@ class LogSettings(Section):
     """How serve, its workers, loop and web write their logs: lines for people (`text`), or one JSON object a line."""
 
     keep_days: float | None = Field(None, gt=0)
-    """Sealed records older than this are deleted (days); without it nothing is."""
+    """Sealed segments whose newest day is older than this are deleted by the loop (days); without it nothing is."""
     max_gb: float | None = Field(None, gt=0)
-    """The oldest sealed records are deleted beyond this size (GB)."""
+    """While all records together are larger than this, the oldest sealed segments are deleted by the loop (GB)."""
     segment_mb: int = Field(16, ge=1, le=1024)
     """Size of one segment file (MB)."""
 

@@ -71,6 +71,7 @@ def _of_project(place: Place, found: list[Finding]) -> list[tuple[str, Check]]:
         ("loop", stored.loops),
         ("bundles", stored.bundles),
         ("backup", stored.backup),
+        ("journal growth", stored.growth),
     )
     checks: list[tuple[str, Check]] = [(name, _bound(check, place)) for name, check in of_place]
     if can_read:

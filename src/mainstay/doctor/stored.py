@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, LIVE, Release
 from mainstay.doctor.records import Finding, Place, fail, warn, well
 from mainstay.models import bundle, environment
-from mainstay.store import audit, heartbeats, leases, releases, routes
+from mainstay.store import audit, heartbeats, kept, leases, releases, routes
 from mainstay.store.engine import Store
 from mainstay.store.heartbeats import Heartbeat
+from mainstay.store.kept import Kept
 from mainstay.store.leases import Holder
 
 SQLITE_MAGIC = b"SQLite format 3\0"
@@ -27,6 +29,8 @@ WAL_BYTE = 18
 AHEAD = timedelta(seconds=120)
 HTTP_S = 3.0
 BACKUP_OLD = timedelta(days=7)
+FULL_SOON = 7.0
+"""Days."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class Stored:
     newest: datetime | None = None
     backup: datetime | None = None
     """When the last one was made."""
+    kept: Kept | None = None
+    """The journal as the loop last saw it."""
 
 
 def read(place: Place) -> Stored:
@@ -60,6 +66,7 @@ def read(place: Place) -> Stored:
             changes = routes.history(tx, place.model, limit=1)
             holder = leases.holder(tx, loop.LEASE, place.clock.now())
             made = audit.of_kind(tx, BACKUP)
+            seen = kept.get(tx, place.model)
     finally:
         store.close()
     moments = [*(one.since for one in versions), *(beat.at for beat in beats), *(one.at for one in changes)]
@@ -72,6 +79,7 @@ def read(place: Place) -> Stored:
         loop=holder,
         newest=max(moments, default=None),
         backup=made[-1].at if made else None,
+        kept=seen[0] if seen is not None else None,
     )
 
 
@@ -197,6 +205,21 @@ def backup(place: Place, stored: Stored) -> Iterator[Finding]:
         yield warn("backup", seen, "mainstay backup DEST, each night by cron; see docs/backup.md")
     else:
         yield well("backup", seen)
+
+
+def growth(place: Place, stored: Stored) -> Iterator[Finding]:
+    """Look when the journal fills the disk at its pace, where no policy bounds its size."""
+    seen = stored.kept
+    pace = seen.bytes_per_day if seen is not None else None
+    if seen is None or not pace:
+        yield well("journal growth", "not known yet: the loop has not seen it grow")
+        return
+    days = shutil.disk_usage(place.state).free / pace
+    said = f"{pace / 1e9:.2f} GB a day; the disk is full in {days:,.0f} days"
+    if seen.max_gb is None and days < FULL_SOON:
+        yield warn("journal growth", said, "Set [log] max_gb or keep_days, or make room; see docs/durability.md")
+    else:
+        yield well("journal growth", said if seen.max_gb is None else f"bounded by log.max_gb = {seen.max_gb:g}")
 
 
 def mlflow(place: Place, stored: Stored) -> Iterator[Finding]:

@@ -14,10 +14,10 @@ from mainstay.core import verdicts
 from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.release import rollout
 from mainstay.serve import control
-from mainstay.status import quality, runners, service
+from mainstay.status import journal, quality, runners, service
 from mainstay.status.records import Answering, Beat, BlockLine, Budget, ReleaseLine, Rollout, Status, Traffic
 from mainstay.status.verdict import summarise
-from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes, states
+from mainstay.store import blocks, feedback, heartbeats, incidents, kept, releases, routes, states
 from mainstay.watch import budget
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         ended = [incidents.events(tx, i.id)[-1].at for i in over]
         signs = heartbeats.all_(tx)
         labels = feedback.labels(tx, model, limit=LABELS)
-        kept = states.get(tx, learn.progress_name(model))
+        learned = states.get(tx, learn.progress_name(model))
+        recorded = kept.get(tx, model)
         stands = budget.standings(tx, model, settings.serve.slo, now)
     elsewhere = settings.project.elsewhere
-    learning = service.learning(kept) if elsewhere and live is None else None
+    learning = service.learning(learned) if elsewhere and live is None else None
     processes = service.processes(run, now, alive_within) if elsewhere else ()
     if elsewhere:
         answering = service.answering(model, live, learning)
@@ -102,6 +103,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         learning=learning,
         service=processes,
         runners=runners.of(run, model) if control.running(run) is not None else (),
+        journal=journal.held(recorded, run),
     )
 
 

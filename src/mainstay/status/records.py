@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from mainstay.core import releases, verdicts
@@ -217,6 +217,31 @@ class RunnerProcess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The journal: what it holds, how it grows, what was deleted by policy."""
+
+    at: datetime
+    """When the loop last looked."""
+    bytes: int
+    records: int
+    """In sealed segments."""
+    oldest: date | None
+    """Day of the oldest sealed record."""
+    keep_days: float | None
+    max_gb: float | None
+    bytes_per_day: float | None
+    """None until ten minutes of traffic were seen."""
+    full_in_days: float | None
+    """At this pace, without a policy by size; None where it is not known or does not grow."""
+    held_back: int
+    """Segments that the policy would delete and that a reader has still to read."""
+    deleted_records: int
+    deleted_bytes: int
+    deleted_at: datetime | None
+    deleted_to: date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything that is told about one model."""
 
@@ -245,3 +270,5 @@ class Status:
     """Its processes on this host."""
     runners: tuple[RunnerProcess, ...] = ()
     """Processes of bundles that run outside their worker, on this machine."""
+    journal: Held | None = None
+    """None until the loop has looked."""

@@ -25,6 +25,15 @@ from mainstay.store import faults
 HEAD = "0004"
 """Newest migration; a test holds it equal to migrations/."""
 BUSY_TIMEOUT_S = 10
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Of libpq: a server that vanished without a word (its machine, the network) is given up after 20 to 25 seconds and not
+after the system's two hours. A server that hangs goes on answering on this level, and is waited for."""
 _WRITE_LOCK = 0x4D41_494E
 _SCHEMA_LOCK = 0x4D41_494F
 _NEWER = "Use the version of Mainstay that wrote it, or a newer one; or restore the backup made before the upgrade."
@@ -170,7 +179,7 @@ def _in_memory(address: URL) -> bool:
 def _engine(address: URL) -> Engine:
     if address.get_backend_name() == "postgresql":
         try:
-            return create_engine(address, pool_size=5, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+            return create_engine(address, pool_size=5, pool_pre_ping=True, connect_args=_PATIENCE)
         except ModuleNotFoundError as error:
             raise errors.EnvironmentFault(
                 "the PostgreSQL driver is not installed", remedy="Run: pip install 'mainstay[postgres]'"
