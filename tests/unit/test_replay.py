@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from mainstay.core.errors import EnvironmentFault
-from mainstay.core.events import EVENT_VERSION, Caveat, Event, Kind, Trust
+from mainstay.core.events import EVENT_VERSION, Arm, Caveat, Event, Kind, Trust
+from mainstay.core.fallbacks import Condition, FallbackTo, Rule
 from mainstay.journal import frames
 from mainstay.models.answers import Answer, answer
 from mainstay.models.inputs import InputSpec
-from mainstay.replay import Replayed, compare, refuse_difference
+from mainstay.replay import Replayed, _of_fallback, compare, refuse_difference
 from mainstay.testing.models import make_loaded
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -88,6 +89,15 @@ def test_a_model_depends_on_what_it_is_handed_and_feature_code_may_use_everythin
 def replace_spec(loaded: Any, spec: InputSpec) -> Any:
     loaded.spec = spec
     return loaded
+
+
+@pytest.mark.parametrize(("label", "same"), [("cold", True), ("warm", False)])
+def test_an_answer_of_a_declared_rule_is_held_against_what_the_rule_says_now(label: str, same: bool) -> None:
+    rule = Rule(when=(Condition(field="place", among=("north",)),), label="cold")
+    loaded = make_loaded(fallback_to=FallbackTo.RULE, fallback_rules=(rule,), fallback_label="warm")
+    event = recorded(label=label, probabilities={}, confidence=None, trust=Trust.ABSTAIN, served_arm=Arm.FALLBACK)
+    found = _of_fallback(event, loaded, {"text": "snow", "place": "north"}, {})
+    assert (found.same, [one.now for one in found.differences]) == (same, [] if same else ["cold"])
 
 
 def test_a_difference_leaves_with_an_error_that_names_it_and_the_packages() -> None:

@@ -48,7 +48,5 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What all other words of the row's texts add."""
     absent_words: float
     """What the words add that training texts have and this row has not."""
-    left_out: float = 0.0
-    """What was not attributed to any field before the time was up."""
     note: str = ""
     took_ms: float
