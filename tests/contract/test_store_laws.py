@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from mainstay.core import errors
+from mainstay.core.calls import Minute
 from mainstay.core.events import Arm, Feedback, FeedbackStatus, Trust
 from mainstay.core.incidents import Finding, Harm, Incident, Severity, State
 from mainstay.core.releases import TRANSITIONS, Release, Stage
@@ -21,6 +22,7 @@ from mainstay.store import (
     alerts,
     audit,
     blocks,
+    call_counts,
     engine,
     feedback,
     heartbeats,
@@ -598,3 +600,35 @@ def test_entries_from_before_the_chain_are_no_problem(store: Store) -> None:
         tx.execute(text("UPDATE audit SET hash = '', previous_hash = ''"))
         _three_acts(tx)
         assert audit.verify_chain(tx) == []
+
+
+def _minute(at: datetime, source: str = "a:1", **counts: int) -> Minute:
+    whole = {"calls": 10, "failed": 1, "slow": 2, **counts}
+    return Minute(model=MODEL, source=source, at=at, reasons={"overloaded": whole["failed"]}, **whole)
+
+
+def test_a_minute_that_is_told_again_replaces_itself_and_sources_add_up(store: Store) -> None:
+    with store.begin() as tx:
+        call_counts.put(tx, [_minute(NOW), _minute(NOW, source="b:7")])
+        call_counts.put(tx, [_minute(NOW, calls=40, failed=3), _minute(NOW + MINUTE)])
+    with store.read() as tx:
+        assert call_counts.since(tx, MODEL, NOW) == call_counts.Sum(calls=60, failed=5, slow=6)
+        assert call_counts.since(tx, MODEL, NOW + MINUTE) == call_counts.Sum(calls=10, failed=1, slow=2)
+        assert call_counts.since(tx, "another", NOW) == call_counts.Sum()
+        assert call_counts.reasons(tx, MODEL, NOW) == {"overloaded": 5}
+        assert call_counts.first_bad(tx, MODEL, NOW, slow=True) == NOW
+        assert call_counts.first_bad(tx, MODEL, NOW + 2 * MINUTE, slow=False) is None
+
+
+def test_folding_minutes_into_hours_changes_no_sum_also_where_a_server_tells_late(store: Store) -> None:
+    late = NOW + timedelta(days=5)
+    with store.begin() as tx:
+        call_counts.put(tx, [_minute(NOW + n * MINUTE) for n in range(90)])
+        before = call_counts.since(tx, MODEL, NOW)
+        assert call_counts.fold(tx, MODEL, late) == 90
+        assert call_counts.since(tx, MODEL, NOW) == before
+        call_counts.put(tx, [_minute(NOW + MINUTE, source="b:7")])
+        assert call_counts.fold(tx, MODEL, late) == 1
+        assert call_counts.since(tx, MODEL, NOW).calls == before.calls + 10
+        call_counts.fold(tx, MODEL, NOW + timedelta(days=500))
+        assert call_counts.since(tx, MODEL, NOW) == call_counts.Sum()

@@ -12,14 +12,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from mainstay.api import metrics
 from mainstay.config.clocks import SystemClock
 from mainstay.config.settings import SloSettings
 from mainstay.core.calls import LOAD_TEST
 from mainstay.core.incidents import BUDGET, Severity
+from mainstay.serve.metrics import HELP, Metrics
 from mainstay.store import call_counts
 from mainstay.store.engine import Store
 from mainstay.watch import budget
@@ -80,6 +83,20 @@ def test_a_server_that_fails_its_callers_has_an_incident_and_its_metrics_are_to_
     assert (incident.severity, incident.facts[BUDGET]) == (Severity.PAGE, "availability")
     assert "8 of 20 calls" in incident.story[0]
     assert "8 × the model failed (500)" in incident.story[1]
+
+
+def test_metrics_of_several_models_with_strange_names_are_to_prometheus_taste_too() -> None:
+    def state(worker: str, model: str) -> dict[str, Any]:
+        counts = Metrics(0.075)
+        for name in HELP:
+            counts.count(name, 2, model=model, code='a"b\\c\nd')
+        counts.batch([0.002, 7.0], 3, 0.001)
+        counts.response("predict", 200)
+        return {"worker": worker, "metrics": counts.as_dict(), "rss_mb": 12.5, "models": {model: {"epoch": 4}}}
+
+    page = metrics.render([state("w0", "pumps"), state("w0", "été"), state("w1", "pumps"), state("w1", "été")])
+    checked = subprocess.run([promtool(), "check", "metrics"], input=page, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
 class Collector(ThreadingHTTPServer):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 
 import pytest
 
 from mainstay.cli import processes
+from mainstay.config.logs import LogFormat
 from mainstay.core import errors
 
 LOG = logging.getLogger("mainstay.test_processes")
@@ -42,3 +44,12 @@ def test_the_log_is_as_before_when_the_work_is_done() -> None:
     with processes.logged_to_stderr(short=()):
         assert logging.getLogger().handlers != before
     assert logging.getLogger().handlers == before
+
+
+def test_where_the_project_asks_for_json_the_loop_writes_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with processes.logged_to_stderr(short=(), kind=LogFormat.JSON, model="pumps"):
+        LOG.info("a turn")
+    line = json.loads(stderr.getvalue())
+    assert (line["level"], line["model"], line["message"]) == ("info", "pumps", "a turn")
