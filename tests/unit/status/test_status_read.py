@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.config.settings import ProjectSettings, Settings
+from mainstay.cli.status import lines as told
+from mainstay.config.settings import ProjectSettings, ServeSettings, Settings, SloSettings
+from mainstay.core.calls import Minute
 from mainstay.core.contracts import Task
 from mainstay.core.incidents import Harm, Incident, Severity
 from mainstay.core.releases import Evidence, Policy, Release, Stage
@@ -16,7 +18,7 @@ from mainstay.core.routes import BundleRef, Route
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.status import read
 from mainstay.status.records import Health, Status
-from mainstay.store import blocks, feedback, heartbeats, incidents, releases, routes
+from mainstay.store import blocks, call_counts, feedback, heartbeats, incidents, releases, routes
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
 
@@ -173,3 +175,22 @@ UNDECIDED = Check(name="error_rate", question="?", verdict=Verdict.NOT_ENOUGH, r
 )
 def test_what_a_version_waits_for_is_told_in_words(stage: Stage, evidence: Evidence, expected: str) -> None:
     assert read.waits_for(release(2, stage), evidence, Policy()) == expected
+
+
+def test_what_is_left_of_each_error_budget_is_told(store: Store, tmp_path: Path) -> None:
+    live(store)
+    at = NOW - timedelta(minutes=10)
+    with store.begin() as tx:
+        call_counts.put(tx, [Minute(model="m", source="a", at=at, calls=10_000, failed=4, slow=50)])
+    promising = SETTINGS.model_copy(
+        update={"serve": ServeSettings(slo=SloSettings(availability=0.999, latency_ms=100.0, days=7))}
+    )
+    found = read.read(store, settings=promising, run=tmp_path, now=NOW, alive_within=timedelta(seconds=30))
+    available, fast = found.budgets
+    assert (available.name, available.calls, available.bad, available.days) == ("availability", 10_000, 4, 7.0)
+    assert available.left == pytest.approx(0.6)
+    assert available.burn == pytest.approx(0.4)
+    assert fast.left == pytest.approx(1 - 50 / 99.96)
+    lines = [str(line) for line in told(found)]
+    assert any("availability: 4 of 10,000 calls in 7 days fail, 0.10% may; 60% of the error" in line for line in lines)
+    assert status(store, tmp_path).budgets == ()
