@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from types import FrameType
 from typing import Any
 
-from mainstay.config import clocks
+from mainstay.config import clocks, logs
 from mainstay.config import load as config
 from mainstay.container import packaged as packages
 from mainstay.container.packaged import Packaged
@@ -50,6 +50,8 @@ def supervisor_of(
     """
     packaged, _ = packages.open_packaged(folder)
     loaded = config.load(folder, environ=environ)
+    if loaded.settings.log.format is logs.LogFormat.JSON:  # from here on; what went wrong before is told for people
+        logs.set_up(loaded.settings.log.format, model=packaged.model)
     _make_usable(state)
     _take_salt(state / "salt", environ.get(SALT_VARIABLE, ""))
     run = state / "run"

@@ -103,3 +103,14 @@ def test_the_health_check_fails_where_nothing_answers(
         (tmp_path / "run" / "serve.json").write_text(content)
     assert health.main([str(tmp_path)]) == 1
     assert capsys.readouterr().out.startswith("not ready: ")
+
+
+def test_a_container_whose_environment_asks_for_json_logs_as_json(
+    packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(run.logs, "set_up", lambda kind, *, model: asked.append((str(kind), model)))
+    (in_the_way := tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault):
+        run.supervisor_of(packaged, in_the_way, {"MAINSTAY_LOG__FORMAT": "json"}, on_ready=lambda told: None)
+    assert asked == [("json", "weather")]
