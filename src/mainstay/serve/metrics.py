@@ -23,6 +23,7 @@ HELP = {
     "shadow_rows_total": "Rows scored in shadow, by model and bundle.",
     "shadow_dropped_total": "Rows not scored in shadow because too many waited, by model.",
     "records_dropped_total": "Refusal records not written because too much waited.",
+    "records_lost_total": 'Records that the disk did not take and that `durability = "none"` let go.',
     "hangs_total": "Model calls that passed their deadline, by bundle.",
     "runner_ends_total": "Runner processes that ended, by bundle, seat and why: crash, hang, memory, garbage, load.",
     "commit_failures_total": "Group commits that the disk did not take.",
@@ -78,6 +79,12 @@ class Metrics:
         key = (name, tuple(sorted(labels.items())))
         with self._lock:
             self._counters[key] = self._counters.get(key, 0) + amount
+
+    def bring(self, name: str, total: float) -> None:
+        """Bring a counter to what somebody else counts."""
+        if total:
+            with self._lock:
+                self._counters[name, ()] = total
 
     def response(self, route: str, status: int) -> None:
         """Count a response of a hot route; from one thread alone, as it takes no lock."""

@@ -225,6 +225,7 @@ class Worker:
 
     def state(self) -> dict[str, Any]:
         """Return what the state file says."""
+        self.metrics.bring("records_lost_total", self._writer.lost)
         models = {model: slot.state() for model, slot in self.slots.items()}
         return {
             "v": 1,
