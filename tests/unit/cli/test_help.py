@@ -47,6 +47,7 @@ COMMANDS = [
     "score",
     "feedback",
     "replay",
+    "explain",
     "erase",
     "export",
     "learn",

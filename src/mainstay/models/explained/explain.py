@@ -50,6 +50,7 @@ class Explainer:
         self._lock = Lock()
         self._columns: Columns | None = None
         self._ways: list[paths.Ways] | None = None
+        self._expected: Floats = np.zeros(0)
         self._why_not = ""
 
     def explain(self, row: Row, *, label: Any = None, top: int = TOP, budget_s: float = BUDGET_S) -> Explanation:
@@ -128,6 +129,7 @@ class Explainer:
         if self._ways is None and not self._why_not:
             try:
                 self._ways = paths.ways_of(forest, cover)
+                self._expected = paths.expected(forest, cover)
             except paths.TooLarge:
                 self._why_not = f"a forest of {forest.nodes} nodes is too large to be laid out"
         if self._ways is None:
@@ -146,7 +148,7 @@ class Explainer:
             top,
             method="tree_shap",
             unit=score.unit,
-            base_value=float(score.of(paths.expected(forest, cover))),
+            base_value=float(score.of(self._expected)),
             compared_with=f"the ways that {rows} training rows took",
             value=float(score.of(forest.sums(matrix)[0])),
         )

@@ -23,6 +23,10 @@ MOST_CELLS = 3_000_000
 """Leaves times numbers on their ways, of a whole forest; laying out more would take seconds."""
 
 
+AT_ONCE = 4096
+"""So many leaves are summed together: larger arrays would keep other threads waiting for the interpreter."""
+
+
 class TooLarge(Exception):
     """The forest has more ways than are laid out."""
 
@@ -91,7 +95,13 @@ def ways_of(forest: Forest, cover: Floats) -> list[Ways]:
             if cells > MOST_CELLS:
                 raise TooLarge
             laid.setdefault(len(way.column), []).append(way)
-    return [_together(forest, ways) for number, ways in sorted(laid.items()) if number]
+    parts = [
+        ways[at : at + AT_ONCE]
+        for number, ways in sorted(laid.items())
+        for at in range(0, len(ways), AT_ONCE)
+        if number
+    ]
+    return [_together(forest, ways) for ways in parts]
 
 
 def expected(forest: Forest, cover: Floats) -> Floats:
