@@ -46,6 +46,7 @@ COMMANDS = [
     "package",
     "score",
     "feedback",
+    "load-test",
     "replay",
     "explain",
     "erase",
