@@ -16,6 +16,7 @@ import msgspec
 from mainstay.core import errors
 from mainstay.core.events import Event
 from mainstay.core.ports import Clock
+from mainstay.journal.daily import Daily
 from mainstay.journal.writer import SegmentWriter
 
 SLOTS = 256
@@ -36,6 +37,7 @@ class Sink:
         self._state = state
         self._clock = clock
         self._writer: SegmentWriter | None = None
+        self._daily: Daily | None = None
         self._looked = 0.0
 
     @property
@@ -52,6 +54,7 @@ class Sink:
         self._look()
         if self._writer is None:
             self._writer = self._open(segment_mb)
+            self._daily = Daily(self._writer, self._clock)
         writer = self._writer
         for number, event in enumerate(events):
             msgspec.structs.force_setattr(event, "worker", writer.worker)
@@ -82,6 +85,8 @@ class Sink:
             return
         if self._writer is not None and not self._writer.is_found():
             self.close()
+        if self._writer is not None and self._daily is not None:
+            self._daily.look()
         _require_room(self._state)
         self._looked = now
 

@@ -69,6 +69,7 @@ class SegmentWriter:
         self._path: Path | None = None
         self._offset = 0
         self._capacity = 0
+        self._ends = False
         self._spare = files.active(self.folder) / f".{worker}.spare"
         self._spare_maker: threading.Thread | None = None
         self._lock = self._take_lock()
@@ -111,6 +112,15 @@ class SegmentWriter:
         if self._spare_maker is None:
             self._spare_maker = threading.Thread(target=self._make_spare, name="journal-spare", daemon=True)
             self._spare_maker.start()
+
+    @property
+    def segment(self) -> Path | None:
+        """Return the segment that was begun last, None before the first record."""
+        return self._path
+
+    def renew(self) -> None:
+        """Let the next record begin a new segment; from any thread."""
+        self._ends = True
 
     def close(self) -> None:
         """Close the segment in order and let the worker go; a second time does nothing."""
@@ -181,7 +191,7 @@ class SegmentWriter:
         if self.next_seq > self._horizon:
             self._write_horizon(self.next_seq + STRIDE)
         room = len(data) + HEADER.size
-        if self._file < 0 or self._offset + room > self._capacity:
+        if self._file < 0 or self._ends or self._offset + room > self._capacity:
             self._finish_segment()
             self._open_segment(first, room)
         written = os.pwrite(self._file, data, self._offset)
@@ -197,7 +207,7 @@ class SegmentWriter:
         size = max(self._size, room)
         path = files.segment_path(self.folder, self.worker, first)
         self._file = self._from_spare(path, size) or _new_file(path, size, least=max(_SMALLEST, room))
-        self._path, self._offset = path, 0
+        self._path, self._offset, self._ends = path, 0, False
         self._capacity = os.fstat(self._file).st_size
         if self.durability == "fsync":
             files.sync_folder(path.parent)

@@ -15,6 +15,7 @@ from typing import Any
 from mainstay.core.errors import MainstayError, Overloaded
 from mainstay.core.ports import Clock
 from mainstay.core.routes import BundleRef
+from mainstay.journal.daily import Daily
 from mainstay.journal.personal import Hasher, read_or_make_salt
 from mainstay.journal.read import Journal
 from mainstay.journal.subjects import FOLDER as SUBJECTS
@@ -80,6 +81,7 @@ class Worker:
             segment_mb=plan.segment_mb,
             before=self.subjects.sync,
         )
+        self._daily = Daily(self._writer, clock)
         log = Log(self._writer, plan.worker)
         alone = plan.workers == 1
         self._claims = None if alone else Claims(self.run / "ids.lock")
@@ -209,6 +211,7 @@ class Worker:
             now = self.clock.monotonic()
             if changed or not told or now - told >= TELL_S:
                 told = now or 1.0
+                self._daily.look()
                 self._tell()
 
     def _try_out(self, slot: ModelSlot) -> bool:
