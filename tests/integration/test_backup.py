@@ -64,7 +64,7 @@ def test_a_backup_under_load_holds_everything_acknowledged_before_and_what_is_re
 ) -> None:
     promote_second(shop)
     serving = Running(shop.folder)
-    customers = [Customer(name, serving.url) for name in ("a", "b")]
+    customers = [Customer(name, serving.url, pause_s=0.2) for name in ("a", "b")]
     for customer in customers:
         customer.start()
     journal = shop.state / "journal"
