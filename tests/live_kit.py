@@ -90,6 +90,8 @@ class Customer(threading.Thread):
         self.labelled: set[str] = set()
         self.refused = 0
         """Calls that got 503."""
+        self.cut_off = 0
+        """Calls that got no answer."""
         self.wrong: list[str] = []
 
     def run(self) -> None:
@@ -121,9 +123,13 @@ class Customer(threading.Thread):
         self.labelled.update(item["feedback_id"] for item in items)
 
     def sent(self, client: httpx.Client, verb: str, body: dict[str, Any]) -> httpx.Response | None:
-        """Send, again while the server says 503; None when told to stop."""
+        """Send, again while the server says 503 or cuts the call off; None when told to stop."""
         while not self.stop.is_set():
-            said = client.post(f"{self.url}/{verb}", json=body)
+            try:
+                said = client.post(f"{self.url}/{verb}", json=body)
+            except httpx.TransportError:
+                self.cut_off += 1  # its worker was killed: nothing was acknowledged
+                continue
             if said.status_code == 200:
                 return said
             assert said.status_code == 503, said.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -121,7 +122,7 @@ def test_answers_go_on_while_postgresql_is_stopped_or_hangs_and_everything_arriv
                 assert failed(store) == {}
             finally:
                 store.close()
-            assert sum(one.refused for one in customers) == 0
+            assert sum(one.refused + one.cut_off for one in customers) == 0
             # Nothing was started again for it.
             assert pids == ([process.pid for process in serving.processes], workers(serving))
             assert [process.poll() for process in serving.processes] == [None, None]
@@ -139,6 +140,14 @@ def hangs(server: Postgres, customers: list[Customer]) -> None:
 
 def workers(serving: Running) -> list[tuple[int, int]]:
     return [(one["pid"], one["restarts"]) for one in serving.told()["workers"]]
+
+
+def children(serving: Running) -> list[int]:
+    """Return the worker processes as the system knows them: on a full disk the server cannot write what it says."""
+    told = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(serving.processes[0].pid)], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in told.stdout.split()]
 
 
 class SmallDisk:
@@ -214,7 +223,7 @@ def test_a_full_disk_is_503_with_retry_after_and_what_was_acknowledged_is_there_
         serving = Running(shop.folder, within=disk.within, state=disk.state)
         with under_load(serving) as customers:
             goes_on(customers)
-            for _ in range(2):
+            for killed in (False, True):
                 disk.fill()
                 # First the room that the journal took beforehand is used up.
                 until(lambda: all(refused_lately(customer) for customer in customers))
@@ -223,10 +232,16 @@ def test_a_full_disk_is_503_with_retry_after_and_what_was_acknowledged_is_there_
                 disk.fill()
                 until(lambda: all(refused_lately(customer) for customer in customers))
                 assert len(acknowledged(customers)[0]) >= before
-                pids = workers(serving)
+                if killed:
+                    # A worker that dies now is started again on the full disk, and refuses like the one before.
+                    [pid] = children(serving)
+                    os.kill(pid, signal.SIGKILL)
+                    until(lambda: children(serving) not in ([], [pid]))  # noqa: B023 - at once
+                    until(lambda: all(refused_lately(customer) for customer in customers))
+                pids = children(serving)
                 disk.free()
                 goes_on_after_all(customers)
-                assert workers(serving) == pids
+                assert children(serving) == pids
             for customer in customers:
                 customer.stop.set()
                 customer.join()
