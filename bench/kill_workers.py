@@ -55,7 +55,11 @@ def serve(folder: Path, workers: int) -> None:
     bundle = make_bundle(folder / ".mainstay" / "bundles")
     route = Route(model="weather", epoch=1, champion=BundleRef(version=1, digest=bundle.digest))
     settings = Settings.model_validate(
-        {"project": {"name": "weather"}, "serve": {"port": 0, "workers": workers}, "log": {"segment_mb": 1}}
+        {
+            "project": {"name": "weather"},
+            "serve": {"port": 0, "workers": workers, "runner": "never"},
+            "log": {"segment_mb": 1},
+        }
     )
     member = Member(
         settings=settings,
