@@ -7,11 +7,12 @@ and builds such disks in the middle of them; the real reader, writer and sealer 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -39,6 +40,7 @@ class Disk:
         """By a folder's inode: its entries at its last sync."""
         self.is_cut = False
         """While what is left is looked at, nothing is recorded."""
+        self.held: list[IO[bytes]] = []
         self.last: dict[int, bytes] = {}
         """By inode: the content when its last name went."""
 
@@ -52,9 +54,18 @@ class Disk:
             self.synced[status.st_ino] = place.read_bytes()
 
     def forget(self, path: Path) -> None:
-        """Keep the content of a file whose name goes: its old name may still be there after the cut."""
+        """Keep the content of a file whose name goes: its old name may still be there after the cut.
+
+        The file is held open, so that no other one gets its inode and is taken for it.
+        """
         if path.is_file():
             self.last[path.stat().st_ino] = path.read_bytes()
+            self.held.append(path.open("rb"))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self.held:
+            file.close()
 
     def cut(self, target: Path) -> None:
         """Write what may be left into `target`."""
@@ -226,7 +237,20 @@ def cuts(
 
     watched(monkeypatch, disk, maybe_cut)
     folder = live / "journal"
-    while done < count:
+    with contextlib.closing(disk):
+        _write_under_cuts(folder, luck, acknowledged, tried, durability=durability, more=lambda: done < count)
+
+
+def _write_under_cuts(
+    folder: Path,
+    luck: random.Random,
+    acknowledged: list[Event],
+    tried: list[Event],
+    *,
+    durability: writing.Durability,
+    more: Callable[[], bool],
+) -> None:
+    while more():
         with SegmentWriter(folder, "w0", durability=durability, segment_mb=0.01) as out:
             for _ in range(luck.randrange(1, 12)):
                 events = [make_event(out.next_seq + i, luck) for i in range(luck.randrange(1, 5))]
