@@ -104,7 +104,7 @@ class FaultyModel(WordModel):
         os.closerange(3, 1024)
 
     def _scribble(self) -> None:
-        for fd in range(1, 64):
+        for fd in range(1, 1024):
             with contextlib.suppress(OSError):
                 os.write(fd, b"\x00\x00\x00\x05\x93hello and goodbye")
 
