@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -60,7 +60,7 @@ class LaneProtocol(BoundedProtocol):
     def _take(self, cycle: RequestResponseCycle) -> None:
         """Answer a whole request, here if its route has a job."""
         found = self.shell.find(cycle.scope["path"])
-        scope: MutableMapping[str, Any] = dict(cycle.scope)
+        scope = scope_of(cycle)
         headers = dict(cycle.scope["headers"])
         route = found.route(cycle.scope["method"], headers) if found is not None else None
         if found is None or route is None or route.job is None or b"content-length" not in headers:
@@ -100,11 +100,11 @@ class Waiter:
         """Answer with the error."""
         shell, route = self._protocol.shell, self._route
         if not isinstance(error, MainstayError):
-            _log.error("request to %s failed", route.name, exc_info=error, extra=about(dict(self._cycle.scope)))
+            _log.error("request to %s failed", route.name, exc_info=error, extra=about(scope_of(self._cycle)))
             error = errors.Defect()
         elif self.ask is not None:
             shell.note_refusal(route, self.ask, error)
-        shell.note_miss(route, dict(self._cycle.scope), error)
+        shell.note_miss(route, scope_of(self._cycle), error)
         self._write(shell.failed(error, route))
 
     def _write(self, reply: Reply) -> None:
@@ -113,7 +113,7 @@ class Waiter:
         if cycle.disconnected or protocol.transport.is_closing():
             return
         headers = headers_of(reply)
-        trace_id = self.ask.trace_id if self.ask is not None else about(dict(cycle.scope)).get("trace_id")
+        trace_id = self.ask.trace_id if self.ask is not None else about(scope_of(cycle)).get("trace_id")
         if trace_id is not None:
             headers.append((TRACE_ID, trace_id.encode()))
         if CLOSE in headers:
@@ -128,6 +128,11 @@ class Waiter:
         if not cycle.keep_alive:
             protocol.transport.close()
         cycle.on_response()
+
+
+def scope_of(cycle: RequestResponseCycle) -> MutableMapping[str, Any]:
+    """Return the request's scope under the type that the shell has for it."""
+    return cast("MutableMapping[str, Any]", cycle.scope)
 
 
 def lane_for(shell: Shell, **limits: int) -> type[LaneProtocol]:
