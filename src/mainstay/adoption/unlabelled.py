@@ -132,7 +132,13 @@ def _bundle(
             vocabulary=model.vocabulary,
         )
         made = compile_model(
-            estimator, contract, spec, classes=model.fitted, original=model.original, rows=rows[:COMPILED_ON]
+            estimator,
+            contract,
+            spec,
+            classes=model.fitted,
+            original=model.original,
+            rows=rows[:COMPILED_ON],
+            handed=model.program_rows,
         )
     lines = tuple(dict.fromkeys((*packages, *environment.lock_lines(pickled))))
     written = write_bundle(

@@ -81,13 +81,25 @@ class Inputs:
         """
         spec = self._spec
         if self._features is not None:
-            raw = self._polars(rows) if spec.features_form is Form.POLARS else self._pandas(rows)
-            return self._from_features(self._run(self._features, raw, len(rows)))
+            return self._from_features(self._featured(self._features, rows))
         if spec.input is not None:
             return _array([row.get(spec.input) for row in rows], is_text=self._is_text)
         if spec.form is Form.ARRAY:
             return self._matrix(rows)
         return self._polars(rows) if spec.form is Form.POLARS else self._pandas(rows)
+
+    def feature_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return what the feature code makes of rows, as rows: its columns by name, None or NaN where missing."""
+        if self._features is None:
+            raise ModelOutputInvalid("There is no feature code")
+        frame = self._featured(self._features, rows)
+        made: list[dict[str, Any]]
+        made = frame.to_dicts() if self._spec.features_form is Form.POLARS else frame.to_dict("records")
+        return made
+
+    def _featured(self, features: FeatureCode, rows: Sequence[Mapping[str, Any]]) -> Any:
+        raw = self._polars(rows) if self._spec.features_form is Form.POLARS else self._pandas(rows)
+        return self._run(features, raw, len(rows))
 
     def _run(self, features: FeatureCode, frame: Any, rows: int) -> Any:
         out = features(frame)

@@ -160,7 +160,9 @@ class LoadedModel:
         """Return checked rows as the program is handed them: where there is feature code, what that makes of them."""
         if self.spec.features is None:
             return rows
-        name = str(self.spec.input)
+        if self.spec.input is None:
+            return self._inputs.feature_rows(rows)
+        name = self.spec.input
         return [{name: text} for text in self._inputs.build(rows)]
 
     @property

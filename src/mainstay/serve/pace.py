@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 AT_LEAST_ROWS = 32
 """May wait whatever they cost: so many clients with one row each are never turned away."""
 CALLERS = 256
 """So many rows may wait longer, up to `CALLERS_LONGER` times `max_wait_s`: as many clients that each wait for their
 answer are a crowd and no overload."""
 CALLERS_LONGER = 4
-WEIGHT = 0.2
-"""Of the newest batch in the mean."""
+LATELY = 5
+"""Batches whose median cost of a row counts: one that a busy machine or disk held up turns nobody away."""
 
 
 class Pace:
@@ -23,6 +25,7 @@ class Pace:
         self._max_wait_s = max_wait_s
         self._max_rows = max_rows
         self._row_s: float | None = None
+        self._costs: deque[float] = deque(maxlen=LATELY)
         self.room = max_rows
         """Rows that may wait."""
 
@@ -30,10 +33,13 @@ class Pace:
         """Note one batch."""
         if not rows:
             return
-        cost, before = max(seconds / rows, 1e-9), self._row_s
+        cost = max(seconds / rows, 1e-9)
         if rows >= AT_LEAST_ROWS or seconds > self._max_wait_s:
-            self._row_s = cost if before is None else before + WEIGHT * (cost - before)
-        elif before is not None and cost < before:
+            self._costs.append(cost)
+            self._row_s = sorted(self._costs)[len(self._costs) // 2]
+        elif self._row_s is not None and cost < self._row_s:
+            self._costs.clear()
+            self._costs.append(cost)
             self._row_s = cost
         if self._row_s is not None:
             in_time = int(self._max_wait_s / self._row_s)

@@ -156,6 +156,7 @@ def train_candidate(
                 classes=model.fitted,
                 original=model.original,
                 rows=[*test_rows.values, *rows.values],
+                handed=model.program_rows,
             )
             background = background_of_made(model, made, rows.values)
         bundle = _write(pickled, plan, model, lineage, folder_bundles, packages, made, background)

@@ -57,6 +57,27 @@ def test_one_hiccup_is_forgotten_with_the_next_fast_batch() -> None:
     assert pace.room == 256
 
 
+@pytest.mark.parametrize("rows", [2, 200])
+def test_one_hiccup_among_batches_of_a_crowd_turns_nobody_away(rows: int) -> None:
+    pace = made()
+    for _ in range(20):
+        pace.note(200, 0.012)
+    pace.note(rows, 0.4)
+    assert pace.room >= 256
+    pace.note(200, 0.012)
+    pace.note(rows, 0.4)
+    assert pace.room >= 256
+
+
+def test_a_model_that_became_slow_is_known_after_three_batches() -> None:
+    pace = made()
+    for _ in range(20):
+        pace.note(200, 0.012)
+    for _ in range(3):
+        pace.note(200, 4.0)
+    assert pace.room == AT_LEAST_ROWS
+
+
 def test_a_batch_of_records_alone_says_nothing() -> None:
     pace = made()
     pace.note(0, 5.0)

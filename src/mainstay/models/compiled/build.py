@@ -58,7 +58,9 @@ def _blocks(steps: list[Any], *, fields: list[str], text: str | None) -> tuple[l
 def _width(block: Described) -> int:
     if block["kind"] == "text":
         return len(block["terms"])
-    return int(block["width"]) if block["kind"] == "flags" else len(block["fields"])
+    if block["kind"] == "flags":
+        return int(block["width"])
+    return len(block["fields"]) + sum(len(v) for name, v in block.get("steps", ()) if name == "indicate")
 
 
 def _by_columns(transformer: Any, fields: list[str]) -> list[Described]:
@@ -100,17 +102,26 @@ def _chain(steps: list[Any], fields: list[str]) -> Described:
     filled: list[Any] | None = None
     for at, step in enumerate(steps):
         if is_a(step, "sklearn.impute", "SimpleImputer"):
-            if step.add_indicator or len(step.statistics_) != len(fields):
-                raise NotKnown("a SimpleImputer with an indicator or empty columns")
+            indicated = list(step.indicator_.features_) if step.add_indicator else []
+            if len(step.statistics_) != len(fields):
+                raise NotKnown("a SimpleImputer with empty columns")
+            if indicated and numbers:
+                raise NotKnown("a SimpleImputer with an indicator after another step")
             if step.missing_values is not None and not _is_nan(step.missing_values):
                 raise NotKnown(f"a SimpleImputer for {step.missing_values!r}")
             filled = step.statistics_.tolist()
             if all(isinstance(value, int | float) for value in filled):
-                numbers.append(("fill", np.array(filled, dtype=np.float64)))
+                if indicated:
+                    numbers.append(("indicate", np.array(indicated, dtype=np.int64)))
+                numbers.append(("fill", np.array([*filled, *[0.0] * len(indicated)], dtype=np.float64)))
+            elif indicated:
+                raise NotKnown("a SimpleImputer with an indicator over texts")
             continue
         if is_a(step, "sklearn.preprocessing", "OneHotEncoder", "OrdinalEncoder"):
             if at + 1 != len(steps):
                 raise NotKnown(f"{type(steps[at + 1]).__name__} after an encoder")
+            if any(name == "indicate" for name, _ in numbers):
+                raise NotKnown(f"{type(step).__name__} after a SimpleImputer with an indicator")
             if type(step).__name__ == "OneHotEncoder":
                 return _flags(step, fields, filled)
             return _codes(step, fields, filled)

@@ -21,11 +21,18 @@ class NumberBlock:
     def __init__(self, fields: Sequence[str], steps: Sequence[tuple[str, Floats]]) -> None:
         """Take steps in order: ("fill", values), ("subtract", values), ("divide", values), ("multiply", …), ("add", …).
 
-        Each holds an array of shape (fields,).
+        Each holds an array of one value for each column. ("indicate", numbers) adds a column for each numbered one: 1
+        where that is missing, else 0.
         """
         self.fields = tuple(fields)
-        self.width = len(self.fields)
-        self._steps = tuple((name, np.asarray(values, dtype=np.float64)) for name, values in steps)
+        self._steps = tuple((name, np.asarray(values)) for name, values in steps)
+        indicated = [int(number) for name, values in self._steps if name == "indicate" for number in values]
+        self._names = [*self.fields, *(self.fields[number] for number in indicated)]
+        self.width = len(self._names)
+
+    def names(self) -> list[str]:
+        """Return the field of each column."""
+        return list(self._names)
 
     def fill(self, rows: Sequence[Row], out: Floats) -> None:
         """Write the columns into `out`."""
@@ -40,7 +47,9 @@ class NumberBlock:
         cells = [NAN if (value := row.get(name)) is None else value for row in rows for name in names]
         matrix = np.array(cells, dtype=np.float64).reshape(len(rows), len(names))
         for step, values in self._steps:
-            if step == "fill":
+            if step == "indicate":
+                matrix = np.concatenate((matrix, np.isnan(matrix[:, values])), axis=1)
+            elif step == "fill":
                 matrix = np.where(np.isnan(matrix), values, matrix)
             elif step == "subtract":
                 matrix -= values

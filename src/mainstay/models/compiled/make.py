@@ -38,23 +38,25 @@ def compile_model(
     classes: Sequence[str],
     original: Callable[[Sequence[Row]], Floats],
     rows: Sequence[Row],
+    handed: parity.Handed = parity.as_they_are,
 ) -> Made:
     """Compile a fitted estimator if its arithmetic is known and the result answers `rows` as it does.
 
     `classes` names the estimator's classes in its own order. `original` answers checked rows as it does: shape
-    (n, classes), in that order, or (n,).
+    (n, classes), in that order, or (n,). `handed` makes of checked rows what the program takes: where there is feature
+    code, its columns.
     """
     try:
         if contract.task is Task.RANKING and hasattr(estimator, "predict_proba"):
             raise NotKnown("a score made of a classifier's probabilities")
-        text, fields = _form(contract, spec)
+        text, fields = _form(contract, spec, estimator)
         described = build.describe(estimator, fields=fields, text=text)
     except NotKnown as reason:
         own = getattr(estimator, "flavor", "") or "sklearn"
         return Made(told={"runtime": own, "why": f"the estimator itself answers: {reason} is not compiled"})
     tolerance = parity.TOLERANCE_32 if described["head"].get("sums_in_32_bits") else parity.TOLERANCE
     asked, strange = parity.asked_rows(contract, rows), parity.strange_rows(contract, rows)
-    program, held = parity.hold(described, original, asked, strange=strange, tolerance=tolerance)
+    program, held = parity.hold(described, original, asked, strange=strange, tolerance=tolerance, handed=handed)
     told = {"rows": held.rows, "largest_difference": held.largest, "tolerance": tolerance}
     if program is None:
         why = f"the estimator itself answers: compiled, {held.why}"
@@ -64,11 +66,14 @@ def compile_model(
     return Made(told={"runtime": COMPILED, "why": held.why, **told}, program=program, data=data, tolerance=tolerance)
 
 
-def _form(contract: Contract, spec: InputSpec) -> tuple[str | None, list[str]]:
+def _form(contract: Contract, spec: InputSpec, estimator: Any) -> tuple[str | None, list[str]]:
     """Return the one text field that the estimator takes, or None and the names of its columns."""
     if spec.input is None:
         if spec.features is not None:
-            raise NotKnown("feature code that returns a frame")
+            names = getattr(estimator, "feature_names_in_", None)
+            if names is None:
+                raise NotKnown("an estimator that does not tell which columns of the feature code it takes")
+            return None, [str(name) for name in names]
         return None, list(spec.takes) or [field.name for field in contract.features]
     field = contract.field(spec.input)
     if spec.features is None and (field is None or field.type not in _TEXTS):

@@ -17,6 +17,7 @@ TOLERANCE = 1e-9
 TOLERANCE_32 = 2e-6
 """The same for libraries that add in 32 bits (XGBoost)."""
 MOST_ROWS = 4_000
+Handed = Callable[[Sequence[Row]], Sequence[Row]]
 _FAILURES = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 STRANGE_TEXTS = (
     "",
@@ -55,6 +56,11 @@ class Parity:
     """In a sentence."""
 
 
+def as_they_are(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return checked rows: what a program takes where there is no feature code."""
+    return rows
+
+
 def hold(
     described: Described,
     original: Callable[[Sequence[Row]], Floats],
@@ -62,12 +68,13 @@ def hold(
     *,
     strange: Sequence[Row] = (),
     tolerance: float = TOLERANCE,
+    handed: Handed = as_they_are,
 ) -> tuple[Program | None, Parity]:
     """Return the program with the first of its links that holds on all rows, or None and how far off the best was.
 
     `original` answers rows as the estimator does, shape (n, classes) in the estimator's order, or (n,); it may refuse
     (raise on) a strange row, and then the program must refuse it too, or answer it with what is no number. Some rows
-    are also asked one by one, as a batch must not change an answer.
+    are also asked one by one, as a batch must not change an answer. `handed` makes of rows what the program takes.
     """
     answered, refused = _sorted(original, strange)
     asked = [*rows, *answered]
@@ -75,8 +82,8 @@ def hold(
     best: Parity | None = None
     for link in described["links"]:
         program = assemble(described | {"head": described["head"] | {"link": link}})
-        found = _compare(program, wanted, asked, tolerance)
-        bold = next((row for row in refused if not _refuses(program, row)), None)
+        found = _compare(program, wanted, asked, tolerance, handed)
+        bold = next((row for row in refused if not _refuses(program, row, handed)), None)
         if found.holds and bold is not None:
             found = _told(0.0, len(asked), tolerance, "it answers a row that the estimator refuses")
         if found.holds:
@@ -109,19 +116,23 @@ def _answers(original: Callable[[Sequence[Row]], Floats], rows: Sequence[Row]) -
         return False
 
 
-def _refuses(program: Program, row: Row) -> bool:
+def _refuses(program: Program, row: Row, handed: Handed) -> bool:
+    try:
+        taken = handed([row])
+    except Exception:  # noqa: BLE001 - edge: the project's feature code, which may refuse in any way
+        return True
     try:
         with np.errstate(all="ignore"):
-            return not np.isfinite(program.predict([row])).all()
+            return not np.isfinite(program.predict(taken)).all()
     except _FAILURES:
         return True
 
 
-def _compare(program: Program, wanted: Floats, rows: Sequence[Row], tolerance: float) -> Parity:
+def _compare(program: Program, wanted: Floats, rows: Sequence[Row], tolerance: float, handed: Handed) -> Parity:
     with np.errstate(all="ignore"):
         try:
-            got = program.predict(rows)
-            alone = np.concatenate([program.predict([row]) for row in rows[: min(64, len(rows))]])
+            got = program.predict(handed(rows))
+            alone = np.concatenate([program.predict(handed([row])) for row in rows[: min(64, len(rows))]])
         except _FAILURES as error:
             return _told(np.inf, len(rows), tolerance, f"it fails where the estimator does not: {error}")
     if got.shape != wanted.shape:

@@ -35,9 +35,9 @@ def columns_of(program: Program) -> Columns:
         if isinstance(block, TextBlock):
             texts.append((len(names), block))
             names += [block.field] * block.width
-        elif isinstance(block, FlagBlock):
+        elif isinstance(block, FlagBlock | NumberBlock):
             names += block.names()
-        elif isinstance(block, NumberBlock | CodeBlock):
+        elif isinstance(block, CodeBlock):
             names += block.fields
         else:
             raise TypeError(f"no explanation knows a {type(block).__name__}")

@@ -226,8 +226,23 @@ NUMBERS, NAMES = ["age", "hours"], ["work", "town"]
             ColumnTransformer([("t", TfidfVectorizer(), "town"), ("n", "passthrough", ["hours"])], remainder="drop"),
             lr(),
         ),
+        make_pipeline(
+            ColumnTransformer([("n", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), NUMBERS)]),
+            lr(),
+        ),
+        make_pipeline(
+            ColumnTransformer([("n", SimpleImputer(strategy="median", add_indicator=True), NUMBERS)]),
+            RandomForestClassifier(5, random_state=1),
+        ),
     ],
-    ids=["one-hot and scaled", "imputed and dropped", "codes and the rest", "words and numbers"],
+    ids=[
+        "one-hot and scaled",
+        "imputed and dropped",
+        "codes and the rest",
+        "words and numbers",
+        "gaps",
+        "gaps in trees",
+    ],
 )
 def test_a_model_of_mixed_columns_answers_as_scikit_learn_does(estimator: Any) -> None:
     frame, truth = people(400, 1)
@@ -265,6 +280,14 @@ def test_what_is_not_known_is_left_to_its_library_with_the_reason(estimator: Any
     estimator.fit(array(TEXTS), KINDS)
     with pytest.raises(NotKnown, match=why):
         build.describe(estimator, fields=["said"], text="said")
+
+
+def test_an_indicator_before_an_encoder_is_not_compiled() -> None:
+    frame, truth = people(50, 1)
+    chain = make_pipeline(SimpleImputer(add_indicator=True), OrdinalEncoder())
+    estimator = make_pipeline(ColumnTransformer([("n", chain, ["age"])]), lr()).fit(frame, truth)
+    with pytest.raises(NotKnown, match="OrdinalEncoder after a SimpleImputer with an indicator"):
+        build.describe(estimator, fields=list(frame.columns), text=None)
 
 
 def test_steps_that_mix_columns_are_not_compiled() -> None:
