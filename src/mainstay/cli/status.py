@@ -161,6 +161,8 @@ def _quality(found: Status) -> list[RenderableType]:
     parts: list[RenderableType] = [f"{name:<10} {estimate(value)}" for name, value in told if value is not None]
     if quality.unknown:
         parts.append(f"unknown    {quality.unknown}")
+    if quality.detectable:
+        parts.append(f"in sight   {quality.detectable}")
     return parts
 
 

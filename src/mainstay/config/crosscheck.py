@@ -422,8 +422,6 @@ def _subjects(settings: Settings) -> Iterator[Found]:
 def _not_built(settings: Settings) -> Iterator[Found]:
     if settings.serve.durability is Durability.STORE:
         yield _problem(("serve", "durability"), "is not built yet", "store", allowed=["fsync", "os", "none"])
-    if settings.watch.season:
-        yield _problem(("watch", "season"), "is not built yet", list(settings.watch.season), allowed=[])
     if settings.rollout.plan is Plan.AB:
         allowed = [plan.value for plan in Plan if plan is not Plan.AB]
         yield _problem(("rollout", "plan"), "is not built yet", "ab", allowed=allowed)

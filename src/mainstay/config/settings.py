@@ -447,8 +447,9 @@ class WatchSettings(Section):
     reference: str | None = None
     """What traffic is compared with: `test`, `out_of_fold`, or a snapshot id; without it, chosen in training."""
     material: MaterialSettings = MaterialSettings()
-    season: tuple[Literal["hour", "weekday", "month"], ...] = ()
-    """Cycles that are no drift."""
+    season: Literal["auto", "off", "hour", "hour_weekday"] = "auto"
+    """Traffic is compared with the reference of its own hour of day (UTC) and weekday, where reference rows carry a
+    declared time; `auto` matches months too where the reference holds two years."""
     feedback_expected_hours: float = Field(24.0, gt=0)
     """Labels that come later than this are missed (hours)."""
     block_min_rows: int = Field(32, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +46,19 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """NUMERIC: largest value of the reference or training rows."""
     design_effect: float = 1.0
     """Variance of a mean over keys divided by that over independent rows, at least 1."""
+    accuracy_slope: float | None = None
+    """NUMERIC: by how much accuracy changes when the rows' mean rank moves by one σ, the relation of field and truth as
+    on the reference rows; None where it was not measured."""
+    accuracy_slope_error: float = 0.0
+    """Its standard error."""
+    week: list[list[float]] = []
+    """What rows of each hour of the week had (168; UTC, Monday 0 h first), sums that can be added up; empty where the
+    reference has no times. NUMERIC: rows, sums of the first two scores, of their squares, rows below and above the bin
+    with most rows. CATEGORY: rows per value."""
+    months: list[list[float]] = []
+    """The same by month of the year (12)."""
+    effects: list[list[float]] = []
+    """How its hours vary beside the pattern, per scale of 1, 2, 4 … hours (`stats.window_effects.of_reference`)."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,5 +77,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     mean_confidence: float | None = None
     words: dict[str, dict[str, int]] = {}
     """Per text field: rows that hold the word, most frequent first, at most 20,000; only fields that are kept."""
+    first_at: datetime | None = None
+    """Time of the oldest reference row; None where rows carry no time."""
+    last_at: datetime | None = None
     segment_accuracy: dict[str, Any] = {}
     """`field=value` -> {"rows": n, "accuracy": a}."""

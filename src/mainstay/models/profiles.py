@@ -54,6 +54,8 @@ def build_profile(
     `vocabulary` where another one holds per row (out-of-fold rows). Numeric signals are binned at quantiles, at most
     200 bins; a signal of zeros and ones always has the one edge 0.5.
     """
+    from mainstay.models import harm, seasons  # with SciPy, which workers do without
+
     measured = list(signals) if signals is not None else _measure(contract, vocabulary, rows)
     # The watch compares no value of a personal field, so none stands in the bundle either.
     private = {field.name for field in measured_fields(contract) if field.pii is not Pii.KEEP}
@@ -71,8 +73,9 @@ def build_profile(
         distances = [abs(float(a.label) - float(t)) for a, t in zip(answers, truth, strict=True)]
         found.append(_numeric(ERROR, "", np.array(distances, dtype=np.float64), groups))
     correct = _correct(contract, answers, truth)
+    times = seasons.times_of(contract, rows)
     confidences = [a.confidence for a in answers if a.confidence is not None]
-    return Profile(
+    made = Profile(
         source=source,
         rows=len(rows),
         keys=len(set(groups.tolist())),
@@ -85,6 +88,8 @@ def build_profile(
         },
         segment_accuracy=_segment_accuracy(places, correct),
     )
+    made = harm.with_harm(made, table, correct)
+    return made if times is None else seasons.with_season(made, table, places, times)
 
 
 def answer_signals(answer: Answer) -> Signals:

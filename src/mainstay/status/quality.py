@@ -43,8 +43,10 @@ def of(
     """
     if champion is None:
         return Quality()
+    sight = detectable([block for block in seen if block.bundle == champion.name])
     if ranking is not None:
-        return _of_ranking(champion, [item for item in labels if item.bundle == champion.name], ranking)
+        found = _of_ranking(champion, [item for item in labels if item.bundle == champion.name], ranking)
+        return replace(found, detectable=sight)
     estimated = latest_estimate([block for block in seen if block.bundle == champion.name])
     real = on_labels([item for item in labels if item.bundle == champion.name])
     return Quality(
@@ -52,7 +54,14 @@ def of(
         estimated=estimated,
         real=real,
         unknown="" if real is not None else _unknown(estimated),
+        detectable=sight,
     )
+
+
+def detectable(seen: Sequence[Block]) -> str:
+    """Return what the watch could see now, as its newest block says."""
+    found = seen[-1].summary.get("outlook") if seen else None
+    return str(found.get("text", "")) if isinstance(found, Mapping) else ""
 
 
 def _of_ranking(champion: Release, labels: Sequence[Graded], ranking: Ranking) -> Quality:

@@ -61,6 +61,8 @@ class Quality:
     """On the labels that came for this version's answers."""
     unknown: str = ""
     """What cannot be known at the moment, and what would tell."""
+    detectable: str = ""
+    """What the watch could see now, and how soon; empty before there is traffic enough to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,11 +18,16 @@ from mainstay.core.errors import Damaged
 from mainstay.core.profiles import Profile
 from mainstay.stats import evidence
 from mainstay.stats.intervals import Floats
+from mainstay.stats.packing import pack, unpack
+from mainstay.stats.window_effects import WindowEffects
 from mainstay.watch import streams
 from mainstay.watch.streams import Plan
 from mainstay.watch.window import Observation
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+"""Of `WatchState.as_dict`: 2 keeps what windows tell of window effects."""
+OLDER = (1,)
+"""Versions whose evidence cannot be taken over, and all else can."""
 SECONDS_PER_DAY = 86_400.0
 LEAST_DAYS = 0.01 / SECONDS_PER_DAY
 """A block counts as at least 10 ms after the one before, so that a standing clock hides nothing."""
@@ -93,6 +98,7 @@ class WatchState:
             "columns": len(history.totals),
             "totals": pack(history.totals),
             "prefix": pack(history.prefix),
+            "effects": None if history.effects is None else history.effects.as_dict(),
             "since": [_text(moment) for moment in self.since],
             "keys": dict(self.keys),
             "by_key": self.by_key,
@@ -107,54 +113,51 @@ class WatchState:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> WatchState:
-        """Return the state that `as_dict` gave; another version or a broken one raises `Damaged`."""
-        if value.get("v") != STATE_VERSION:
+        """Return the state that `as_dict` gave; one of a later version or a broken one raises `Damaged`.
+
+        Of an older version the evidence starts anew, and the place, the labels and what waits go on.
+        """
+        if value.get("v") not in (STATE_VERSION, *OLDER):
             raise Damaged(
                 f"the watch's state has version {value.get('v')!r}; allowed: {STATE_VERSION}",
                 remedy="Use the version of Mainstay that wrote it.",
             )
+        older = value["v"] in OLDER
         try:
-            columns = int(value["columns"])
-            history = evidence.History(
-                totals=unpack(value["totals"]),
-                blocks=int(value["blocks"]),
-                candidates=[int(n) for n in value["candidates"]],
-                log_days=[float(x) for x in value["log_days"]],
-                prefix=unpack(value["prefix"]).reshape(-1, columns) if columns else np.zeros((0, 0)),
-                repeats=float(value["repeats"]),
-            )
+            columns = 0 if older else int(value["columns"])
+            history = evidence.History(totals=np.zeros(0))
+            if not older:
+                history = evidence.History(
+                    totals=unpack(value["totals"]),
+                    blocks=int(value["blocks"]),
+                    candidates=[int(n) for n in value["candidates"]],
+                    log_days=[float(x) for x in value["log_days"]],
+                    prefix=unpack(value["prefix"]).reshape(-1, columns) if columns else np.zeros((0, 0)),
+                    repeats=float(value["repeats"]),
+                    effects=None if value["effects"] is None else WindowEffects.from_dict(value["effects"], columns),
+                )
             return cls(
                 model=value["model"],
                 bundle=value["bundle"],
-                signature=value["signature"],
+                signature="" if older else value["signature"],
                 started_at=_moment(value["started_at"]),
                 last_at=_moment(value["last_at"]),
                 number=int(value["number"]),
                 rows=int(value["rows"]),
                 history=history,
-                since=[datetime.fromisoformat(text) for text in value["since"]],
+                since=[] if older else [datetime.fromisoformat(text) for text in value["since"]],
                 keys={str(key): int(n) for key, n in value["keys"].items()},
                 by_key=bool(value["by_key"]),
                 waiting=msgspec.convert(value["waiting"], list[Observation]),
                 gaps=[(str(key), float(gap)) for key, gap in value["gaps"]],
                 graded=[str(name) for name in value["graded"]],
                 labels_seen=int(value["labels_seen"]),
-                told=None if value["told"] is None else unpack(value["told"]),
+                told=None if older or value["told"] is None else unpack(value["told"]),
                 told_from=int(value["told_from"]),
                 retell_at=float(value["retell_at"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise Damaged(f"the watch's state of {value.get('bundle')!r} cannot be read: {error!r}") from error
-
-
-def pack(array: Floats) -> str:
-    """Return an array's float64 values as compressed base64 text."""
-    return base64.b64encode(zlib.compress(np.ascontiguousarray(array, dtype="<f8").tobytes(), 1)).decode("ascii")
-
-
-def unpack(text: str) -> Floats:
-    """Return the flat array of `pack`."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<f8").astype(np.float64)
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -195,12 +198,34 @@ def material_of(settings: WatchSettings) -> evidence.Material:
 
 
 def reset(state: WatchState) -> None:
-    """Forget the evidence (not the position): the budget is spent anew from here."""
+    """Forget the evidence (not the position): the budget is spent anew from here.
+
+    How much windows vary by themselves is no evidence of a change, and is kept.
+    """
     columns = len(state.history.totals)
     state.history = evidence.History(
-        totals=np.zeros(columns), prefix=np.zeros((0, columns)), repeats=state.history.repeats
+        totals=np.zeros(columns),
+        prefix=np.zeros((0, columns)),
+        repeats=state.history.repeats,
+        effects=state.history.effects,
     )
     state.since = []
+
+
+_PLANS: OrderedDict[tuple[int, str, float, float], tuple[Profile, Plan]] = OrderedDict()
+MOST_PLANS = 8
+
+
+def plan_of(profile: Profile, settings: WatchSettings) -> Plan:
+    """Return the plan of a profile; the last few are kept, for each block asks and scores take time to tabulate."""
+    name = (id(profile), settings.season, settings.material.accuracy, settings.material.number_sigma)
+    held = _PLANS.get(name)
+    if held is None or held[0] is not profile:
+        held = (profile, streams.plan(profile, settings))
+        _PLANS[name] = held
+        while len(_PLANS) > MOST_PLANS:
+            _PLANS.popitem(last=False)
+    return held[1]
 
 
 def update(
@@ -215,10 +240,11 @@ def update(
 
     `rows` in order of arrival; may be empty when only labels came. A profile with other streams starts anew.
     """
-    plan = streams.plan(profile, settings)
+    plan = plan_of(profile, settings)
     if state.signature != plan.signature:
         state.signature = plan.signature
-        state.history = evidence.History(totals=np.zeros(plan.width), prefix=np.zeros((0, plan.width)))
+        effects = WindowEffects.empty(plan.bank, plan.width)
+        state.history = evidence.History(totals=np.zeros(plan.width), prefix=np.zeros((0, plan.width)), effects=effects)
         state.since, state.told = [], None
     state.by_key = key_declared or len({row.key for row in rows}) >= FEW_KEYS
     each = profile.distinct < MOSTLY_DISTINCT * profile.rows
@@ -233,7 +259,9 @@ def update(
     if rows:
         state.number += 1
         state.rows += len(rows)
-    assessment = evidence.assess(plan.streams, state.history, material_of(settings))
+    assessment = evidence.assess(plan.bank, state.history, material_of(settings))
+    if rows and state.history.effects is not None:  # after it was judged: a window's own change is no excuse for it
+        state.history.effects.add(plan.bank, columns, rows=units, days=days)
     return Comparison(plan=plan, assessment=assessment, log_bar=log_bar(settings), units=units)
 
 

@@ -13,7 +13,7 @@ from mainstay.core.incidents import Finding, Harm, Incident, Severity
 from mainstay.core.profiles import Profile
 from mainstay.stats.intervals import Floats
 from mainstay.stats.words import telling_words
-from mainstay.watch import estimate, findings, streams
+from mainstay.watch import estimate, findings, outlook, streams
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.window import CONFIDENCE, LOW_TRUST
 
@@ -130,6 +130,10 @@ def tell(
     rows = int(columns[-1])
     units = _units(comparison, columns)
     facts |= {"recommendation": _advice(harm, estimated, elsewhere=window.elsewhere), "rows": rows, "units": units}
+    facts |= {
+        "outlook": outlook.of(state, comparison, profile),
+        "season": outlook.season_note(profile, since, state.since[-1] if state.since else since),
+    }
     story = _story(harm, found, facts, estimated, since=since, rows=rows)
     return Incident(
         model=state.model,
@@ -394,6 +398,8 @@ def _story(
     for name, told in facts["words"].items():
         if told:
             lines.append(f"Words in `{name}` that came up: " + ", ".join(item["word"] for item in told[:10]) + ".")
+    if facts["season"] and harm not in (Harm.DATA_FAULT, Harm.OPERATIONS):
+        lines.append(facts["season"])
     lines += [facts["not_known"], facts["recommendation"]]
     return tuple(lines)
 

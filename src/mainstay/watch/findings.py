@@ -137,9 +137,10 @@ def over(
         prefix=np.zeros((1, plan.width)),
         repeats=1.0,
     )
-    # Keys that came again weigh as in the state, whatever the number of blocks.
+    # Keys that came again weigh as in the state, whatever the number of blocks. Window effects are left out: what is
+    # told here has passed the budget, and they have seen the change by now.
     history.repeats, history.blocks = state.history.repeats, max(1, math.ceil(state.history.repeats))
-    ratios = evidence.log_ratios(plan.streams, history, material)[:, 0]
+    ratios = evidence.log_ratios(plan.bank, history, material)[:, 0]
     sure = math.log(SURE * len(plan.watched))
     found = []
     for i in np.argsort(-ratios).tolist():

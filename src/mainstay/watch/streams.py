@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from mainstay.config.settings import WatchSettings
 from mainstay.core.incidents import Harm
 from mainstay.core.profiles import Profile, SignalKind, SignalProfile
-from mainstay.stats import evidence
+from mainstay.models import harm, seasons
+from mainstay.stats import bank as banks
+from mainstay.stats import evidence, season
 from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES, score_table, score_variances
 from mainstay.watch.window import Observation, Outcome
@@ -22,6 +25,8 @@ EXPECTED_BAD = 0.01
 """Share of requests that may be refused or fail without a word: no reference tells."""
 KEY_CORRELATION = 0.3
 """Assumed correlation between two values of one key where the reference has each key about once."""
+YEARS = timedelta(days=2 * 365 - 14)
+"""A reference of so long tells months from years."""
 REPEATED = 1.2
 """Rows per key from which the reference tells that correlation."""
 ALL = ""
@@ -42,6 +47,8 @@ class Watched:
     """Per bin: four scores, below the tie, above the tie; shape (bins, 6)."""
     places: dict[str, int] | None = None
     """Category -> column."""
+    pattern: season.Pattern | None = None
+    """NUMERIC: what the season explains of the first two scores; it is taken off when rows are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,21 +57,19 @@ class Plan:
 
     watched: tuple[Watched, ...]
     offsets: tuple[int, ...]
-
-    @property
-    def streams(self) -> list[evidence.Stream]:
-        """Return the streams for the evidence engine."""
-        return [item.stream for item in self.watched]
+    bank: evidence.Bank
+    """The streams for the evidence engine."""
 
     @property
     def width(self) -> int:
-        """Return the number of columns, the last one counting requests."""
-        return self.offsets[-1] + 1
+        """Return the number of columns: the streams', those that count requests by season if any, all requests."""
+        return self.offsets[-1] + (0 if self.bank.season is None else season.CELLS) + 1
 
     @property
     def signature(self) -> str:
         """Return what the columns mean, so that a state made for other columns is recognised."""
-        return "|".join(f"{w.segment}/{w.name}:{w.stream.width}" for w in self.watched)
+        names = "|".join(f"{w.segment}/{w.name}:{w.stream.width}{'~' * (w.pattern is not None)}" for w in self.watched)
+        return names if self.bank.season is None else f"{names}|season"
 
     def columns(self, name: str, segment: str = ALL) -> slice | None:
         """Return where a stream's columns are, or None when there is no such stream."""
@@ -75,7 +80,11 @@ class Plan:
 
 
 def plan(profile: Profile, settings: WatchSettings) -> Plan:
-    """Return the streams of a profile: half of the weight on all traffic, half shared among the segments."""
+    """Return the streams of a profile: half of the weight on all traffic, half shared among the segments.
+
+    Where reference rows carry their time, signals are matched by season as far as `watch.season` says.
+    """
+    parts_of, general = parts_matched(profile, settings), settings.material.number_sigma
     usable = [s for s in profile.signals if s.rows > 0 and sum(s.counts) > 0]
     whole = [s for s in usable if s.segment == ALL]
     parts: dict[str, list[SignalProfile]] = {}
@@ -85,7 +94,7 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
     half = 0.5 if parts else 1.0
     each = half / (len(whole) + 3)
     per_key = profile.rows / profile.keys if profile.keys else 1.0
-    watched = [_watched(signal, each, per_key) for signal in whole]
+    watched = [_watched(signal, each, per_key, parts_of, general) for signal in whole]
     watched += [
         Watched(name=name, segment=ALL, harm=harm, stream=evidence.RateStream(weight=each, limit=EXPECTED_BAD))
         for name, harm in ((REFUSED, Harm.DATA_FAULT), (FAILED, Harm.OPERATIONS))
@@ -94,11 +103,31 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
     watched.append(Watched(name=GAP, segment=ALL, harm=Harm.QUALITY, stream=gap))
     for segment in sorted(parts):
         share = 0.5 / len(parts) / len(parts[segment])
-        watched += [_watched(signal, share, per_key) for signal in parts[segment]]
-    return Plan(watched=tuple(watched), offsets=tuple(evidence.offsets([w.stream for w in watched])))
+        watched += [_watched(signal, share, per_key, parts_of, general) for signal in parts[segment]]
+    streams = [item.stream for item in watched]
+    places = evidence.offsets(streams)
+    bank = banks.make(streams, season_at=places[-1] if parts_of is not None else None)
+    return Plan(watched=tuple(watched), offsets=tuple(places), bank=bank)
 
 
-def _watched(signal: SignalProfile, weight: float, per_key: float) -> Watched:
+def parts_matched(profile: Profile, settings: WatchSettings) -> season.Parts | None:
+    """Return what of a season is matched, or None: `watch.season`, as far as the reference can tell it.
+
+    Months take a reference of two years or more; of one year, a month is what the year did.
+    """
+    if settings.season == "off" or not any(signal.week for signal in profile.signals):
+        return None
+    years = profile.first_at is not None and profile.last_at is not None and profile.last_at - profile.first_at >= YEARS
+    if settings.season == "hour":
+        return season.Parts(weekday=False)
+    if settings.season == "hour_weekday":
+        return season.Parts()
+    return season.Parts(month=years)
+
+
+def _watched(
+    signal: SignalProfile, weight: float, per_key: float, parts: season.Parts | None, general: float
+) -> Watched:
     effect = max(signal.design_effect, 1.0)
     correlation = min(max((effect - 1.0) / (per_key - 1.0), 0.0), 1.0) if per_key >= REPEATED else KEY_CORRELATION
     counts = np.asarray(signal.counts, dtype=np.float64)
@@ -108,8 +137,16 @@ def _watched(signal: SignalProfile, weight: float, per_key: float) -> Watched:
         "harm": Harm(signal.harm),
         "profile": signal,
     }
+    week = np.asarray(signal.week, dtype=np.float64) if parts is not None and signal.week else None
+    months = np.asarray(signal.months, dtype=np.float64) if week is not None and signal.months else None
+    effects = np.asarray(signal.effects, dtype=np.float64) if signal.effects else None
+    pattern = None
+    if week is not None and parts is not None:
+        pattern = seasons.pattern_of(signal.kind, week, parts=parts, months=months, effect=effect)
     if signal.kind is SignalKind.CATEGORY:
-        stream = evidence.CategoryStream(weight=weight, base=counts / effect, correlation=correlation)
+        stream = evidence.CategoryStream(
+            weight=weight, base=counts / effect, correlation=correlation, pattern=pattern, effects=effects
+        )
         return Watched(**common, stream=stream, places={value: i for i, value in enumerate(signal.values)})
     top = int(np.argmax(counts))
     table = np.zeros((len(counts), DEGREES + 2))
@@ -117,14 +154,22 @@ def _watched(signal: SignalProfile, weight: float, per_key: float) -> Watched:
     table[:top, DEGREES], table[top + 1 :, DEGREES + 1] = 1.0, 1.0
     tied = counts[top] > evidence.TIE_SHARE * counts.sum()
     below, above = float(counts[:top].sum()), float(counts[top + 1 :].sum())
+    tie_pattern = None
+    if tied and week is not None and parts is not None:
+        tie_pattern = seasons.tie_pattern_of(week, parts=parts, months=months, effect=effect)
     numeric = evidence.NumericStream(
         weight=weight,
         rows=float(counts.sum()) / effect,
         variances=score_variances(signal.counts),
         tie=(below / effect, float(counts[top]) / effect, above / effect) if tied else None,
         correlation=correlation,
+        pattern=pattern,
+        tie_pattern=tie_pattern,
+        effects=effects,
+        material=harm.material_sigma(signal, general),
     )
-    return Watched(**common, stream=numeric, edges=np.asarray(signal.edges, dtype=np.float64), table=table)
+    edges = np.asarray(signal.edges, dtype=np.float64)
+    return Watched(**common, stream=numeric, edges=edges, table=table, pattern=pattern)
 
 
 def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool, each: bool = False) -> Floats:
@@ -133,6 +178,11 @@ def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool, each: 
     The unit is the key, or with `by_key` False the distinct request, or with `each` every request.
     """
     out = np.zeros(plan.width)
+    cells = None
+    if plan.bank.season is not None and rows:
+        cells = season.cells(np.array([row.occurred_at.timestamp() for row in rows]))
+        np.add.at(out, plan.bank.season + cells[0], 1.0)
+        np.add.at(out, plan.bank.season + season.WEEK + cells[1], 1.0)
     units = np.arange(len(rows)) if each and not by_key else unit_numbers(rows, by_key=by_key)
     everywhere = np.arange(len(rows))
     members: dict[str, NDArray[np.intp]] = {ALL: everywhere}
@@ -153,6 +203,10 @@ def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool, each: 
         if held:
             values = [rows[j].signals[item.name] for j in held]
             _count(item, part, values, units[np.array(held)])
+            if item.pattern is not None and cells is not None:
+                numeric = [j for j in held if not isinstance(rows[j].signals[item.name], str)]
+                explained = season.residuals(item.pattern, cells[0][numeric], cells[1][numeric])
+                part[1:3] -= _weights(units[np.array(held)])[np.isin(held, numeric)] @ explained
     out[-1] = len(rows)
     return out
 

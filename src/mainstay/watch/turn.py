@@ -14,7 +14,7 @@ from mainstay.core.events import Arm, Event
 from mainstay.core.ports import Clock
 from mainstay.core.profiles import Profile
 from mainstay.store import blocks, feedback, states
-from mainstay.watch import compare, diagnose, estimate
+from mainstay.watch import compare, diagnose, estimate, outlook
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.lifecycle import (
     LABELS,
@@ -241,6 +241,7 @@ def _summary(
         "estimate": _believed(now, broken=broken),
         "log_evidence": log if log > float("-inf") else None,
         "log_bar": comparison.log_bar,
+        "outlook": outlook.of(state, comparison, profile),
         "units": comparison.units,
         "means": {name: sum(values) / len(values) for name, values in sorted(numbers.items())},
         "outcomes": dict(Counter(row.outcome.value for row in rows)),

@@ -201,6 +201,8 @@ class Overview:
     unmeasured: tuple[Missing, ...]
     unknown: str
     """What cannot be known at the moment, and what would tell; or empty."""
+    detectable: str
+    """What the watch could see now, and how soon; or empty."""
     traffic: Traffic | None
     incidents: tuple[Incident, ...]
     past_incidents: tuple[PastIncident, ...]

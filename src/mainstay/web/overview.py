@@ -58,6 +58,7 @@ def build(status: records.Status) -> shown.Overview:
         measures=_measures(status.quality),
         unmeasured=_unmeasured(status.quality),
         unknown=status.quality.unknown if status.answering is not None else "",
+        detectable=status.quality.detectable if status.answering is not None else "",
         traffic=_traffic(status.traffic, now),
         incidents=tuple(_incident(incident, now) for incident in status.incidents),
         past_incidents=tuple(

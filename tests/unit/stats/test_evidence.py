@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from mainstay.stats import evidence
+from mainstay.stats import evidence, ratios
 from mainstay.stats.scores import score_table, score_variances
 
 MATERIAL = evidence.Material()
@@ -34,7 +34,7 @@ def draw(rng: np.random.Generator, table: np.ndarray, rows: int, shift: float = 
 def test_the_normal_ratio_is_the_integral_over_the_shift() -> None:
     d, v = 0.3, 0.01
     densities = []
-    for tau in evidence.TAUS:
+    for tau in ratios.TAUS:
         value, _ = integrate.quad(
             lambda m, t=tau: stats.norm.pdf(d, m, math.sqrt(v)) * stats.norm.pdf(m, 0, t),
             -4,
@@ -43,12 +43,12 @@ def test_the_normal_ratio_is_the_integral_over_the_shift() -> None:
             limit=200,
         )
         densities.append(value / stats.norm.pdf(d, 0, math.sqrt(v)))
-    found = evidence.log_normal_ratio(np.array([d * d]), np.array([v]), 1)
+    found = ratios.log_normal_ratio(np.array([d * d]), np.array([v]), 1)
     assert found[0] == pytest.approx(math.log(np.mean(densities)), rel=1e-5)
 
 
 def test_no_rows_are_no_evidence() -> None:
-    assert evidence.log_normal_ratio(np.array([0.0]), np.array([np.inf]), 1)[0] == 0.0
+    assert ratios.log_normal_ratio(np.array([0.0]), np.array([np.inf]), 1)[0] == 0.0
 
 
 def test_the_dirichlet_multinomial_is_a_product_of_predictive_shares() -> None:
@@ -58,7 +58,7 @@ def test_the_dirichlet_multinomial_is_a_product_of_predictive_shares() -> None:
         log += math.log(state[i] / state.sum())
         state[i] += 1
     counts = np.bincount(order, minlength=3).astype(float)
-    assert evidence.log_dirichlet_multinomial(counts, alpha) == pytest.approx(log)
+    assert ratios.log_dirichlet_multinomial(counts, alpha) == pytest.approx(log)
 
 
 def test_the_category_ratio_averages_to_one_when_nothing_changed() -> None:
@@ -69,8 +69,8 @@ def test_the_category_ratio_averages_to_one_when_nothing_changed() -> None:
         for b in range(n + 1 - a):
             counts = np.array([a, b, n - a - b], dtype=float)
             ways = special.gammaln(n + 1) - special.gammaln(counts + 1).sum()
-            chance = math.exp(ways + float(evidence.log_dirichlet_multinomial(counts, prior)))
-            total += chance * math.exp(float(evidence.log_category_ratio(counts, base)))
+            chance = math.exp(ways + float(ratios.log_dirichlet_multinomial(counts, prior)))
+            total += chance * math.exp(float(ratios.log_category_ratio(counts, base)))
     assert total == pytest.approx(1.0, abs=1e-9)
 
 
@@ -78,7 +78,7 @@ def test_the_gap_ratio_is_no_evidence_at_the_margin_and_much_beyond() -> None:
     counts = np.zeros((2, len(evidence.GAPS)))
     counts[0, np.argmin(np.abs(evidence.GAPS))] = 500
     counts[1, np.argmin(np.abs(evidence.GAPS - 0.5))] = 60
-    nothing, much = evidence.log_gap_ratio(counts, 0.03)
+    nothing, much = ratios.log_gap_ratio(counts, 0.03)
     assert nothing < 0
     assert much > math.log(1e6)
 

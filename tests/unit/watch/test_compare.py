@@ -45,6 +45,20 @@ def test_a_broken_state_is_said_to_be_broken(desk, calm, change) -> None:
         compare.WatchState.from_dict(state.as_dict() | change)
 
 
+def test_a_state_of_an_older_version_goes_on_with_new_evidence(desk, calm) -> None:
+    state = compare.WatchState(model="m", bundle="m@1")
+    first, second = blocks_of(desk, calm, 64)
+    compare.update(state, first, desk.reference.profile, SETTINGS)
+    state.waiting, state.graded = second[:5], ["e1"]
+    older = {name: value for name, value in state.as_dict().items() if name != "effects"} | {"v": 1}
+    found = compare.WatchState.from_dict(json.loads(json.dumps(older)))
+    assert (found.rows, found.number, found.graded) == (32, 1, ["e1"])
+    assert found.waiting == second[:5]
+    compare.update(found, second, desk.reference.profile, SETTINGS)
+    assert found.history.blocks == 1
+    assert found.number == 2
+
+
 def test_weights_sum_to_one_half_of_them_on_all_traffic(desk) -> None:
     plan = streams.plan(desk.reference.profile, SETTINGS)
     weights = {item.segment: 0.0 for item in plan.watched}

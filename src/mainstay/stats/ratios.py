@@ -1,0 +1,95 @@
+"""Likelihood ratios of "it changed" against "it did not", in closed form; everything as logs."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from mainstay.stats.intervals import Floats
+from mainstay.stats.sequential import BETS
+
+TAUS = np.array([0.03, 0.06, 0.12, 0.25, 0.5])
+"""Sizes of a numeric change that are looked for, in standard deviations, with equal weights."""
+KAPPAS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0])
+"""Concentrations of a changed category mix around the old one, with equal weights."""
+GAPS = np.linspace(-1.0, 1.0, 41)
+"""Grid on which differences between -1 and 1 are counted."""
+
+
+def log_sum(logs: Floats, axis: int) -> Floats:
+    """Return log(sum(exp(logs))) along `axis`; −inf where all are."""
+    peak = logs.max(axis=axis, keepdims=True)
+    safe = np.where(np.isfinite(peak), peak, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.exp(logs - safe).sum(axis=axis)) + safe.squeeze(axis), dtype=np.float64)
+
+
+def log_mean(logs: Floats, axis: int = 0) -> Floats:
+    """Return log(mean(exp(logs))) along `axis`."""
+    return np.asarray(log_sum(logs, axis) - np.log(logs.shape[axis]), dtype=np.float64)
+
+
+def log_normal_gains(square: Floats, variance: Floats) -> Floats:
+    """Return for each τ the log likelihood ratio of a shift in one dimension, shape (len(TAUS), …).
+
+    ½ D²/v · ρ/(1+ρ) − ½ log(1+ρ) with ρ = τ²/v: a normal shift N(0, τ²) against none, D² the squared difference and v
+    its variance. Independent dimensions add for each τ.
+    """
+    rho = TAUS.reshape(-1, *[1] * np.ndim(variance)) ** 2 / variance
+    return np.asarray(0.5 * (square / variance) * (rho / (1.0 + rho)) - 0.5 * np.log1p(rho), dtype=np.float64)
+
+
+def log_normal_ratio(square: Floats, variance: Floats, dimensions: int) -> Floats:
+    """Return the log likelihood ratio of a mean shift of squared size `square` and known `variance` per dimension.
+
+    L = mean over τ of (1+ρ)^(−d/2) exp(½ |D|²/v · ρ/(1+ρ)), ρ = τ²/v: a normal shift N(0, τ² I) against none, with
+    v = c (1/N + 1/M) of the difference of two means. N = 0 gives v = inf and L = 1.
+    """
+    v = np.asarray(variance, dtype=np.float64)
+    finite = np.isfinite(v)
+    safe = np.where(finite, v, 1.0)
+    first = log_normal_gains(np.asarray(square, dtype=np.float64), safe)
+    others = (dimensions - 1) * log_normal_gains(np.zeros_like(safe), safe)
+    return np.where(finite, log_mean(first + others), 0.0)
+
+
+def log_dirichlet_multinomial(counts: Floats, concentration: Floats) -> Floats:
+    """Return the log Dirichlet-multinomial probability of a sequence with `counts` (last axis: categories).
+
+    log Γ(Σα)/Γ(Σα+n) + Σ log Γ(α_i+c_i)/Γ(α_i), without the multinomial coefficient (it cancels in ratios).
+    """
+    total = concentration.sum(axis=-1)
+    n = counts.sum(axis=-1)
+    parts = special.gammaln(concentration + counts) - special.gammaln(concentration)
+    return np.asarray(special.gammaln(total) - special.gammaln(total + n) + parts.sum(axis=-1), dtype=np.float64)
+
+
+def log_category_ratio(after: Floats, base: Floats) -> Floats:
+    """Return the log likelihood ratio that the mix of categories changed; `after` and `base` are counts, shape (…, C).
+
+    L = mean over κ of DM(after; κ p̃) / DM(after; base + ½), p̃ the normalised base + ½. Given the base, the
+    denominator is the exact predictive law of the counts under no change, for rare categories too. A place that is not
+    used (streams of fewer categories, side by side) has a base of −½ and no counts, and changes nothing.
+    """
+    unused = base <= -0.5
+    prior = np.where(unused, 0.0, base + 0.5)
+    share = np.where(unused, 1.0, prior / prior.sum(axis=-1, keepdims=True))
+    safe = np.where(unused, 1.0, prior)
+    n, total = after.sum(axis=-1), prior.sum(axis=-1)
+
+    def law(concentration: Floats, sum_: Floats) -> Floats:
+        parts = special.gammaln(concentration + after) - special.gammaln(concentration)
+        return np.asarray(special.gammaln(sum_) - special.gammaln(sum_ + n) + parts.sum(axis=-1), dtype=np.float64)
+
+    changed = np.stack([law(kappa * share, np.full_like(total, kappa)) for kappa in KAPPAS])
+    return log_mean(changed) - law(safe, total)
+
+
+def log_gap_ratio(counts: Floats, margin: float) -> Floats:
+    """Return the log e-value against "the mean of the counted values is at most `margin`"; shape (…, len(GAPS)).
+
+    Bets on "larger" as in `sequential.bounded_mean_sequence`, each bet's capital Π (1 + f (x/m − 1)) on [0, 1].
+    """
+    x, m = (GAPS + 1.0) / 2.0, (margin + 1.0) / 2.0
+    growth = np.log1p(BETS[:, None] * (x[None, :] / m - 1.0))
+    return log_mean(np.moveaxis(counts @ growth.T, -1, 0))
