@@ -243,6 +243,7 @@ def measure(one: Contestant, kind: str, folder: Path, rows: Sequence[dict[str, A
     bodies = [json.dumps(one.body(row)) for row in rows[:500]]
     (folder / "bodies.txt").write_text("\n".join(bodies) + "\n")
     found = []
+    os.sync()  # what was written before is not to be on the disk's hands now
     for workers in one.workers:
         with running(one, folder, workers, bodies[0].encode()) as (port, cold_start_s, pid):
             url = f"http://127.0.0.1:{port}{one.path}"
