@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "replay",
         "loadtest",
         "retention",
+        "backtest",
     ),
     ("loop",),
     ("wiring",),

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 from mainstay.config import clocks
 from mainstay.config import load as config
 from mainstay.core import errors, events, releases, verdicts
+from mainstay.core.incidents import Severity
 from mainstay.core.ports import Clock, Progress, silent
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mainstay.backtest.records import Report as Backtest
     from mainstay.backup.make import Made
     from mainstay.backup.restore import Restored
     from mainstay.config.settings import Settings
@@ -702,6 +704,35 @@ class Project:
         count = rows or self.settings.attach.learn_requests
         watch = watching.consumer(self.name)
         return learn.again(self.parts, count, self.clock.now(), watch=watch, by=by, reason=reason)
+
+    def backtest(
+        self,
+        *,
+        known: Any = None,
+        least: Severity = Severity.NOTE,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        every: timedelta | str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
+    ) -> Backtest:
+        """Replay what the journal holds through the watch, in memory: what would have been told, when, was it right?
+
+        `known`: events that are known to have happened (a file or frame with start, end, name); `settings`: those of
+        the watch that this project was opened with to try them (`Project.open(…, flags=settings)`).
+        """
+        from mainstay.backtest import entry
+
+        return entry.of_journal(
+            self.parts,
+            known=known,
+            least=least,
+            since=since,
+            until=until,
+            every=every,
+            settings=settings,
+            progress=progress,
+        )
 
     def turn(self) -> TurnReport:
         """Do one turn of the loop."""

@@ -14,6 +14,7 @@ import mainstay
 from mainstay.cli import (
     adopt,
     audit,
+    backtest,
     backup,
     check,
     compare,
@@ -64,6 +65,7 @@ for module in (
     adopt,
     check,
     compare,
+    backtest,
     train,
     trust,
     gate,

@@ -73,6 +73,27 @@ def load(root_or_file: Path, *, environ: Mapping[str, str], flags: Mapping[str, 
     return Loaded(settings=settings, origins=origins, root=file.parent, file=file, contract=contract_of(settings))
 
 
+def settings_from(flags: Mapping[str, Any]) -> Settings:
+    """Return the defaults with some settings (dotted keys) laid over them: for what needs no project.
+
+    Raises ProjectFileError with everything that is wrong in them.
+    """
+    layers = Layers()
+    layers.add_flags(flags)
+    settings, found = _validate(layers.document)
+    if settings is not None:
+        named = {tuple(key.split(".")) for key in flags}
+        found = [(path, problem) for path, problem in crosscheck.check_all(settings) if path in named]
+    if settings is None or found:
+        count = f"{len(found)} problem{'s' if len(found) > 1 else ''}"
+        raise ProjectFileError(
+            f"the settings given have {count}",
+            remedy="docs/configuration.md lists what each may be.",
+            problems=[problem for _, problem in found],
+        )
+    return settings
+
+
 def contract_of(settings: Settings) -> Contract:
     """Return the contract that the settings declare."""
     fields = (

@@ -6,7 +6,7 @@ of arrival ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -137,6 +137,13 @@ def grade(tx: Connection, graded: Graded) -> bool:
         return False
     upsert(tx, labels_table, _graded_row(graded), on=["model", "id", "name"])
     return True
+
+
+def keep_graded(tx: Connection, graded: Sequence[Graded]) -> None:
+    """Write valid items of which none is there yet, many at once: for a history that is replayed."""
+    if graded:
+        # All of them in one statement.
+        tx.execute(labels_table.insert(), [_graded_row(one) for one in graded])
 
 
 def labels(tx: Connection, model: str, *, since: datetime | None = None, limit: int) -> list[Graded]:

@@ -34,6 +34,7 @@ COMMANDS = [
     "compare",
     "train",
     "trust",
+    "backtest",
     "backup",
     "restore",
     "gate",

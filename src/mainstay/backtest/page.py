@@ -1,0 +1,133 @@
+"""The report as one self-contained page, in the clothes of a comparison. Without scripts, without network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, Template
+from markupsafe import Markup
+
+import mainstay
+from mainstay.backtest import plain, timeline
+from mainstay.backtest.records import Found, Report, Told, Verdict, duration
+from mainstay.comparison import page as comparison
+from mainstay.comparison import words
+from mainstay.core.errors import EnvironmentFault
+from mainstay.core.incidents import Severity
+
+HERE = Path(__file__).parent
+TONES = {Severity.PAGE: "bad", Severity.WATCH: "open", Severity.NOTE: "quiet"}
+VERDICTS = {Verdict.TOLD: "good", Verdict.QUIETLY: "open", Verdict.WITHIN: "open", Verdict.MISSED: "bad"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One incident as the page shows it."""
+
+    number: int
+    title: str
+    severity: str
+    tone: str
+    at: str
+    began: str
+    rows: str
+    belongs_to: str
+    story: tuple[str, ...]
+    later: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLine:
+    """One known event."""
+
+    name: str
+    start: str
+    end: str
+    verdict: str
+    tone: str
+    delay: str
+    rows: str
+    by: str
+
+
+def document(report: Report) -> str:
+    """Return the whole page."""
+    return _template().render(
+        css=_css(),
+        headline=report.headline,
+        tone="open" if report.told else "good",
+        subject=plain.subject(report),
+        budget=plain.budget(report),
+        changed="; ".join(report.changed),
+        score=plain.score_lines(report.score) if report.score is not None else [],
+        known=[_known(one) for one in report.known],
+        evidence=timeline.evidence(report),
+        accuracy=timeline.accuracy(report),
+        cards=[_card(one) for one in report.told],
+        really=[
+            {"id": one["id"], "at": words.moment(one["opened_at"]), "severity": one["severity"], "title": one["title"]}
+            for one in report.really
+        ],
+        notes=plain.notes(report),
+        version=mainstay.__version__,
+    )
+
+
+def write(report: Report, path: str | Path) -> Path:
+    """Write the page and return its path; an existing file is replaced as a whole."""
+    target = Path(path)
+    half = target.with_name(f".{target.name}.part")
+    try:
+        half.write_text(document(report), encoding="utf-8", errors="replace")
+        half.replace(target)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise EnvironmentFault(
+            f"{target} cannot be written: {error.strerror or error}", remedy="Name a file in a folder that exists."
+        ) from error
+    return target
+
+
+def _card(one: Told) -> Card:
+    severity = plain.first_severity(one)
+    return Card(
+        number=one.number,
+        title=words.short(one.title, 240),
+        severity=severity.value,
+        tone=TONES[severity],
+        at=words.moment(one.opened_at),
+        began=words.moment(one.started_at),
+        rows=words.counted(one.rows_to_detect),
+        belongs_to=words.listed([words.short(name) for name in one.belongs_to], most=5),
+        story=tuple(words.short(line, 600) for line in one.story),
+        later=tuple(plain.later(one)),
+        findings=tuple(words.short(finding["text"], 240) for finding in one.findings),
+    )
+
+
+def _known(one: Found) -> KnownLine:
+    return KnownLine(
+        name=words.short(one.event.name, 80),
+        start=words.moment(one.event.start),
+        end="" if one.event.end is None else words.moment(one.event.end),
+        verdict=one.verdict.value,
+        tone=VERDICTS[one.verdict],
+        delay="" if one.delay is None else duration(one.delay),
+        rows="" if one.delay_rows is None else words.counted(one.delay_rows),
+        by="" if one.by is None else f"#{one.by}",
+    )
+
+
+@cache
+def _template() -> Template:
+    loader = FileSystemLoader(HERE)
+    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template("report.html")
+
+
+@cache
+def _css() -> Markup:
+    shared = (Path(comparison.__file__).parent / "report.css").read_text(encoding="utf-8")
+    return Markup(shared + (HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - our own files
