@@ -85,7 +85,8 @@ def desk(*, seeds: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
             line = scenes.Line(case=case)
             for seed in range(seeds):
                 rng = np.random.default_rng([seed, 77])
-                calm = [quiet[i] for i in rng.permutation(len(quiet))]
+                # Blocks are cut by number: the change falls anywhere in one.
+                calm = [quiet[i] for i in rng.permutation(len(quiet))[: rng.integers(160, len(quiet) + 1)]]
                 other = [messy[i] for i in rng.permutation(len(messy))] if changed else []
                 _one(line, model, project, calm, other, texts if seed == 0 else {})
             lines.append(line.as_dict(change=changed))

@@ -106,6 +106,12 @@ def stamped(frame: pl.DataFrame, *, per_hour: float) -> pl.DataFrame:
     return frame.with_columns(pl.Series(TIME, [START + number * step for number in range(frame.height)]))
 
 
+def labelled_at_first(frame: pl.DataFrame, label: str, rows: int) -> pl.DataFrame:
+    """Return rows of which only the first have a label: the reference has them, traffic has none."""
+    place = pl.int_range(frame.height)
+    return frame.with_columns(pl.when(place < rows).then(pl.col(label)).otherwise(None).alias(label))
+
+
 def replay(frame: pl.DataFrame, *, reference: int, change: int | None, per_hour: float = 200.0, **options: Any) -> Seen:
     """Replay rows of which the first `reference` are the reference and those from `change` on are changed."""
     timed = stamped(frame, per_hour=per_hour)

@@ -135,24 +135,25 @@ def banking(data: Path, *, seeds: int, only: str = "") -> tuple[list[dict[str, A
     for case, of, share in cases:
         if only and only not in case:
             continue
-        labels = {"label": "truth"} if "swapped" in of or of == "clean" else {}
-        for kind in ({}, labels) if labels else ({},):
-            if not kind and "swapped" in of:
+        for known in (False, True) if of == "clean" or "swapped" in of else (False,):
+            if not known and "swapped" in of:
                 continue
-            name = case + (", labels after an hour" if kind else "")
+            name = case + (", labels after an hour" if known else "")
+
+            def draw(rng: np.random.Generator, of: str = of, share: float = share, known: bool = known) -> pl.DataFrame:
+                rows = stream(found, rng, share=share, of=of)
+                return rows if known else scenes.labelled_at_first(rows, "truth", REFERENCE)
+
             line, seen = scenes.many(
                 name,
-                lambda rng, of=of, share=share: stream(found, rng, share=share, of=of).select(
-                    "text", "said", "sure", "truth"
-                ),
+                draw,
                 seeds=seeds,
                 reference=REFERENCE,
                 change=None if of == "clean" else REFERENCE + QUIET,
                 prediction="said",
                 probability="sure",
-                ignore=() if kind else ("truth",),
-                label_after=None if not kind else scenes.timedelta(hours=1),
-                **kind,
+                label="truth",
+                label_after=scenes.timedelta(hours=1),
             )
             lines.append(line)
             scenes.show([line])
@@ -181,12 +182,15 @@ def clinc(data: Path, *, seeds: int) -> tuple[list[dict[str, Any]], dict[str, st
         case = f"clinc150, {share:.0%} out of scope" if share else "clinc150, stationary"
         line, seen = scenes.many(
             case,
-            lambda rng, share=share: stream(found, rng, share=share, of="new" if share else "clean").drop("truth"),
+            lambda rng, share=share: scenes.labelled_at_first(
+                stream(found, rng, share=share, of="new" if share else "clean"), "truth", REFERENCE
+            ),
             seeds=seeds,
             reference=REFERENCE,
             change=REFERENCE + QUIET if share else None,
             prediction="said",
             probability="sure",
+            label="truth",
         )
         lines.append(line)
         scenes.show([line])

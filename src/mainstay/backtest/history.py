@@ -62,7 +62,6 @@ class History:
     times: pl.Series
     """Of the replayed rows, ascending."""
     keys: list[str] | None
-    units: list[str]
     label_after: timedelta
     target: str
     notes: tuple[str, ...]
@@ -89,7 +88,6 @@ class History:
                 received_at=moments[number],
                 bundle=BUNDLE,
                 key_hash=self.keys[number] if self.keys is not None else "",
-                unit=self.units[number],
                 inputs={name: value for name, value in zip(names, row, strict=True) if value is not None},
                 label=None if labels is None else labels[number],
                 confidence=None if sure is None else sure[number],
@@ -116,7 +114,7 @@ class History:
                 bundle=BUNDLE,
                 served_arm="",
                 key_hash=self.keys[number] if self.keys is not None else "",
-                unit=self.units[number],
+                unit="",  # a file has no requests that were sent again: each row is one
                 occurred_at=moment,
                 label=label,
                 # Without confidences a labelled answer is held against how often answers were right.
@@ -182,7 +180,6 @@ def read(
         answers=given,
         times=new,
         keys=None if keys is None else keys[before.height :],
-        units=_units(chosen.columns, keys, before.height),
         label_after=label_after,
         target=target,
         notes=(*notes, *chosen.notes, *given.notes),
@@ -301,11 +298,3 @@ def _hashed(cells: pl.Series) -> list[str]:
     texts = cells.cast(pl.String).to_list()
     known = {text: blake2b(text.encode(), digest_size=16).hexdigest() for text in set(texts) if text is not None}
     return [known[text] if text is not None else f"row {number}" for number, text in enumerate(texts)]
-
-
-def _units(watched: Sequence[Column], keys: list[str] | None, count: int) -> list[str]:
-    """Return a digest of key and inputs for each replayed row: the same request again is the same unit."""
-    frame = pl.DataFrame([column.replayed for column in watched])
-    if keys is not None:
-        frame = frame.with_columns(pl.Series("\0key", keys[count:]))
-    return frame.hash_rows(seed=0).cast(pl.String).to_list()

@@ -184,6 +184,24 @@ def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -
     return out
 
 
+def level_of(finding: Finding, plan: streams.Plan, columns: Floats) -> Move | None:
+    """Return the level of a finding's stream over the counted `columns`; None where it was not counted."""
+    for i, item in enumerate(plan.watched):
+        if (item.name, item.segment) == (finding.signal, finding.segment):
+            return level(item, columns[plan.offsets[i] : plan.offsets[i + 1]])
+    return None
+
+
+def spread(finding: Finding, plan: streams.Plan) -> float:
+    """Return about the standard deviation of one unit in the unit of the finding's shift: 1 for numbers, else ½."""
+    numbers = any(
+        isinstance(item.stream, evidence.NumericStream)
+        for item in plan.watched
+        if (item.name, item.segment) == (finding.signal, finding.segment)
+    )
+    return 1.0 if numbers else 0.5
+
+
 def level(item: Watched, columns: Floats) -> Move | None:
     """Return the level before and now, or None when nothing was counted."""
     stream = item.stream

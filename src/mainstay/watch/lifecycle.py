@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract, Task
 from mainstay.core.incidents import BUDGET, SEVERITY_ORDER, Harm, Incident, Severity, State
 from mainstay.core.profiles import Profile
 from mainstay.models.reference import ReferenceOnly
 from mainstay.models.signals import RowSignals
+from mainstay.stats.intervals import Floats
 from mainstay.store import blocks, feedback, incidents
 from mainstay.watch import diagnose, findings, streams
 from mainstay.watch.compare import Comparison, WatchState, material_of, reset
@@ -25,6 +28,8 @@ NOTE_UNITS = 200
 """A change without estimated harm is watched for so many units before it is told as a note."""
 QUIET_UNITS = 200
 """So many units without an alarm after an incident mean that it is over."""
+MOST_QUIET = 2_000
+"""However small what moved was, no more units are asked."""
 RESOLVE_AFTER = timedelta(hours=24)
 """An incident that stayed over for so long is resolved."""
 MOST_EXAMPLES = 10
@@ -248,11 +253,41 @@ def on_quiet(tx: Connection, bundle: Bundle, comparison: Comparison, result: Tur
     if units < QUIET_UNITS:
         return
     known = _unresolved(tx, bundle.state.model, bundle.name)
-    if known is None:
+    if known is None or _is_still_away(known, bundle.state, comparison):
         return
     note = f"The last {units} units of traffic look like the reference again."
     _end(tx, known, note, result, now)
     bundle.state.told = None
+
+
+def _is_still_away(known: Incident, state: WatchState, comparison: Comparison) -> bool:
+    """Return whether what moved most is still more than half as far away; evidence that began anew needs longer to say.
+
+    Asked of so many of the newest units that half of the move is three standard errors, as one looks at each block.
+    What was not counted since (no labels came) says nothing, and neither does a level that was the same all along.
+    """
+    if not known.findings or abs(known.findings[0].shift) < findings.SAME:
+        return False
+    told = known.findings[0]
+    move = findings.level_of(told, comparison.plan, state.history.totals)
+    if move is None:
+        return False
+    units = min(
+        max(QUIET_UNITS, math.ceil((6.0 * findings.spread(told, comparison.plan) / told.shift) ** 2)), MOST_QUIET
+    )
+    recent = _recent(state, comparison.plan, units)
+    move = None if recent is None else findings.level_of(told, comparison.plan, recent)
+    return move is None or (abs(move.shift) > abs(told.shift) / 2.0 and (move.shift > 0) == (told.shift > 0))
+
+
+def _recent(state: WatchState, plan: streams.Plan, units: int) -> Floats | None:
+    """Return the columns of about the last `units` units; None where there are not so many since the evidence began."""
+    history, where = state.history, plan.columns(streams.FAILED)
+    if where is None or len(history.prefix) == 0:
+        return None
+    since = history.totals[where][1] - history.prefix[:, where][:, 1]
+    enough = np.flatnonzero(since >= units)
+    return None if len(enough) == 0 else np.asarray(history.totals - history.prefix[enough[-1]])
 
 
 def _quiet_units(state: WatchState, plan: streams.Plan) -> int:

@@ -291,3 +291,18 @@ def test_a_report_names_the_change_scores_it_and_survives_as_data_text_and_page(
     assert "http://" not in html.replace("http://www.w3.org/", "")
     assert "https://" not in html
     assert "<script" not in html
+
+
+@pytest.mark.parametrize(("back_at", "over"), [(None, False), (6_000, True)])
+def test_a_change_is_called_over_when_it_went_away_and_not_when_the_evidence_merely_began_anew(
+    back_at: int | None, over: bool
+) -> None:
+    count, change = 7_000, 4_500
+    x = np.random.default_rng(12).normal(0, 1, count)
+    x[change:back_at] += 0.3
+    moments = [START + timedelta(minutes=30) * n for n in range(count)]
+    report = of_file(pl.DataFrame({"at": moments, "x": x}), time="at", reference="43%")
+    (told,) = report.told
+    ends = [moment.at for moment in told.moments if moment.what is What.OVER]
+    assert bool(ends) == over
+    assert back_at is None or ends[0] > moments[back_at]
