@@ -50,6 +50,7 @@ soak: setup
 
 simulate: setup
 	$(BIN)/python bench/simulate_watch.py
+	$(BIN)/python bench/simulate_onset.py
 
 docs: setup
 	$(BIN)/python -m mainstay.config.document > docs/configuration.md
@@ -69,7 +70,7 @@ ci-deps:
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv chromium postgresql fonts-noto-color-emoji \
 		podman buildah runc netavark aardvark-dns mmdebstrap iptables \
-		redis-server prometheus strace wrk >/dev/null
+		redis-server prometheus prometheus-alertmanager strace wrk >/dev/null
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

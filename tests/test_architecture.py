@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("registry",),
     ("train", "serve", "watch", "retrain", "release", "score", "comparison", "attach"),
     ("parts",),
+    ("alerting",),
     (
         "candidate",
         "ingest",
@@ -33,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "loadtest",
         "retention",
         "backtest",
+        "oncall",
     ),
     ("loop",),
     ("wiring",),

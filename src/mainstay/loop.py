@@ -1,5 +1,5 @@
-"""One turn of the wheel (read after serve/handle.py): tombstones → feedback → learn → watch → budget → rollout →
-retrain → jobs → aliases → alerts → retention.
+"""One turn of the wheel (read after serve/handle.py): tombstones → configuration → feedback → learn → watch → budget →
+rollout → retrain → jobs → aliases → alerts → retention.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -23,23 +23,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from mainstay import candidate, ingest, retention
+from mainstay import alerting, candidate, ingest, retention
 from mainstay.attach import learn
 from mainstay.config import load as config
 from mainstay.core import errors, releases
 from mainstay.core.events import Event, Kind
-from mainstay.core.incidents import Incident
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.journal import seal
-from mainstay.notify import deliver
 from mainstay.release import rollout
 from mainstay.retrain import guard, trigger
 from mainstay.serve import trial
-from mainstay.store import alerts, blocks, heartbeats, jobs, leases, routes, states
+from mainstay.store import blocks, heartbeats, jobs, leases, routes, states
 from mainstay.store import releases as rows
 from mainstay.subjects import reconcile
 from mainstay.train import sandbox
-from mainstay.watch import budget
+from mainstay.watch import budget, configuration
 from mainstay.watch import turn as watching
 
 if TYPE_CHECKING:
@@ -103,6 +101,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
     runner = runner or NoRunner()
     steps: Sequence[tuple[str, Callable[[Parts, Runner], list[str]]]] = (
         ("tombstones", _tombstones),
+        ("configuration", _configuration),
         ("feedback", _feedback),
         ("learn", _learn),
         ("watch", _watch),
@@ -149,6 +148,7 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
         stop.wait(parts.settings.loop.interval_s)
     runner.stop()
     try:
+        alerting.last(parts)
         _hand_back(parts, runner)
         with parts.store.begin() as tx:
             leases.release(tx, LEASE, me)
@@ -159,6 +159,16 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
 def _tombstones(parts: Parts, _runner: Runner) -> list[str]:
     """See that what was erased stays so, whichever of store and keys came back from an older copy."""
     return reconcile.reconcile(parts)
+
+
+def _configuration(parts: Parts, _runner: Runner) -> list[str]:
+    """Note what the project file came to say otherwise since a loop last looked."""
+    if parts.configuration_seen is parts.loaded:
+        return []
+    with parts.store.begin() as tx:
+        told = configuration.note(tx, parts.model, parts.loaded.values, parts.clock.now())
+    parts.configuration_seen = parts.loaded
+    return told
 
 
 def _learn(parts: Parts, _runner: Runner) -> list[str]:
@@ -183,6 +193,14 @@ def _reference_name(parts: Parts) -> str:
     with parts.store.read() as tx:
         live = rows.live(tx, parts.model)
     return live.name if live is not None else ""
+
+
+def _recent(parts: Parts, place: Mapping[str, int], limit: int, name: str) -> list[Event]:
+    """Return the newest records up to a place in the journal, at most about `limit` of each worker, opened."""
+    back = {worker: max(0, seq - limit) for worker, seq in place.items()}
+    events, _ = parts.journal.read(back, limit * max(len(back), 1))
+    taken = [event for event in events if event.seq <= place.get(event.worker, 0)]
+    return [parts.vault.opened_event(event) for event in _named(parts, taken, name)]
 
 
 def _named(parts: Parts, events: Sequence[Event], name: str) -> list[Event]:
@@ -228,9 +246,10 @@ def _watch(parts: Parts, _runner: Runner) -> list[str]:
                 settings=parts.settings,
                 clock=parts.clock,
                 cursor=after,
+                recent=lambda place, limit: _recent(parts, place, limit, name),
             )
-            for incident in (*found.opened, *found.escalated):
-                _announce(tx, parts, incident)
+            if found.opened or found.escalated or found.mitigated:
+                alerting.announce(tx, parts)  # here: what comes and goes within a backlog is told too
         told += [f"incident {i.id} ({i.severity.value}): {i.title}" for i in found.opened]
         if not more:
             break
@@ -247,8 +266,6 @@ def _budget(parts: Parts, _runner: Runner) -> list[str]:
         found = budget.budget_turn(
             tx, model=parts.model, bundle=live.name if live else "", slo=parts.settings.serve.slo, now=now
         )
-        for incident in (*found.opened, *found.escalated):
-            _announce(tx, parts, incident)
     parts.budget_at = now
     told = [f"incident {i.id} ({i.severity.value}): {i.title}" for i in (*found.opened, *found.escalated)]
     return told + [f"incident {i.id} is over: the error budget lasts again" for i in found.mitigated]
@@ -411,31 +428,9 @@ def _point(parts: Parts, alias: str, bundle: BundleRef | None) -> None:
         parts.registry.drop_alias(parts.model, alias)
 
 
-def _announce(tx: Connection, parts: Parts, incident: Incident) -> None:
-    """Put an incident into the outbox of every address that wants its severity."""
-    deliver.tell(
-        tx,
-        [(address.to, address.min_severity) for address in parts.settings.alerts],
-        alert_id=f"incident-{incident.id}-{incident.severity.value}",
-        title=f"[{incident.severity.value}] {incident.model}: {incident.title}",
-        body="\n".join(incident.story),
-        severity=incident.severity,
-        now=parts.clock.now(),
-        outbox=alerts,
-    )
-
-
 def _alerts(parts: Parts, _runner: Runner) -> list[str]:
-    """Send what is due; the store is not held while an address takes its time."""
-    now = parts.clock.now()
-    with parts.store.read() as tx:
-        due = alerts.due(tx, now, deliver.AT_ONCE)
-    if not due:
-        return []
-    outcomes = deliver.send_all(due, parts.notifiers)
-    with parts.store.begin() as tx:
-        deliver.record(tx, outcomes, parts.clock.now(), outbox=alerts)
-    return [f"alert {one.alert.alert_id}: {one.error or 'sent'}" for one in outcomes]
+    """Send what is due."""
+    return alerting.send(parts)
 
 
 def _retention(parts: Parts, _runner: Runner) -> list[str]:

@@ -23,6 +23,7 @@ from mainstay.models.load import LoadedModel
 from mainstay.models.reference import ReferenceOnly
 from mainstay.models.runner import outside
 from mainstay.models.runner.runner import Limits
+from mainstay.notify.courier import Courier
 from mainstay.registry.mlflow_registry import Registry
 from mainstay.store import releases
 from mainstay.store.engine import Store
@@ -48,6 +49,10 @@ class Parts:
     """By address; one that cannot be used is not among them."""
     erasures_seen: int = 0
     """How far the store's tombstones were read (subjects/reconcile.py)."""
+    courier: Courier = field(default_factory=Courier)
+    """Sends alerts beside the loop."""
+    configuration_seen: Loaded | None = None
+    """The settings that the loop last compared with those before."""
     budget_at: datetime | None = None
     """When error budgets were last looked at."""
     erasures_known: set[tuple[str, str]] = field(default_factory=set)

@@ -33,9 +33,14 @@ if TYPE_CHECKING:
     from mainstay.backup.restore import Restored
     from mainstay.config.settings import Settings
     from mainstay.container.context import Context
+    from mainstay.core.incidents import Incident, State
+    from mainstay.core.silences import Silence
     from mainstay.loadtest.records import LoadReport
     from mainstay.loop import TurnReport
     from mainstay.models.explained.records import Explanation
+    from mainstay.oncall.alerts import Tried
+    from mainstay.oncall.gauges import Gauge
+    from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.parts import Parts
     from mainstay.replay import Replayed
     from mainstay.running.together import Together
@@ -43,7 +48,9 @@ if TYPE_CHECKING:
     from mainstay.serve.keys import Key
     from mainstay.status.check import CheckReport
     from mainstay.status.records import Status
+    from mainstay.store.alerts import Alert
     from mainstay.store.audit import Entry
+    from mainstay.store.marks import Mark
     from mainstay.subjects.erase import Erased
     from mainstay.subjects.export import Exported
 
@@ -263,6 +270,84 @@ class Project:
             if signed and not carried.any_in(self.loaded.root):
                 return signed
             return [*carried.trust(self.loaded.root), *signed]
+
+    def incidents(self, *, all_: bool = False, limit: int = 100) -> list[Listed]:
+        """Return the model's unresolved incidents, or all of them, newest first."""
+        from mainstay.oncall import incidents
+
+        return incidents.listed(self.parts, all_=all_, limit=limit)
+
+    def incident(self, number: int, *, inputs: bool = False) -> Shown:
+        """Return one incident with what became of it; `inputs`: also what its example requests held."""
+        from mainstay.oncall import incidents
+
+        return incidents.shown(self.parts, number, inputs=inputs)
+
+    def move_incident(self, number: int, to: State, *, by: str, note: str = "") -> Incident:
+        """Acknowledge, end or reopen an incident by hand; StaleTransition where no way leads there from its state."""
+        from mainstay.oncall import incidents
+
+        return incidents.move(self.parts, number, to, by=by, note=note)
+
+    def mark_incident(self, number: int, *, useful: bool, by: str, note: str = "") -> Mark:
+        """Write down whether an incident was useful."""
+        from mainstay.oncall import incidents
+
+        return incidents.mark(self.parts, number, useful=useful, by=by, note=note)
+
+    def precision(self) -> list[Precision]:
+        """Return of each monitor which share of its marked incidents was useful; the last row is of all."""
+        from mainstay.oncall import incidents
+
+        return incidents.precision(self.parts)
+
+    def silence(self, monitor: str, *, until: datetime, reason: str, by: str) -> Silence:
+        """Keep a monitor's alerts from everybody until an end."""
+        from mainstay.oncall import silences
+
+        return silences.silence(self.parts, monitor, until=until, reason=reason, by=by)
+
+    def end_silence(self, number: int, *, by: str) -> Silence:
+        """End a silence now."""
+        from mainstay.oncall import silences
+
+        return silences.end(self.parts, number, by=by)
+
+    def silences(self, *, all_: bool = False) -> list[Silence]:
+        """Return the silences in force, or all that there ever were."""
+        from mainstay.oncall import silences
+
+        return silences.listed(self.parts, all_=all_)
+
+    def alerts(self, *, limit: int = 50) -> list[Alert]:
+        """Return the newest alert messages, sent or waiting, addresses without their secrets."""
+        from mainstay.oncall import alerts
+
+        return alerts.outbox(self.parts, limit=limit)
+
+    def try_alerts(self) -> list[Tried]:
+        """Send a trial message to each address of [[alerts]]; return what became of it."""
+        from mainstay.oncall import alerts
+
+        return alerts.tried(self.parts)
+
+    def gauges(self) -> list[Gauge]:
+        """Return how the model stands as numbers for Prometheus, from the store alone."""
+        from mainstay.oncall import gauges
+
+        return gauges.gauges(self.parts)
+
+    def prometheus_rules(self) -> str:
+        """Return what the project alerts on, as a rule file of Prometheus (YAML)."""
+        from mainstay.oncall import prometheus
+
+        return prometheus.rules(self.settings)
+
+    def grafana_dashboard(self) -> str:
+        """Return a dashboard of the same for Grafana (JSON)."""
+        from mainstay.oncall import grafana
+
+        return grafana.dashboard(self.settings)
 
     def keys(self) -> list[Key]:
         """Return every API key that was made here, also those that are good no more; the keys themselves are nowhere.

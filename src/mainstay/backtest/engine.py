@@ -17,7 +17,8 @@ from mainstay.core.ports import Progress, silent
 from mainstay.store import blocks, feedback
 from mainstay.store.engine import Store
 from mainstay.store.feedback import Graded
-from mainstay.watch.lifecycle import LABELS, Reference, TurnResult
+from mainstay.watch.grading import LABELS
+from mainstay.watch.lifecycle import Reference, TurnResult
 from mainstay.watch.turn import watch_turn
 from mainstay.watch.window import PIECES
 

@@ -13,6 +13,7 @@ import typer
 import mainstay
 from mainstay.cli import (
     adopt,
+    alerts,
     audit,
     backtest,
     backup,
@@ -24,6 +25,7 @@ from mainstay.cli import (
     explain,
     feedback,
     gate,
+    incidents,
     init,
     keys,
     learn,
@@ -33,6 +35,7 @@ from mainstay.cli import (
     release,
     replay,
     score,
+    silence,
     status,
     subjects,
     train,
@@ -72,6 +75,9 @@ for module in (
     up,
     processes,
     status,
+    incidents,
+    silence,
+    alerts,
     release,
     package,
     score,

@@ -204,7 +204,8 @@ def _incidents(found: Status) -> list[RenderableType]:
         since = f"{incident.severity.value}, since {moment(incident.started_at)}"
         parts.append(f"incident   #{incident.id} {incident.title} [{since}]")
         parts += [f"           {sentence}" for sentence in incident.story]
-    return parts or ["incidents  none open"]
+    quiet = [f"silenced   {one.monitor} until {moment(one.until)} by {one.by}: {one.reason}" for one in found.silences]
+    return [*(parts or ["incidents  none open"]), *map(output.safe, quiet)]
 
 
 def estimate(value: Estimate) -> str:

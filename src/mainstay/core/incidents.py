@@ -102,3 +102,9 @@ class Incident:
     """Ranked by evidence."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Estimated accuracy with interval, telling words, segments, example ids, what else changed, advice; JSON-ready."""
+
+
+def monitor_of(incident: Incident) -> str:
+    """Return the monitor that an incident is put down to: the signal of its strongest finding of the harm at stake."""
+    mine = [finding for finding in incident.findings if finding.harm is incident.harm] or list(incident.findings)
+    return max(mine, key=lambda finding: finding.evidence).signal if mine else incident.harm.value

@@ -9,6 +9,8 @@ from mainstay.notify.log import LogNotifier
 from mainstay.notify.webhook import WebhookNotifier
 
 OWN = ("log", "json", "jsons")
+OTHER_WEBHOOKS = ("form", "forms", "xml", "xmls")
+"""Apprise's plain webhooks: they follow redirects and reach any network."""
 
 
 def notifier_for(address: str) -> Notifier:
@@ -28,6 +30,11 @@ def notifier_for(address: str) -> Notifier:
         return LogNotifier()
     if scheme in OWN:
         return WebhookNotifier(address)
+    if scheme in OTHER_WEBHOOKS:
+        raise UsageError(
+            f"alerts to {scheme}:// would reach private networks unasked; webhooks are json:// and jsons:// here",
+            remedy="Correct `to` in [[alerts]].",
+        )
     return AppriseNotifier(address)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
@@ -16,6 +16,13 @@ ALLOW_PRIVATE = "allow_private"
 """`?allow_private=yes` in the address lets it reach a private network."""
 _PORTS = {"json": 80, "jsons": 443}
 _YES = frozenset({"yes", "true", "1"})
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""RFC 6052: an IPv4 address in the last 32 bits, which a gateway speaks for."""
+_NAT64_HERE = IPv6Network("64:ff9b:1::/48")
+"""RFC 8215: the same within one's own network."""
+_COMPATIBLE = IPv6Network("::/96")
+"""RFC 4291, 2.5.5.1: deprecated, but some stacks still route it."""
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], list[Address]]
@@ -34,7 +41,9 @@ class WebhookNotifier:
     """Posts {"v", "alert_id", "title", "body", "severity"}; anything but a 2xx answer is a failure. Thread-safe.
 
     The host is resolved once for each alert and that very address is used, so that a name cannot point elsewhere
-    between check and use. Redirects are not followed, for they would lead past the check.
+    between check and use. Redirects are not followed, for they would lead past the check. This machine itself is
+    reached where the address says so (`localhost`, 127.0.0.1, ::1), and not by a name that somebody let point here. The
+    answer's body is not read.
     """
 
     def __init__(
@@ -68,33 +77,38 @@ class WebhookNotifier:
         host = f"[{target}]" if target.version == 6 else str(target)
         scheme = "https" if self._secure else "http"
         try:
-            with httpx.Client(
-                auth=self._user,
-                timeout=TIMEOUT_S,
-                trust_env=False,
-                follow_redirects=False,
-                transport=self._transport,
-            ) as client:
-                response = client.post(
+            with (
+                httpx.Client(
+                    auth=self._user,
+                    timeout=TIMEOUT_S,
+                    trust_env=False,
+                    follow_redirects=False,
+                    transport=self._transport,
+                ) as client,
+                client.stream(
+                    "POST",
                     f"{scheme}://{host}:{self._port}{self._path}",
                     json=content,
-                    headers={"Host": self._host_header(), "Idempotency-Key": alert_id},
+                    headers={"Host": self._host_header(), "Idempotency-Key": alert_id, "Connection": "close"},
                     extensions={"sni_hostname": self._host},
-                )
+                ) as response,
+            ):
+                status, taken = response.status_code, response.is_success
         except (httpx.HTTPError, UnicodeError) as error:
             raise EnvironmentFault(f"the webhook at {self._host} was not reached: {type(error).__name__}") from error
-        if not response.is_success:
-            raise EnvironmentFault(f"the webhook at {self._host} answered {response.status_code}; allowed: 200 to 299")
+        if not taken:
+            raise EnvironmentFault(f"the webhook at {self._host} answered {status}; allowed: 200 to 299")
 
     def _allowed_address(self) -> Address:
         found = self._resolve(self._host, self._port)
         if not found:
             raise EnvironmentFault(f"the alert host {self._host} has no address")
-        wrong = [address for address in found if not _is_allowed(address, private=self._private)]
+        here = _says_here(self._host)
+        wrong = [address for address in found if not _is_allowed(address, private=self._private, here=here)]
         if wrong:
             raise Refused(
                 f"the webhook's host {self._host} leads into a private network ({wrong[0]}); "
-                "allowed: public addresses and this machine itself",
+                "allowed: public addresses, and this machine where the address names it",
                 remedy=f"If that is meant, add ?{ALLOW_PRIVATE}=yes to the address.",
             )
         return found[0]
@@ -105,9 +119,39 @@ class WebhookNotifier:
         return host if self._port == usual else f"{host}:{self._port}"
 
 
-def _is_allowed(address: Address, *, private: bool) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    plain: Address = mapped or address
+def _says_here(host: str) -> bool:
+    """Return whether a host, as written, is this machine; `2130706433` and `127.1` are 127.0.0.1 too, but hide it."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_allowed(address: Address, *, private: bool, here: bool) -> bool:
+    plain = _inner(address)
     if plain.is_multicast or plain.is_unspecified:
         return False
-    return plain.is_loopback or plain.is_global or private
+    if private:
+        return True
+    if plain.is_loopback:
+        return here
+    if isinstance(plain, IPv6Address) and (plain.is_site_local or plain in _NAT64_HERE):
+        return False
+    return plain.is_global
+
+
+def _inner(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address stands for, wherever it is written inside; else itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address

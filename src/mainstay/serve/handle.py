@@ -30,6 +30,7 @@ from mainstay.core.errors import (
 )
 from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
+from mainstay.data.rules import Rule
 from mainstay.journal.personal import Hasher, name_of
 from mainstay.serve import external, feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, RUNNER, Arms
@@ -221,11 +222,12 @@ class Handler:
         name = slot.live.champion.name if slot.live else ""
         contract = slot.live.champion.loaded.contract if slot.live else None
         digest = self._hasher.digest(body)
-        fields: dict[int | None, list[str]] = {}
+        fields: dict[int | None, dict[str, str]] = {}
         for problem in error.problems:
-            fields.setdefault(problem.row, []).append(name_of(problem, contract))
+            rule = problem.what.value if isinstance(problem.what, Rule) else ""  # any other text may quote the sender
+            fields.setdefault(problem.row, {})[name_of(problem, contract)] = rule
 
-        def note(names: list[str]) -> Note:
+        def note(names: dict[str, str]) -> Note:
             def make(seq: int) -> Event:
                 return Event(
                     model=model,
@@ -236,14 +238,14 @@ class Handler:
                     occurred_at=now,
                     received_at=now,
                     bundle=name,
-                    inputs={"digest": digest, "fields": sorted(set(names))},
+                    inputs={"digest": digest, "fields": sorted(names), "rules": names},
                     status=status,
                     reason=error.code,
                 )
 
             return Note(make=make)
 
-        return [note(names) for names in list(fields.values() or [[]])[:REFUSAL_RECORDS]]
+        return [note(names) for names in list(fields.values() or [{}])[:REFUSAL_RECORDS]]
 
     def _row(
         self,

@@ -17,7 +17,7 @@ from mainstay.serve import control
 from mainstay.status import journal, quality, runners, service
 from mainstay.status.records import Answering, Beat, BlockLine, Budget, ReleaseLine, Rollout, Status, Traffic
 from mainstay.status.verdict import summarise
-from mainstay.store import blocks, feedback, heartbeats, incidents, kept, releases, routes, states
+from mainstay.store import blocks, feedback, heartbeats, incidents, kept, releases, routes, silences, states
 from mainstay.watch import budget
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         seen = blocks.blocks(tx, model, limit=BLOCKS)
         open_ = incidents.list_(tx, model, states=ONGOING)
         over = incidents.list_(tx, model, states=OVER, limit=RECENT)
+        quiet = [one for one in silences.list_(tx, model, since=now) if one.holds(now)]
         ended = [incidents.events(tx, i.id)[-1].at for i in over]
         signs = heartbeats.all_(tx)
         labels = feedback.labels(tx, model, limit=LABELS)
@@ -95,6 +96,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         traffic=traffic,
         budgets=tuple(_budget(one) for one in stands),
         incidents=worst_first,
+        silences=tuple(quiet),
         recent_incidents=tuple(over),
         rollout=way,
         releases=tuple(_line(release, settings.evaluate.primary) for release in history),

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from mainstay.core import releases, verdicts
 from mainstay.core.incidents import Incident
+from mainstay.core.silences import Silence
 
 
 class Health(StrEnum):
@@ -258,6 +259,8 @@ class Status:
     """Of what [serve.slo] promises."""
     incidents: tuple[Incident, ...] = ()
     """Open ones, worst first."""
+    silences: tuple[Silence, ...] = ()
+    """In force: what they cover is found and written as ever, and alerts nobody."""
     recent_incidents: tuple[Incident, ...] = ()
     """Those that are over (mitigated or resolved), newest first."""
     rollout: Rollout | None = None

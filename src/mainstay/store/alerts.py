@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from mainstay.core import errors
 from mainstay.store.tables import alerts as table
@@ -49,8 +50,8 @@ def enqueue(tx: Connection, *, alert_id: str, to: str, title: str, body: str, se
     return insert_new(tx, table, row, on=["alert_id", "address"])
 
 
-def due(tx: Connection, now: datetime, limit: int) -> list[Alert]:
-    """Return messages to send now, oldest first."""
+def due(tx: Connection, now: datetime, limit: int, *, without: Collection[str] = ()) -> list[Alert]:
+    """Return messages to send now, oldest first; none to the addresses `without`."""
     # Unsent messages whose time has come.
     query = (
         select(table)
@@ -58,7 +59,24 @@ def due(tx: Connection, now: datetime, limit: int) -> list[Alert]:
         .order_by(table.c.due_at, table.c.alert_id, table.c.address)
         .limit(limit)
     )
+    if without:
+        query = query.where(table.c.address.not_in(sorted(without)))
     return [_alert(row) for row in tx.execute(query)]
+
+
+def addresses_of(tx: Connection, alert_ids: Collection[str]) -> list[str]:
+    """Return the addresses to which any of these messages goes or went."""
+    # The addresses of some messages, each once.
+    query = select(table.c.address).where(table.c.alert_id.in_(sorted(alert_ids))).distinct().order_by(table.c.address)
+    return list(tx.execute(query).scalars())
+
+
+def waiting(tx: Connection) -> tuple[int, datetime | None]:
+    """Return how many messages are not delivered yet, and since when the oldest waits."""
+    # The messages that nobody has yet.
+    query = select(func.count(), func.min(table.c.created_at)).where(table.c.sent_at.is_(None))
+    count, oldest = tx.execute(query).one()
+    return int(count), oldest
 
 
 def sent(tx: Connection, alert: Alert, *, now: datetime) -> None:

@@ -208,6 +208,37 @@ incident_events = Table(
     Index(None, "incident"),
 )
 
+silences = Table(
+    "silences",
+    METADATA,
+    Column("id", BIG_ID, primary_key=True, autoincrement=True),
+    _v(),
+    _text("model"),
+    _text("monitor"),
+    _at("starts_at"),
+    _at("until"),
+    _text("reason"),
+    _text("actor"),
+    Column("ended_at", Moment),
+    _text("ended_by"),
+    Index(None, "model", "until"),
+)
+
+incident_marks = Table(
+    "incident_marks",
+    METADATA,
+    Column("n", BIG_ID, primary_key=True, autoincrement=True),
+    _v(),
+    Column("incident", BIG_ID, ForeignKey("incidents.id"), nullable=False),
+    _text("model"),
+    _text("monitor"),
+    Column("useful", Boolean, nullable=False),
+    _text("actor"),
+    _text("note"),
+    _at("at"),
+    Index(None, "model", "incident"),
+)
+
 pairs = Table(
     "pairs",
     METADATA,

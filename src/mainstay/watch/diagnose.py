@@ -1,61 +1,29 @@
-"""From findings to one incident: what is at stake, since when, where, which words tell, and what is not known."""
+"""From findings to one incident: what is at stake, since when, how much, where, and what shows it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from mainstay.config.settings import WatchSettings
-from mainstay.core.incidents import Finding, Harm, Incident, Severity
+from mainstay.core.incidents import Finding, Harm, Incident
 from mainstay.core.profiles import Profile
 from mainstay.stats.intervals import Floats
 from mainstay.stats.words import telling_words
-from mainstay.watch import estimate, findings, outlook, streams
+from mainstay.watch import changes, estimate, examples, fields, findings, outlook, recommend, severity, story, streams
+from mainstay.watch.changes import Change
 from mainstay.watch.compare import Comparison, WatchState
+from mainstay.watch.onset import Onset
+from mainstay.watch.recall import Recalled
 from mainstay.watch.window import CONFIDENCE, LOW_TRUST
 
-WITHIN = 0.03
-"""Half-width for which the needed labels are told."""
-ERROR_WITHIN = 0.1
-"""Half-width of a regression's mean error for which the needed labels are told, as a share of what it was."""
 RECENT_UNITS = 200
 """What "now" means for the estimated accuracy, in units of evidence."""
 SEGMENT_UNITS = 10
 """Segments with fewer units since the start are not ranked."""
-SEVERITIES: Mapping[Harm, Severity] = {
-    Harm.DATA_FAULT: Severity.PAGE,
-    Harm.QUALITY: Severity.PAGE,
-    Harm.OPERATIONS: Severity.PAGE,
-    Harm.REWARD: Severity.PAGE,
-    Harm.SKEW: Severity.WATCH,
-    Harm.OUTPUT: Severity.WATCH,
-    Harm.INPUT: Severity.NOTE,
-}
-ADVICE: Mapping[Harm, str] = {
-    Harm.QUALITY: "Label a random part of the requests since then; retraining on them is likely to help. Until then "
-    "treat answers with low trust as suggestions.",
-    Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the model never saw it. These requests "
-    "are not learned from, for that would teach the fault. If their values are right, name `incident:data_fault` under "
-    "[retrain] on, label some of them and retrain.",
-    Harm.OPERATIONS: "Read the workers' log; roll back if it began with a release.",
-    Harm.OUTPUT: "Check with a few labels whether the new mix of answers is right; the inputs may simply ask for it.",
-    Harm.INPUT: "Nothing needs to be done now; label a few requests if these inputs matter to you.",
-    Harm.REWARD: "Compare with what changed at that time.",
-    Harm.SKEW: "Compare the feature code of training and serving.",
-}
-ADVICE_ELSEWHERE: Mapping[Harm, str] = {
-    Harm.QUALITY: "Label a random part of the requests since then, and train the service's model on them. Until then "
-    "treat its answers with doubt.",
-    Harm.DATA_FAULT: "Look upstream first: a field arrives empty, broken, or as the service never saw it. If its "
-    'values are right and here to stay, `mainstay learn --reason "…"` makes them the reference.',
-    Harm.OPERATIONS: "Read the service's log; bring its last release back if it began with another.",
-    Harm.OUTPUT: "Check with a few labels whether the new mix of answers is right; the inputs may simply ask for it. "
-    'If the service got another model, `mainstay learn --reason "…"` makes its answers the reference.',
-}
-"""For a model that answers elsewhere: nothing is trained or rolled back here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +32,19 @@ class Window:
 
     words: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Per text field: rows that hold the word."""
-    examples: Sequence[str] = ()
-    """Ids of the least certain answers."""
     gaps: Sequence[tuple[str, float]] = ()
     """Labelled answers since the start: key, confidence minus right."""
+    wrong: Mapping[str, float] = field(default_factory=dict)
+    """The same by id of the request."""
     correct: Sequence[bool] = ()
+    recalled: Recalled = field(default_factory=Recalled)
+    """Some of the requests themselves."""
+    changes: Sequence[Change] = ()
+    """What else changed then."""
+    way_back: str = ""
+    """The version to which a rollback leads, if it did no such harm; else empty."""
+    labels_wanted: int = 150
+    """So many labels are needed to train on."""
     elsewhere: bool = False
     """Whether a service of its own answers."""
 
@@ -89,6 +65,7 @@ def diagnose(
     settings: WatchSettings,
     *,
     window: Window,
+    onset: Onset,
     now: datetime,
     look: int = 1,
 ) -> Diagnosis:
@@ -103,9 +80,17 @@ def diagnose(
     found = findings.find(state, comparison, look=look)
     estimated = _estimate(profile, comparison, columns, _spread(state, comparison), segment=streams.ALL)
     harm = harm_of(found, estimated, comparison, settings)
-    since = state.since[start] if 0 <= start < len(state.since) else now
     told = tell(
-        state, comparison, profile, harm=harm, found=found, columns=columns, window=window, since=since, now=now
+        state,
+        comparison,
+        profile,
+        settings,
+        harm=harm,
+        found=found,
+        columns=columns,
+        window=window,
+        onset=onset,
+        now=now,
     )
     return Diagnosis(incident=told, units=_units(comparison, columns))
 
@@ -114,40 +99,70 @@ def tell(
     state: WatchState,
     comparison: Comparison,
     profile: Profile,
+    settings: WatchSettings,
     *,
     harm: Harm,
     found: Sequence[Finding],
     columns: Floats,
     window: Window,
-    since: datetime,
+    onset: Onset,
     now: datetime,
 ) -> Incident:
     """Return the incident that findings and counted `columns` since its start make."""
     estimated = _estimate(profile, comparison, columns, _spread(state, comparison), segment=streams.ALL)
-    facts = _facts(state, comparison, profile, columns, window, estimated)
-    if any(findings.is_broken(finding) for finding in found):
-        facts["not_known"] = facts["not_known"].replace("is estimated, not measured", "is not measured")
-    rows = int(columns[-1])
-    units = _units(comparison, columns)
-    facts |= {"recommendation": _advice(harm, estimated, elsewhere=window.elsewhere), "rows": rows, "units": units}
+    facts = _facts(state, comparison, profile, columns, window, estimated, found)
+    size = severity.size_of(found, facts, comparison, columns)
+    broken = any(findings.is_broken(finding) for finding in found)
     facts |= {
+        "impact": size.as_dict(),
+        "onset": onset.as_dict(),
+        "changes": [change.as_dict(onset) for change in window.changes],
+        "rows": int(columns[-1]),
+        "units": _units(comparison, columns),
         "outlook": outlook.of(state, comparison, profile),
-        "season": outlook.season_note(profile, since, state.since[-1] if state.since else since),
+        "season": outlook.season_note(profile, onset.at, state.since[-1] if state.since else onset.at),
     }
-    story = _story(harm, found, facts, estimated, since=since, rows=rows)
+    facts |= _advice(harm, found, facts, window, onset, bundle=state.bundle)
     return Incident(
         model=state.model,
         bundle=state.bundle,
         harm=harm,
-        severity=SEVERITIES[harm],
+        severity=severity.severity_of(harm, size, broken=broken, material=settings.material.accuracy),
         opened_at=now,
-        started_at=since,
-        rows_to_detect=rows,
-        title=_title(harm, found, estimated),
-        story=story,
+        started_at=onset.at,
+        rows_to_detect=facts["rows"],
+        title=story.title(harm, found, estimated),
+        story=story.story(harm, found, facts, estimated, onset=onset, rows=facts["rows"]),
         findings=tuple(found),
         facts=facts,
     )
+
+
+def _advice(
+    harm: Harm, found: Sequence[Finding], facts: Mapping[str, Any], window: Window, onset: Onset, *, bundle: str
+) -> dict[str, Any]:
+    """Return what to do, as a sentence and with its reason, and which requests to label."""
+    needed = int(facts["labels_needed"]["labels"])
+    told = recommend.recommend(
+        recommend.Situation(
+            harm=harm,
+            broken=any(findings.is_broken(finding) for finding in found),
+            refused=any(finding.signal == streams.REFUSED for finding in found),
+            estimated=facts["estimate"] is not None,
+            labels=len(window.gaps),
+            labels_show=_labels_show(found) or bool(facts["measured"] and facts["measured"]["drop_shown"]),
+            labels_wanted=window.labels_wanted,
+            labels_needed=needed,
+            release=changes.release_then(facts["changes"], bundle),
+            way_back=window.way_back,
+            elsewhere=window.elsewhere,
+        )
+    )
+    return {
+        "recommendation": told.text,
+        "action": told.as_dict(),
+        "to_label": recommend.to_label(window.recalled.since, needed=needed, seed=onset.at.isoformat()),
+    }
 
 
 def lost_quality(
@@ -238,6 +253,7 @@ def _facts(
     columns: Floats,
     window: Window,
     estimated: estimate.Estimate | None,
+    found: Sequence[Finding],
 ) -> dict[str, Any]:
     where = comparison.plan.columns(CONFIDENCE)
     measured = estimate.from_labels(list(window.correct), reference=profile.accuracy)
@@ -246,9 +262,10 @@ def _facts(
         keys, gaps = [key for key, _ in window.gaps], [gap for _, gap in window.gaps]
         powered = estimate.prediction_powered(columns[where], gaps, keys, reference=profile.accuracy)
     error = _error(comparison, columns)
-    needed = estimate.labels_needed(WITHIN, accuracy=estimated.value if estimated else 0.5)
-    if error is not None:
-        needed = estimate.labels_for_mean(error["reference"], error["sd"], share=ERROR_WITHIN)
+    needed = story.labels_needed(estimated, error)
+    broken = any(findings.is_broken(finding) for finding in found)
+    words = {name: telling_words(counts, profile.words.get(name, {})) for name, counts in window.words.items()}
+    seen = window.recalled.since
     return {
         "estimate": estimated.as_dict() if estimated else None,
         "measured": measured.as_dict() if measured else None,
@@ -256,18 +273,18 @@ def _facts(
         "prediction_powered": powered.as_dict() if powered else None,
         "low_trust": _low_trust(comparison, columns),
         "segments": _segments(state, comparison, profile, columns),
+        "fields": fields.ranked(found, seen, profile),
         "words": {
-            name: [
-                {"word": w.word, "now": w.now, "before": w.before, "z": round(w.z, 2)}
-                for w in telling_words(counts, profile.words.get(name, {}))
-            ]
-            for name, counts in window.words.items()
+            name: [{"word": w.word, "now": w.now, "before": w.before, "z": round(w.z, 2)} for w in told]
+            for name, told in words.items()
         },
-        "examples": list(window.examples),
+        "examples": examples.examples(found, seen, profile, words=words, wrong=window.wrong),
         "unit": "key" if state.by_key else "request",
         "reference": {"source": profile.source, "rows": profile.rows, "keys": profile.keys},
-        "labels_needed": {"within": WITHIN if error is None else ERROR_WITHIN, "labels": needed},
-        "not_known": _not_known(measured, needed) if error is None else _error_not_known(error, needed),
+        "labels_needed": {"within": story.WITHIN if error is None else story.ERROR_WITHIN, "labels": needed},
+        "not_known": story.not_known(measured, needed, estimated=not broken)
+        if error is None
+        else story.error_not_known(error, needed),
     }
 
 
@@ -315,100 +332,3 @@ def _segments(state: WatchState, comparison: Comparison, profile: Profile, colum
             }
         )
     return sorted(out, key=lambda item: -float(item["drop"]) * float(item["share"]))
-
-
-def _not_known(measured: estimate.Estimate | None, needed: int) -> str:
-    if measured is None:
-        return (
-            "How often answers are right is estimated, not measured: no labels came since then. "
-            f"Label {needed} random requests to know it within ±{WITHIN * 100:.0f} points."
-        )
-    points = f"±{WITHIN * 100:.0f} points"
-    return f"{measured.n} labels came since then; {needed} labels of random requests would tell within {points}."
-
-
-def _error_not_known(error: Mapping[str, Any], needed: int) -> str:
-    came = f"{error['n']} labels came since then" if error["n"] else "no labels came since then"
-    return (
-        f"How far answers are from the truth is known from labels alone: {came}; {needed} labels of random requests "
-        f"tell the mean distance within ±{ERROR_WITHIN:.0%} of what it was."
-    )
-
-
-def _title(harm: Harm, found: Sequence[Finding], estimated: estimate.Estimate | None) -> str:
-    if harm is Harm.QUALITY and estimated is not None and estimated.drop_shown and estimated.reference is not None:
-        return (
-            f"Answers are probably worse: estimated accuracy {estimated.value:.0%}, "
-            f"on the reference rows it was {estimated.reference:.0%}"
-        )
-    same = [finding for finding in found if finding.harm is harm]
-    first = next((finding for finding in same if findings.is_broken(finding)), same[0] if same else None)
-    text = _capital(first.text) if first else "Traffic left its reference"
-    if harm is not Harm.INPUT or (first is not None and first.signal == streams.ERROR):
-        return text
-    return f"Inputs changed, {'no harm is estimated' if estimated else 'their harm is not known'}: {text}"
-
-
-def _story(
-    harm: Harm,
-    found: Sequence[Finding],
-    facts: Mapping[str, Any],
-    estimated: estimate.Estimate | None,
-    *,
-    since: datetime,
-    rows: int,
-) -> tuple[str, ...]:
-    lines = [f"It began about {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC; {rows} requests came since then."]
-    broken = any(findings.is_broken(finding) for finding in found)
-    if broken and (estimated is None or not estimated.drop_shown):
-        lines.append(
-            "With a broken field the accuracy cannot be estimated: the model may be sure of what it cannot know."
-        )
-    elif estimated is not None and estimated.reference is not None and estimated.low > estimated.reference:
-        lines.append(
-            f"The model is surer than it was: {estimated.value:.0%} of the answers would be right if that could be "
-            f"believed; on the reference rows: {estimated.reference:.0%}. When inputs moved, that is no sign of it."
-        )
-    elif estimated is not None and estimated.reference is not None:
-        lines.append(
-            f"Estimated accuracy since then: {estimated.value:.0%} ({estimated.low:.0%} to {estimated.high:.0%}); "
-            f"on the reference rows: {estimated.reference:.0%}. On unfamiliar inputs this estimate is usually too high."
-        )
-    error = facts["error"]
-    if error is not None and error["n"]:
-        lines.append(
-            f"Mean distance of the answer from its label, on {error['n']} labels: {error['value']:.4g}; on the "
-            f"reference rows: {error['reference']:.4g}."
-        )
-    measured = facts["measured"]
-    if measured is not None:
-        lines.append(
-            f"Measured on {measured['n']} labels: {measured['value']:.0%} right "
-            f"({measured['low']:.0%} to {measured['high']:.0%})."
-        )
-    moved = [finding.text for finding in found if not finding.segment]
-    if moved:
-        lines.append("What moved: " + "; ".join(moved[:8]) + ".")
-    hit = [item for item in facts["segments"] if item["shown"]]
-    if hit and harm is Harm.QUALITY:
-        named = ", ".join(
-            f"{s['segment']} ({s['reference_accuracy']:.0%} → {s['estimated_accuracy']:.0%})" for s in hit[:4]
-        )
-        lines.append(f"Where (estimated accuracy): {named}.")
-    for name, told in facts["words"].items():
-        if told:
-            lines.append(f"Words in `{name}` that came up: " + ", ".join(item["word"] for item in told[:10]) + ".")
-    if facts["season"] and harm not in (Harm.DATA_FAULT, Harm.OPERATIONS):
-        lines.append(facts["season"])
-    lines += [facts["not_known"], facts["recommendation"]]
-    return tuple(lines)
-
-
-def _advice(harm: Harm, estimated: estimate.Estimate | None, *, elsewhere: bool) -> str:
-    if harm is Harm.INPUT and estimated is None:
-        return "Label a few requests: without an estimate, only that tells whether these inputs do harm."
-    return ADVICE_ELSEWHERE.get(harm, ADVICE[harm]) if elsewhere else ADVICE[harm]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -1,9 +1,9 @@
-"""What an alarm or its absence does to incidents: open, extend, make louder, call over, resolve."""
+"""What an alarm or its absence does to incidents: open, extend, make louder, call over, resolve, open again."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mainstay.config.settings import WatchSettings
-from mainstay.core.contracts import Contract, Task
-from mainstay.core.incidents import BUDGET, SEVERITY_ORDER, Harm, Incident, Severity, State
+from mainstay.core.contracts import Contract
+from mainstay.core.events import Event
+from mainstay.core.incidents import BUDGET, SEVERITY_ORDER, Harm, Incident, Severity, State, monitor_of
 from mainstay.core.profiles import Profile
-from mainstay.models.reference import ReferenceOnly
 from mainstay.models.signals import RowSignals
 from mainstay.stats.intervals import Floats
-from mainstay.store import blocks, feedback, incidents
-from mainstay.watch import diagnose, findings, streams
+from mainstay.store import incidents
+from mainstay.watch import diagnose, findings, gather, streams
 from mainstay.watch.compare import Comparison, WatchState, material_of, reset
+from mainstay.watch.onset import Onset, onset
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,12 +33,9 @@ MOST_QUIET = 2_000
 """However small what moved was, no more units are asked."""
 RESOLVE_AFTER = timedelta(hours=24)
 """An incident that stayed over for so long is resolved."""
-MOST_EXAMPLES = 10
+RECURS_WITHIN = timedelta(days=7)
+"""The same harm by the same signal so soon after an incident was resolved is that incident again."""
 MOST_FINDINGS = 40
-LABELS = 2_000
-"""Newest labels that are looked at in one turn."""
-BLOCKS = 1_000
-"""Newest blocks whose words are told in an incident."""
 OPEN = (State.OPEN, State.ACKNOWLEDGED)
 UNRESOLVED = (*OPEN, State.MITIGATED)
 
@@ -86,56 +84,12 @@ class Bundle:
     state: WatchState
     version: int | None
     """Of its stored state; None: there is none yet."""
-
-
-def is_graded(item: feedback.Graded, contract: Contract) -> bool:
-    """Return whether a label tells how good the answer was: right or wrong and how sure, or for a number how far."""
-    if item.name != contract.target or contract.task is Task.RANKING:  # a score orders; it is no guess of the grade
-        return False
-    if not contract.task.is_classification:
-        return _is_number(item.value) and _is_number(item.label)
-    return item.correct is not None and item.confidence is not None
-
-
-def gap(item: feedback.Graded) -> float:
-    """Return confidence minus right (0 or 1); for a regression the distance of the answer from the label."""
-    if item.correct is None:
-        return abs(float(item.label) - float(item.value))
-    return float(item.confidence or 0.0) - float(bool(item.correct))
-
-
-def unit_of(item: feedback.Graded, state: WatchState) -> str:
-    """Return the unit of evidence that a label belongs to: its key, or itself where requests count."""
-    return item.key_hash if state.by_key else item.id
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _window(tx: Connection, bundle: Bundle, first: int, since: datetime) -> diagnose.Window:
-    """Return words, examples and labels since block `first`, from the stored blocks and labels."""
-    state = bundle.state
-    words: dict[str, Counter[str]] = {}
-    unsure: list[tuple[float, str]] = []
-    for block in blocks.blocks(tx, state.model, limit=BLOCKS):
-        if block.bundle != bundle.name or block.number < first:
-            continue
-        for name, counts in block.summary.get("words", {}).items():
-            words.setdefault(name, Counter()).update(counts)
-        unsure += [(float(confidence), str(id_)) for confidence, id_ in block.summary.get("unsure", [])]
-    graded = [
-        item
-        for item in feedback.labels(tx, state.model, limit=LABELS)
-        if item.bundle == bundle.name and item.occurred_at >= since and is_graded(item, bundle.reference.contract)
-    ]
-    return diagnose.Window(
-        words={name: dict(counts) for name, counts in words.items()},
-        examples=[id_ for _, id_ in sorted(unsure)[:MOST_EXAMPLES]],
-        gaps=[(unit_of(item, state), gap(item)) for item in graded],
-        correct=[item.correct for item in graded if item.correct is not None],
-        elsewhere=isinstance(bundle.reference, ReferenceOnly),
-    )
+    recent: Callable[[], Sequence[Event]] = list
+    """Returns the newest records of the journal; asked only when an incident is told."""
+    current: bool = True
+    """Whether it answers now: refusals that no bundle made are its own."""
+    labels_wanted: int = 150
+    """So many labels are needed to train on."""
 
 
 def on_alarm(
@@ -145,23 +99,41 @@ def on_alarm(
     state, profile = bundle.state, bundle.reference.profile
     start = comparison.assessment.start
     first = state.number - (state.history.blocks - state.history.candidates[start])
+    began = onset(state, comparison, now=now)
     known = _unresolved(tx, state.model, bundle.name)
     look = 1 if known is None else int(known.facts.get("times_seen", 1)) + 1
-    empty = diagnose.Window()
-    told = diagnose.diagnose(state, comparison, profile, settings, window=empty, now=now, look=look)
+
+    def told_with(window: diagnose.Window) -> diagnose.Diagnosis:
+        return diagnose.diagnose(state, comparison, profile, settings, window=window, onset=began, now=now, look=look)
+
+    told = told_with(diagnose.Window())
+    if known is None and told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
+        return
     if known is None or _is_louder(told.incident, known):
-        window = _window(tx, bundle, first, state.since[start])
-        told = diagnose.diagnose(state, comparison, profile, settings, window=window, now=now, look=look)
+        told = told_with(gather.window(tx, bundle, first, began))
     if known is None:
-        if told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
-            return
-        result.opened.append(incidents.open_(tx, told.incident))
+        _open_or_reopen(tx, told.incident, result, now)
+        state.told = None  # of an incident that somebody resolved by hand meanwhile
     else:
         _absorb(tx, known, told.incident, result, now)
     if state.told is None:
         state.told, state.told_from = findings.columns_since(state, start).copy(), first
         state.retell_at = 2.0 * state.told[-1]
     reset(state)
+
+
+def _open_or_reopen(tx: Connection, new: Incident, result: TurnResult, now: datetime) -> None:
+    """Open an incident, or open the one again that was resolved lately and was about the same."""
+    for known in incidents.list_(tx, new.model, states=(State.RESOLVED,), limit=100):
+        named = {finding.signal for finding in known.findings}
+        same = (known.bundle, known.harm) == (new.bundle, new.harm) and monitor_of(new) in named
+        if same and now - incidents.events(tx, known.id)[-1].at <= RECURS_WITHIN:
+            incidents.move(tx, known.id, State.OPEN, by="watch", note=f"It is back: {new.title}", now=now)
+            seen = {"last_seen_at": now.isoformat(), "times_seen": 1}
+            back = replace(new, id=known.id, opened_at=known.opened_at, facts={**new.facts, **seen})
+            result.escalated.append(incidents.replace(tx, back))
+            return
+    result.opened.append(incidents.open_(tx, new))
 
 
 def _unresolved(tx: Connection, model: str, bundle: str) -> Incident | None:
@@ -182,11 +154,8 @@ def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, 
     first, then = (new.findings, known.findings) if louder else (known.findings, new.findings)
     have = {(f.signal, f.segment) for f in first}
     extra = tuple(f for f in then if (f.signal, f.segment) not in have)
-    merged = replace(
-        _louder(known, new) if louder else known,
-        findings=(*first, *extra)[:MOST_FINDINGS],
-        facts={**(new.facts if louder else known.facts), **seen},
-    )
+    merged = _louder(known, new) if louder else known
+    merged = replace(merged, findings=(*first, *extra)[:MOST_FINDINGS], facts={**merged.facts, **seen})
     stored = incidents.replace(tx, merged)
     if stored.state is State.MITIGATED:
         stored = incidents.move(tx, stored.id, State.OPEN, by="watch", note=f"It is back: {new.title}", now=now)
@@ -199,14 +168,18 @@ def _is_louder(new: Incident, known: Incident) -> bool:
 
 
 def _louder(known: Incident, new: Incident) -> Incident:
-    """Return `new` in the place of `known`: its number, its state, its beginning."""
+    """Return `new` in the place of `known`: its number, its state, its beginning; a page stays one."""
+    first = known if known.started_at <= new.started_at else new
+    beginning = {name: first.facts[name] for name in ("onset",) if name in first.facts}
     return replace(
         new,
         id=known.id,
         state=known.state,
+        severity=max(known.severity, new.severity, key=SEVERITY_ORDER.index),
         opened_at=known.opened_at,
-        started_at=min(known.started_at, new.started_at),
+        started_at=first.started_at,
         rows_to_detect=known.rows_to_detect,
+        facts={**new.facts, **beginning},
     )
 
 
@@ -230,21 +203,29 @@ def retell(
     refreshed = findings.refresh(known.findings, comparison, state.told)
     have = {(f.signal, f.segment) for f in refreshed}
     refreshed += [finding for finding in seen if (finding.signal, finding.segment) not in have]
+    began = Onset.from_dict(known.facts["onset"]) if "onset" in known.facts else _at(known.started_at)
     new = diagnose.tell(
         state,
         comparison,
         profile,
+        settings,
         harm=harm,
         found=refreshed[:MOST_FINDINGS],
         columns=state.told,
-        window=_window(tx, bundle, state.told_from, known.started_at),
-        since=known.started_at,
+        window=gather.window(tx, bundle, state.told_from, began),
+        onset=began,
         now=now,
     )
     kept = {name: known.facts[name] for name in ("last_seen_at", "times_seen") if name in known.facts}
-    stored = incidents.replace(tx, replace(_louder(known, new), facts={**new.facts, **kept}))
+    new = _louder(known, new)
+    stored = incidents.replace(tx, replace(new, facts={**new.facts, **kept}))
     louder = _is_louder(stored, known)
     (result.escalated if louder else result.updated).append(stored)
+
+
+def _at(moment: datetime) -> Onset:
+    """Return the start of an incident that an older version told, without an interval."""
+    return Onset(at=moment, low=moment, high=moment)
 
 
 def on_quiet(tx: Connection, bundle: Bundle, comparison: Comparison, result: TurnResult, now: datetime) -> None:

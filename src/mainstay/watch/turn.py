@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import Settings, WatchSettings
@@ -16,20 +17,18 @@ from mainstay.core.profiles import Profile
 from mainstay.store import blocks, feedback, states
 from mainstay.watch import compare, diagnose, estimate, outlook
 from mainstay.watch.compare import Comparison, WatchState
+from mainstay.watch.grading import LABELS, gap, is_graded, unit_of
 from mainstay.watch.lifecycle import (
-    LABELS,
     Bundle,
     Reference,
     TurnResult,
     close_old,
-    gap,
     has_broken_field,
-    is_graded,
     on_alarm,
     on_quiet,
     retell,
-    unit_of,
 )
+from mainstay.watch.recall import EVENTS, Recent
 from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe, once
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ def watch_turn(
     settings: Settings,
     clock: Clock,
     cursor: Mapping[str, int] | None = None,
+    recent: Recent | None = None,
 ) -> TurnResult:
     """Take the events once, add whole blocks to the evidence, and open, extend or close incidents.
 
@@ -64,6 +64,8 @@ def watch_turn(
     place, of any kind and model; `cursor` is the place after them when it lies further on (else it follows from the
     events). `loaded_model_provider` gets `model@version` and returns None for a bundle that cannot be opened; its
     requests are skipped and reported. Evidence is kept per bundle: a new version starts anew with its own profile.
+    `recent` reads the newest requests again when an incident is told, to show them; without it those of this turn are
+    all that is shown.
     """
     now = clock.now()
     place = blocks.cursor(tx, consumer(model))
@@ -75,6 +77,8 @@ def watch_turn(
         _keep_place(tx, model, fresh, cursor)
         return result
     before_head = dict(head)
+    place = _place_after(place, fresh, cursor)
+    again = cache(lambda: journal_events if recent is None else recent(place, EVENTS))
     by_bundle = _by_bundle(fresh, model, head)
     for name in dict.fromkeys([*by_bundle, *head["bundles"]]):
         events = by_bundle.get(name, [])
@@ -84,6 +88,8 @@ def watch_turn(
                 result.skipped[name] = len(events)
             continue
         bundle = _open(tx, model, name, reference)
+        bundle.recent, bundle.current = again, name == head["current"]
+        bundle.labels_wanted = settings.retrain.min_labels
         before = bundle.state.as_dict()
         result.rows += len(events)
         bundle.state.waiting += [observe(event, reference.signals, reference.contract) for event in events]
@@ -114,10 +120,15 @@ def _head(tx: Connection, model: str) -> tuple[dict[str, Any], int | None]:
     return found
 
 
-def _keep_place(tx: Connection, model: str, fresh: Sequence[Event], cursor: Mapping[str, int] | None) -> None:
-    place = dict(cursor or {})
+def _place_after(place: Mapping[str, int], fresh: Sequence[Event], cursor: Mapping[str, int] | None) -> dict[str, int]:
+    after = {**place, **(cursor or {})}
     for event in fresh:
-        place[event.worker] = max(place.get(event.worker, 0), event.seq)
+        after[event.worker] = max(after.get(event.worker, 0), event.seq)
+    return after
+
+
+def _keep_place(tx: Connection, model: str, fresh: Sequence[Event], cursor: Mapping[str, int] | None) -> None:
+    place = _place_after({}, fresh, cursor)
     if place:
         blocks.set_cursor(tx, consumer(model), place)
 

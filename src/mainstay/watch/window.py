@@ -72,7 +72,7 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
         values = {name: value for name, value in event.inputs.items() if name not in hidden}
         measured = _present(_measured(row_signals, values), hidden)
         signals = {name: value for name, value in measured.items() if name not in private}
-        segments = [name for name in _segments(contract, values) if _field_of(name) not in private]
+        segments = [name for name in _segments(contract, values) if field_of(name) not in private]
         found = {
             field.name: sorted(set(words(text)))
             for field in contract.fields
@@ -137,11 +137,11 @@ def _present(signals: Signals, hidden: set[str]) -> dict[str, float | str]:
     return {
         name: value
         for name, value in signals.items()
-        if value is not None and (isinstance(value, str) or math.isfinite(value)) and _field_of(name) not in hidden
+        if value is not None and (isinstance(value, str) or math.isfinite(value)) and field_of(name) not in hidden
     }
 
 
-def _field_of(name: str) -> str:
+def field_of(name: str) -> str:
     """Return the field that a signal or segment name begins with."""
     for index, char in enumerate(name):
         if char in ".=<>":

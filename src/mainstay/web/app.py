@@ -6,7 +6,7 @@ import base64
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from mainstay.api import keys as keys_of
 from mainstay.api.guard import Guard
 from mainstay.api.keys import FORWARDING, Keys
 from mainstay.core import errors
+from mainstay.oncall.gauges import Gauge
 from mainstay.status.records import Status
-from mainstay.web import overview
+from mainstay.web import metrics, overview
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -68,10 +69,17 @@ def _showable(value: Any) -> Any:
     return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
-def create_app(read_status: Callable[[], Status], *, host: str, keys: Keys | None = None) -> Shell:
+def create_app(
+    read_status: Callable[[], Status],
+    *,
+    host: str,
+    keys: Keys | None = None,
+    read_gauges: Callable[[], Sequence[Gauge]] = list,
+) -> Shell:
     """Return the application bound to `host`; `read_status` is called anew for each look, in a thread.
 
-    `keys`: whose `read` lets callers from elsewhere in; without them nobody from elsewhere is.
+    `read_gauges` is called the same way, for Prometheus. `keys`: whose `read` lets callers from elsewhere in; without
+    them nobody from elsewhere is.
     """
     app = FastAPI(title="Mainstay overview", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     environment = templates()
@@ -90,6 +98,13 @@ def create_app(read_status: Callable[[], Status], *, host: str, keys: Keys | Non
             )
         fields = {name: getattr(context, name) for name in context.__dataclass_fields__}
         return HTMLResponse(environment.get_template("overview.html").render(fields))
+
+    @app.get("/metrics")
+    def numbers() -> Response:
+        try:
+            return Response(metrics.render(read_gauges()), media_type=metrics.CONTENT_TYPE)
+        except errors.MainstayError as error:
+            return Response(f"{error.message}\n", 503, media_type="text/plain")
 
     @app.get("/healthz")
     def healthz() -> JSONResponse:

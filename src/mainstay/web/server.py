@@ -51,7 +51,7 @@ def show(project: Project) -> None:
     keys = Keys(project.run_folder / FILE, project.clock, host=web.host, given=given)
     if why := why_closed(project.run_folder, web.host, project.environ):
         log.warning("%s", why)
-    application = pages.create_app(project.status, host=web.host, keys=keys)
+    application = pages.create_app(project.status, host=web.host, keys=keys, read_gauges=project.gauges)
     config = uvicorn.Config(
         application,
         log_config=None,

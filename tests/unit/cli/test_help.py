@@ -42,6 +42,9 @@ COMMANDS = [
     "serve",
     "loop",
     "status",
+    "incidents",
+    "silence",
+    "alerts",
     "promote",
     "rollback",
     "package",
@@ -59,7 +62,13 @@ COMMANDS = [
     "config",
     "drill",
 ]
-GROUPS = {"config": ("show",), "drill": ("list", "run"), "keys": ("add", "list", "new", "revoke", "rotate")}
+GROUPS = {
+    "alerts": ("export", "list", "test"),
+    "config": ("show",),
+    "drill": ("list", "run"),
+    "incidents": ("ack", "list", "mark", "precision", "reopen", "resolve", "show"),
+    "keys": ("add", "list", "new", "revoke", "rotate"),
+}
 HELPS = dict(document.helps(typer.main.get_command(app), None, "mainstay"))
 
 

@@ -180,6 +180,7 @@ class Desk:
             loaded_model_provider=lambda _name: self.reference,
             settings=self.settings,
             clock=self.clock,
+            recent=lambda place, limit: [e for e in self.events if e.seq <= place.get(e.worker, 0)][-limit:],
         )
 
     def feed(self, people: People, n: int, *, step: int = 20, users: int = 10_000) -> list[TurnResult]:

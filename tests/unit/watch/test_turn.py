@@ -50,7 +50,7 @@ def test_the_story_is_told_anew_as_more_is_known(desk, calm, others) -> None:
     assert incident.facts["rows"] >= 200
     assert {item["segment"] for item in incident.facts["segments"]} == {"region=north", "region=south"}
     assert "answer.label" in {finding.signal for finding in incident.findings}
-    assert set(incident.facts["examples"]) <= {event.id for event in desk.events}
+    assert {one["id"] for one in incident.facts["examples"]} <= {event.id for event in desk.events}
     json.dumps(dict(incident.facts))
 
 

@@ -1,0 +1,76 @@
+"""What store and journal tell of the requests since an incident began, read when it is told and never per block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mainstay.core.incidents import Severity
+from mainstay.models.reference import ReferenceOnly
+from mainstay.store import blocks, feedback, incidents, routes
+from mainstay.watch import changes, grading, recall
+from mainstay.watch.diagnose import Window
+from mainstay.watch.onset import Onset
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mainstay.watch.lifecycle import Bundle
+
+BLOCKS = 1_000
+"""Newest blocks whose words are told in an incident."""
+SAME_HARM_WITHIN = timedelta(days=7)
+"""A version whose own incident is younger than this is no way back."""
+
+
+def window(tx: Connection, bundle: Bundle, first: int, onset: Onset) -> Window:
+    """Return words, requests, labels and other changes since block `first`."""
+    state, reference = bundle.state, bundle.reference
+    words: dict[str, Counter[str]] = {}
+    for block in blocks.blocks(tx, state.model, limit=BLOCKS):
+        if block.bundle != bundle.name or block.number < first:
+            continue
+        for name, counts in block.summary.get("words", {}).items():
+            words.setdefault(name, Counter()).update(counts)
+    graded = [
+        item
+        for item in feedback.labels(tx, state.model, limit=grading.LABELS)
+        if item.bundle == bundle.name and item.occurred_at >= onset.at and grading.is_graded(item, reference.contract)
+    ]
+    recalled = recall.recall(
+        bundle.recent(),
+        bundle=bundle.name,
+        start=onset.at,
+        signals=reference.signals,
+        contract=reference.contract,
+        current=bundle.current,
+    )
+    return Window(
+        words={name: dict(counts) for name, counts in words.items()},
+        gaps=[(grading.unit_of(item, state), grading.gap(item)) for item in graded],
+        wrong={item.id: grading.gap(item) for item in graded},
+        correct=[item.correct for item in graded if item.correct is not None],
+        recalled=recalled,
+        changes=changes.changes(tx, state.model, onset, recalled, reference.contract, known_keys=state.keys),
+        way_back=way_back(tx, state.model, bundle.name, onset.at),
+        labels_wanted=bundle.labels_wanted,
+        elsewhere=isinstance(reference, ReferenceOnly),
+    )
+
+
+def way_back(tx: Connection, model: str, bundle: str, since: datetime) -> str:
+    """Return the version to which a rollback of `bundle` leads; empty without one, or where that did harm lately."""
+    route = routes.current(tx, model)
+    if route is None:
+        return ""
+    on_its_way = route.challenger is not None and bundle == f"{model}@{route.challenger.version}"
+    target = route.champion if on_its_way else route.previous
+    if target is None:
+        return ""
+    name = f"{model}@{target.version}"
+    for known in incidents.list_(tx, model, limit=1_000):
+        harmed = known.bundle == name and known.severity is not Severity.NOTE
+        if harmed and since - known.opened_at <= SAME_HARM_WITHIN:
+            return ""
+    return name
