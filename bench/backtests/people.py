@@ -28,11 +28,14 @@ def adult(data: Path, *, seeds: int) -> tuple[list[dict[str, Any]], dict[str, st
     lines, texts = [], {}
     groups = {
         "women after men": (pl.col(sex).str.to_lowercase() == "male", False),
+        "women after men, sex not told": (pl.col(sex).str.to_lowercase() == "male", False),
         "the young after all others": (pl.col("age") >= 30, False),
-        "stationary": (pl.lit(True), True),
+        "stationary": (pl.col("age") > 0, True),
     }
     for case, (first, still) in groups.items():
-        line, seen = _case(rows, target, case, first, still=still, seeds=seeds)
+        known = rows.drop(sex) if "not told" in case else rows
+        place = rows.select(first.alias("first"))["first"]
+        line, seen = _case(known, target, case, place, still=still, seeds=seeds)
         for one, report in zip(line, seen, strict=True):
             lines.append(one)
             scenes.show([one])
@@ -41,7 +44,7 @@ def adult(data: Path, *, seeds: int) -> tuple[list[dict[str, Any]], dict[str, st
 
 
 def _case(
-    rows: pl.DataFrame, target: str, case: str, first: pl.Expr, *, still: bool, seeds: int
+    rows: pl.DataFrame, target: str, case: str, first: pl.Series, *, still: bool, seeds: int
 ) -> tuple[list[dict[str, Any]], list[str]]:
     own, other = rows.filter(first), rows.filter(~first) if not still else rows
     rng = np.random.default_rng(3)

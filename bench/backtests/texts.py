@@ -34,6 +34,7 @@ class Bank:
     """Of topics that the model never saw."""
     messy: pl.DataFrame
     """The clean ones as hurried people type them."""
+    model: Any
 
 
 def scored(model: Any, texts: list[str], truth: list[str]) -> pl.DataFrame:
@@ -64,6 +65,7 @@ def bank(data: Path) -> Bank:
         clean=scored(model, held["text"].to_list(), truth),
         new=scored(model, others["text"].to_list(), others["category"].to_list()),
         messy=scored(model, typed, truth),
+        model=model,
     )
 
 
@@ -83,6 +85,9 @@ def stream(
         other = found.new[rng.choice(found.new.height, later.height, replace=found.new.height < later.height)]
     else:
         other = BROKEN[of](later)
+        if "labels" not in of:
+            told = scored(found.model, other["text"].fill_null("").to_list(), other["truth"].to_list())
+            other = other.with_columns(told["said"], told["sure"])
     mixed = later.with_columns(
         pl.when(pl.Series(hit)).then(other[name]).otherwise(later[name]).alias(name) for name in later.columns
     )
@@ -176,6 +181,7 @@ def clinc(data: Path, *, seeds: int) -> tuple[list[dict[str, Any]], dict[str, st
         clean=scored(model, *map(list, zip(*inside, strict=True))),
         new=scored(model, *map(list, zip(*outside, strict=True))),
         messy=pl.DataFrame(),
+        model=model,
     )
     lines, texts = [], {}
     for share in (0.0, 0.05, 0.10, 0.20):

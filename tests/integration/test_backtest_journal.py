@@ -14,7 +14,7 @@ from mainstay.backtest import entry
 from mainstay.backtest.records import Known
 from mainstay.core.errors import NotEnoughEvidence
 from mainstay.serve import trial
-from mainstay.store import incidents
+from mainstay.store import incidents, marks
 from mainstay.testing.clock import FakeClock
 
 
@@ -45,6 +45,9 @@ def test_a_journal_tells_the_incident_that_the_project_had_and_writes_nothing(sh
     parts = shop.parts()
     with parts.store.read() as tx:
         (had,) = incidents.list_(tx, MODEL)
+    with parts.store.begin() as tx:
+        mark = marks.Mark(incident=had.id, model=MODEL, monitor="x", useful=True, by="anna", note="", at=clock.now())
+        marks.add(tx, mark)
     before = files(shop.state)
     changed = shop.said[180].received_at
     report = entry.of_journal(parts, known=[Known(name="slang", start=changed, end=None)], every="live")
@@ -52,7 +55,8 @@ def test_a_journal_tells_the_incident_that_the_project_had_and_writes_nothing(sh
     assert report.rows == 360
     assert report.told[0].title == had.title
     assert abs(report.told[0].opened_at - had.opened_at) <= timedelta(minutes=6)
-    assert [one["id"] for one in report.really] == [had.id]
+    assert [(one["id"], one["useful"], one["again"]) for one in report.really] == [(had.id, True, 1)]
+    assert "Of 1 marked useful, 1 would be told again." in str(report)
     assert report.score is not None
     assert report.score.recall == 1.0
     assert report.known[0].delay_rows is not None

@@ -211,7 +211,7 @@ def _report(
         expected_days=pages.days,
         known=judged.found,
         score=judged.score if known is not None else None,
-        really=tuple(really),
+        really=truth.told_again(really, judged.told),
         changed=tuple(f"{key} = {value}" for key, value in (changed or {}).items()),
         notes=tuple(notes),
         sight=played.sight,

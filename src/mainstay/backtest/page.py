@@ -67,10 +67,7 @@ def document(report: Report) -> str:
         evidence=timeline.evidence(report),
         accuracy=timeline.accuracy(report),
         cards=[_card(one) for one in report.told],
-        really=[
-            {"id": one["id"], "at": words.moment(one["opened_at"]), "severity": one["severity"], "title": one["title"]}
-            for one in report.really
-        ],
+        really=[*(plain.really_line(one) for one in report.really), *plain.marked_lines(report.really)],
         notes=plain.notes(report),
         version=mainstay.__version__,
     )

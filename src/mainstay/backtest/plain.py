@@ -57,10 +57,8 @@ def report(result: Report) -> str:
         lines += ["", f"  … and {len(result.told) - MOST_TOLD} more (--json and --html have all)"]
     if result.really:
         lines += ["", "  What the project really told in that time:"]
-        lines += [
-            f"    #{one['id']}  {words.moment(one['opened_at'])}  {one['severity']}: {one['title']}"
-            for one in result.really
-        ]
+        lines += [f"    {really_line(one)}" for one in result.really]
+        lines += [f"  {line}" for line in marked_lines(result.really)]
     lines += ["", *(f"  {note}" for note in notes(result))]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -175,6 +173,25 @@ def later(one: Told) -> list[str]:
         lines.append(f"{words.moment(one.ended_at)}  over: traffic looked like the reference again")
     elif one.moments and one.moments[-1].what is not What.RESOLVED:
         lines.append("still open at the end")
+    return lines
+
+
+def really_line(one: Mapping[str, Any]) -> str:
+    """Return an incident that the project had, how it was marked, and whether the replay tells of it."""
+    marked = {True: ", marked useful", False: ", marked not useful", None: ""}[one["useful"]]
+    again = f"told here as #{one['again']}" if one["again"] is not None else "not told here"
+    what = f"{one['severity']}: {words.short(one['title'], 160)}"
+    return f"#{one['id']}  {words.moment(one['opened_at'])}  {what} ({again}{marked})"
+
+
+def marked_lines(really: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how many of the alerts that people marked are told again; nothing where none was marked."""
+    lines = []
+    for useful, what in ((True, "useful"), (False, "not useful")):
+        marked = [one for one in really if one["useful"] is useful]
+        if marked:
+            again = sum(one["again"] is not None for one in marked)
+            lines.append(f"Of {len(marked)} marked {what}, {again} would be told again.")
     return lines
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from mainstay.attach import learn
 from mainstay.comparison import words
 from mainstay.core.events import Event, Kind
-from mainstay.store import feedback, incidents, releases
+from mainstay.store import feedback, incidents, marks, releases
 from mainstay.store.feedback import Graded
 from mainstay.watch.window import COUNTED
 
@@ -71,6 +71,7 @@ def read(parts: Parts, *, since: datetime | None, until: datetime | None) -> Ser
     with parts.store.read() as tx:
         labels = feedback.labels(tx, parts.model, since=since, limit=MOST_LABELS)
         had = incidents.list_(tx, parts.model, limit=MOST_INCIDENTS)
+        useful = {mark.incident: mark.useful for mark in marks.valid(tx, parts.model)}
     if until is not None:
         labels = [label for label in labels if label.at < until]
     now = parts.clock.now()
@@ -78,10 +79,12 @@ def read(parts: Parts, *, since: datetime | None, until: datetime | None) -> Ser
     really = tuple(
         {
             "id": one.id,
+            "started_at": one.started_at,
             "opened_at": one.opened_at,
             "severity": one.severity.value,
             "state": one.state.value,
             "title": one.title,
+            "useful": useful.get(one.id),
         }
         for one in sorted(had, key=lambda incident: incident.id)
         if start <= one.opened_at <= end

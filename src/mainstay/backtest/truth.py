@@ -111,6 +111,18 @@ def judge(played: Played, known: Sequence[Known], *, least: Severity) -> Judged:
     )
 
 
+def told_again(really: Sequence[dict[str, Any]], told: Sequence[Told]) -> tuple[dict[str, Any], ...]:
+    """Return the incidents that a project had, each with the number of the replayed one that tells of it (`again`).
+
+    That is the first one noticed after the real one began, and begun before the real one was noticed.
+    """
+    out = []
+    for had in really:
+        same = (one for one in told if one.opened_at >= had["started_at"] and one.started_at <= had["opened_at"])
+        out.append({**had, "again": next((one.number for one in same), None)})
+    return tuple(out)
+
+
 def _loud(severity: Severity, least: Severity) -> bool:
     return SEVERITY_ORDER.index(severity) >= SEVERITY_ORDER.index(least)
 

@@ -168,7 +168,8 @@ def over(
 def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -> list[Finding]:
     """Return findings with their level over the counted `columns`; what was not counted stays as it was.
 
-    What was said of a broken field stays too.
+    What was said of a broken number stays too; which share of a category is new is told from all of them, as the first
+    block may have held the fault in half of its requests only.
     """
     plan = comparison.plan
     places = {(item.name, item.segment): i for i, item in enumerate(plan.watched)}
@@ -179,7 +180,11 @@ def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -
         if i is None or move is None:
             out.append(finding)
             continue
-        text = finding.text if is_broken(finding) else sentence(plan.watched[i], move)
+        text = sentence(plan.watched[i], move)
+        if is_broken(finding):
+            part = columns[None, plan.offsets[i] : plan.offsets[i + 1]]
+            still = faults.fault(plan.watched[i], part, sure=0.0) if plan.watched[i].places is not None else ""
+            text = f"{describe(finding.signal)} {still}" if still else finding.text
         out.append(replace(finding, before=move.before, now=move.now, shift=move.shift, text=text))
     return out
 
