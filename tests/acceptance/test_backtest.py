@@ -20,12 +20,12 @@ Run = Callable[..., Result]
 
 
 def history(count: int = 3_000, *, change: int | None = 2_000) -> pl.DataFrame:
-    """Two numbers, a category and a calendar column, 20 rows an hour; from `change` on `amount` is broken upstream."""
+    """Two numbers, a category and a calendar column, 60 rows an hour; from `change` on `amount` is broken upstream."""
     rng = np.random.default_rng(8)
     amount = np.round(rng.lognormal(3, 0.5, count), 2)
     if change is not None:
         amount[change:] = np.where(rng.random(count - change) < 0.3, 0.0, amount[change:])
-    moments = [START + timedelta(minutes=3 * n) for n in range(count)]
+    moments = [START + timedelta(minutes=n) for n in range(count)]
     return pl.DataFrame(
         {
             "timestamp": moments,
@@ -61,7 +61,7 @@ def test_a_file_with_a_time_column_is_answered_without_a_project(run: Run, tmp_p
 
 
 def test_known_events_give_delay_precision_and_recall_as_text_data_and_page(run: Run, tmp_path: Path) -> None:
-    began = START + timedelta(minutes=3 * 2_000)
+    began = START + timedelta(minutes=2_000)
     (tmp_path / "events.csv").write_text(
         f"start,end,name\n{began.isoformat()},,the upstream job broke\n2025-09-01,2025-09-02,before the replay\n"
     )
@@ -73,7 +73,7 @@ def test_known_events_give_delay_precision_and_recall_as_text_data_and_page(run:
     found = json.loads(done.stdout)
     assert (found["score"]["recall"], found["score"]["precision"]) == (1.0, 1.0)
     assert found["known"][0]["event"]["name"] == "the upstream job broke"
-    assert found["known"][0]["delay_rows"] <= 300  # a note is told after 200
+    assert found["known"][0]["delay_rows"] <= 500  # a note is told after 200
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "the upstream job broke" in page
     assert not re.findall(r"""(?:src|href)=|url\(|@import|<script""", page)
@@ -84,7 +84,7 @@ def test_a_quiet_history_is_told_as_quiet(run: Run, tmp_path: Path) -> None:
     write(history(change=None), tmp_path / "quiet.csv")
     done = run("quiet.csv", "--time", "timestamp")
     assert done.exit_code == 0
-    assert done.stdout.startswith("Mainstay would have told you nothing in 4.2 days.")
+    assert done.stdout.startswith("Mainstay would have told you nothing in 1.4 days.")
 
 
 def test_a_setting_of_the_watch_can_be_tried_and_another_one_cannot(run: Run) -> None:
@@ -108,7 +108,7 @@ def test_a_setting_of_the_watch_can_be_tried_and_another_one_cannot(run: Run) ->
         (("unparsable.csv", "--time", "timestamp"), 3, "cells of 'timestamp' in unparsable.csv are no time"),
         (("short.csv", "--time", "timestamp"), 5, "10 of the 30 rows of short.csv are the reference"),
         (("constant.csv", "--time", "timestamp"), 3, "no column is left to watch: a and b are the same in every row"),
-        (("history.csv", "--reference", "2030-01-01"), 5, "The rows are of 2025-09-01 00:00 to 2025-09-07"),
+        (("history.csv", "--reference", "2030-01-01"), 5, "The rows are of 2025-09-01 00:00 to 2025-09-03"),
         (("history.csv", "--reference", "soon"), 2, "neither a date, nor a part, nor a file"),
         (("history.csv", "--every", "often"), 2, "--every 'often' is no length of time"),
         (("history.csv", "--label", "channel"), 2, "needs what was answered"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mainstay.backtest import engine, history, truth
 from mainstay.backtest.engine import Feed, Played
 from mainstay.backtest.history import Roles
-from mainstay.backtest.records import Known, Pace, Report
+from mainstay.backtest.records import Known, Pace, Report, duration
 from mainstay.backtest.times import LEAST_REPLAYED
 from mainstay.comparison import words
 from mainstay.comparison.records import Kind
@@ -103,7 +103,7 @@ def of_file(
     played = engine.play(feed, pace, known=events, progress=progress)
     notes = list(found.notes)
     if label is not None:
-        notes.append(f"Labels are taken to come {after.total_seconds() / 3600:g} hours after their row.")
+        notes.append(f"Labels are taken to come {duration(after)} after their row.")
     return _report(
         played,
         source=found.name,

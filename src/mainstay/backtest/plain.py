@@ -14,7 +14,7 @@ from mainstay.comparison import words
 from mainstay.core.incidents import Severity
 
 FORMAT = 1
-MOST_STORY = 6
+MOST_STORY = 10
 MOST_TOLD = 20
 MOST_MOMENTS = 4
 NUMBERED = {1: "once", 2: "twice"}
