@@ -68,6 +68,7 @@ max_p99_ms = 5000
 port = 0
 [watch]
 block_min_rows = 20
+skew_rows = 0
 [retrain]
 on = ["rows:60"]
 pipelines = ["third"]

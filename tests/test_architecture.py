@@ -35,6 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "retention",
         "backtest",
         "oncall",
+        "upkeep",
+        "watchdog",
     ),
     ("loop",),
     ("wiring",),

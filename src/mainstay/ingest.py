@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
 from mainstay.journal.read import Journal
-from mainstay.store import blocks, feedback, pairs
+from mainstay.store import blocks, feedback, pairs, reward_sums
 from mainstay.store.engine import Store
+from mainstay.watch import feeds, rewards
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+LABEL = "label"
 CONSUMER = "feedback"
 JOINED = "feedback-joined"
 """How far the journal was read when everything that waits was last looked for."""
@@ -57,9 +59,14 @@ def _put_all(store: Store, journal: Journal, model: str) -> tuple[int, int]:
         if after == before:
             return counts[FeedbackStatus.STORED], counts[FeedbackStatus.REFUSED]
         with store.begin() as tx:
+            labelled = []
             for event in events:
                 if event.kind is Kind.FEEDBACK and event.feedback is not None and event.model == model:
-                    counts[feedback.put(tx, model, event.feedback, received_at=event.received_at)] += 1
+                    status = feedback.put(tx, model, event.feedback, received_at=event.received_at)
+                    counts[status] += 1
+                    if status is FeedbackStatus.STORED and event.feedback.kind == LABEL:
+                        labelled.append(event.received_at)
+            feeds.count_labels(tx, model, labelled)
             blocks.set_cursor(tx, CONSUMER, after)
 
 
@@ -76,9 +83,16 @@ def _join(
     with store.begin() as tx:
         if _unjoined(tx, model) != before:
             return 0, 0  # another loop was first, or more came in; the next turn looks again
+        told: rewards.Changes = {}
         for row in graded:
-            if feedback.grade(tx, row) and row.name == contract.target:
-                pairs.set_label(tx, model, row.id, row.value)
+            about_the_target = row.name == contract.target
+            replaced = None if about_the_target else feedback.valid_value(tx, model, row.id, row.name)
+            if feedback.grade(tx, row):
+                if about_the_target:
+                    pairs.set_label(tx, model, row.id, row.value)
+                else:
+                    rewards.merge(told, rewards.changes(row, replaced))
+        reward_sums.add(tx, model, told)
         if missing:
             feedback.missed(tx, model, missing)
         if len(before.waiting) < JOIN:
@@ -107,7 +121,7 @@ def _unjoined(tx: Connection, model: str) -> _Unjoined:
 
 
 def _grade(model: str, item: Feedback, event: Event, contract: Contract, unnamed: str) -> feedback.Graded:
-    about_the_target = item.kind == "label" and item.name == contract.target
+    about_the_target = item.kind == LABEL and item.name == contract.target
     return feedback.Graded(
         model=model,
         id=item.id,

@@ -1,5 +1,5 @@
 """One turn of the wheel (read after serve/handle.py): tombstones → configuration → feedback → learn → watch → budget →
-rollout → retrain → jobs → aliases → alerts → retention.
+upkeep → rollout → retrain → jobs → aliases → alerts → retention.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from mainstay import alerting, candidate, ingest, retention
+from mainstay import alerting, candidate, ingest, retention, upkeep
 from mainstay.attach import learn
 from mainstay.config import load as config
 from mainstay.core import errors, releases
@@ -106,6 +106,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
         ("learn", _learn),
         ("watch", _watch),
         ("budget", _budget),
+        ("upkeep", _upkeep),
         ("rollout", _rollout),
         ("retrain", _retrain),
         ("jobs", _jobs),
@@ -237,11 +238,13 @@ def _watch(parts: Parts, _runner: Runner) -> list[str]:
         return []  # what came before there is a reference is watched afterwards
     for _ in range(MOST_CHUNKS):
         events, after, more = _unread(parts, watching.consumer(parts.model))
+        named = _named(parts, events, name)
         with parts.store.begin() as tx:
+            upkeep.count(tx, parts, named, more=more)
             found = watching.watch_turn(
                 tx,
                 model=parts.model,
-                journal_events=[parts.vault.opened_event(event) for event in _named(parts, events, name)],
+                journal_events=[parts.vault.opened_event(event) for event in named],
                 loaded_model_provider=parts.open_version,
                 settings=parts.settings,
                 clock=parts.clock,
@@ -269,6 +272,11 @@ def _budget(parts: Parts, _runner: Runner) -> list[str]:
     parts.budget_at = now
     told = [f"incident {i.id} ({i.severity.value}): {i.title}" for i in (*found.opened, *found.escalated)]
     return told + [f"incident {i.id} is over: the error budget lasts again" for i in found.mitigated]
+
+
+def _upkeep(parts: Parts, _runner: Runner) -> list[str]:
+    """Look at what is a plain fact: feeds, rewards, the machine, age, skew, and the watch itself."""
+    return upkeep.turn(parts)
 
 
 def _rollout(parts: Parts, _runner: Runner) -> list[str]:

@@ -55,6 +55,8 @@ class Parts:
     """The settings that the loop last compared with those before."""
     budget_at: datetime | None = None
     """When error budgets were last looked at."""
+    looked_at: dict[str, datetime] = field(default_factory=dict)
+    """When each family of conditions was last looked at, by family and version."""
     erasures_known: set[tuple[str, str]] = field(default_factory=set)
     """Tombstones that the store has: subject and name of the key."""
     _store: Store | None = None

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mainstay.score.records import Pace, Report
     from mainstay.serve.keys import Key
     from mainstay.status.check import CheckReport
-    from mainstay.status.records import Status
+    from mainstay.status.records import CostReport, Status
     from mainstay.store.alerts import Alert
     from mainstay.store.audit import Entry
     from mainstay.store.marks import Mark
@@ -253,7 +253,15 @@ class Project:
             run=self.run_folder,
             now=self.clock.now(),
             alive_within=ALIVE_WITHIN * rate,
+            turned_within=timedelta(seconds=self.settings.watch.heartbeat_s) * rate,
         )
+
+    def cost(self, *, days: float = 30.0) -> CostReport:
+        """Return what each version used and cost in the last `days`, from the store alone."""
+        from mainstay.status import cost
+
+        with self.parts.store.read() as tx:
+            return cost.read(tx, self.name, self.settings.cost, days=days, now=self.clock.now())
 
     def trust(self, *, by: str) -> list[str]:
         """Sign with the project's own key every pickle that it carries and every bundle here; return their names.
@@ -637,12 +645,14 @@ class Project:
         """
         from mainstay import labels
         from mainstay.store import feedback as rows
+        from mainstay.watch import feeds
 
         now = self.clock.now()
         counts = {status.value: 0 for status in (events.FeedbackStatus.STORED, events.FeedbackStatus.DUPLICATE)}
         refused: list[errors.Problem] = []
         for start in range(0, len(items), FEEDBACK_AT_ONCE):
             progress("storing", start, len(items))
+            before = counts[events.FeedbackStatus.STORED.value]
             with self.parts.store.begin() as tx:
                 for number, item in enumerate(items[start : start + FEEDBACK_AT_ONCE], start=start):
                     found = labels.labelled(item, self.loaded.contract, by=by, now=now)
@@ -660,6 +670,7 @@ class Project:
                         )
                         continue
                     counts[status.value] += 1
+                feeds.count_labels(tx, self.name, [now] * (counts[events.FeedbackStatus.STORED.value] - before))
         return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
 
     def backup(

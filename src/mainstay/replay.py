@@ -7,7 +7,6 @@ models that pass the gate depend on nothing else of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
-from mainstay.core.events import Arm, Caveat, Event, Kind
+from mainstay.core.events import Arm, Event, Kind
 from mainstay.data.request_check import compile_request_check
 from mainstay.journal.recorded import recorded_inputs, require
 from mainstay.models import bundle as bundles
 from mainstay.models import load as models
 from mainstay.models.answers import Answer, answer
+from mainstay.models.compared import Difference, compare
 from mainstay.models.explained import explain as explaining
 from mainstay.models.explained.explain import BUDGET_S, TOP
 from mainstay.models.explained.records import Explanation
@@ -30,18 +30,7 @@ from mainstay.store import releases
 if TYPE_CHECKING:
     from mainstay.parts import Parts
 
-TOLERANCE = 1e-6
-"""Largest difference of a probability, a confidence or a value that counts as the same answer."""
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One part of the answer that came out otherwise."""
-
-    what: str
-    then: Any
-    now: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,31 +138,6 @@ def _find(parts: Parts, id_: str) -> Event:
     return event
 
 
-def compare(
-    event: Event, given: Answer, caveats: Sequence[Caveat], *, unseen: frozenset[str] = frozenset()
-) -> tuple[list[Difference], float]:
-    """Return what differs between a record and an answer, and the largest difference of a number.
-
-    Warnings about fields `unseen` are left out, and with them trust, which follows from them.
-    """
-    found = []
-    classes = dict.fromkeys([*event.probabilities, *given.probabilities])
-    numbers = [(f"probabilities.{one}", event.probabilities.get(one), given.probabilities.get(one)) for one in classes]
-    numbers.append(("confidence", event.confidence, given.confidence))
-    if isinstance(event.label, int | float) and isinstance(given.label, int | float):
-        numbers.append(("label", event.label, given.label))
-    elif event.label != given.label:
-        found.append(Difference(what="label", then=event.label, now=given.label))
-    gaps = [(what, then, now, _gap(then, now)) for what, then, now in numbers]
-    found += [Difference(what=what, then=then, now=now) for what, then, now, gap in gaps if not gap <= TOLERANCE]
-    if not unseen and event.trust is not given.trust:
-        found.append(Difference(what="trust", then=event.trust, now=given.trust))
-    then, now = _told(event.warnings, unseen), _told(caveats, unseen)
-    if then != now:
-        found.append(Difference(what="warnings", then=then, now=now))
-    return found, max((gap for *_, gap in gaps), default=0.0)
-
-
 def refuse_difference(found: Replayed) -> None:
     """Raise EnvironmentFault where the answer of now is not the recorded one."""
     if found.same:
@@ -204,16 +168,6 @@ def _nearest(event: Event, answers: Sequence[Answer]) -> Answer:
 
 def _bytes_of(one: Event | Answer) -> bytes:
     return _encode([one.label, one.probabilities, one.confidence])
-
-
-def _gap(then: float | None, now: float | None) -> float:
-    if then is None or now is None:
-        return 0.0 if then is now else math.inf
-    return abs(float(then) - float(now))
-
-
-def _told(caveats: Sequence[Caveat], unseen: frozenset[str]) -> list[Any]:
-    return [msgspec.to_builtins(caveat) for caveat in caveats if caveat.field not in unseen]
 
 
 def _original(bundle: bundles.Bundle, event: Event, asked: Sequence[Mapping[str, Any]]) -> Original:

@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any
 
+from mainstay import watchdog
 from mainstay.config import clocks
 from mainstay.config import load as config
 from mainstay.config.settings import Settings
@@ -18,6 +19,7 @@ from mainstay.core import errors
 from mainstay.core.calls import Minute
 from mainstay.core.ports import Clock, Notifier
 from mainstay.core.routes import Route
+from mainstay.core.usage import Pulse, Usage
 from mainstay.data.snapshot import Snapshots
 from mainstay.journal.read import Journal
 from mainstay.journal.subjects import FOLDER as SUBJECTS
@@ -30,7 +32,7 @@ from mainstay.release import manual
 from mainstay.serve.member import Member
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
-from mainstay.store import call_counts, routes
+from mainstay.store import call_counts, routes, usage
 from mainstay.store.engine import Store
 
 log = logging.getLogger("mainstay.wiring")
@@ -104,6 +106,8 @@ def member(parts: Parts) -> Member:
         on_override=partial(bring_override, parts),
         state=parts.state,
         keep_counts=partial(keep_counts, parts),
+        keep_usage=partial(keep_usage, parts),
+        watchdog=partial(watchdog.look, parts),
     )
 
 
@@ -163,6 +167,12 @@ def keep_counts(parts: Parts, minutes: Sequence[Minute]) -> None:
     """Write what a server counted into the store."""
     with parts.store.begin() as tx:
         call_counts.put(tx, minutes)
+
+
+def keep_usage(parts: Parts, usages: Sequence[Usage], pulses: Sequence[Pulse]) -> None:
+    """Write what was used of the machine, and how the server fared, into the store."""
+    with parts.store.begin() as tx:
+        usage.put(tx, usages, pulses)
 
 
 def bring_override(parts: Parts, override: Override) -> Route:

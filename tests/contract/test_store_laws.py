@@ -18,6 +18,7 @@ from mainstay.core.events import Arm, Feedback, FeedbackStatus, Trust
 from mainstay.core.incidents import Finding, Harm, Incident, Severity, State
 from mainstay.core.releases import TRANSITIONS, Release, Stage
 from mainstay.core.routes import BundleRef, Route
+from mainstay.core.usage import Pulse, Usage
 from mainstay.store import (
     alerts,
     audit,
@@ -25,21 +26,24 @@ from mainstay.store import (
     call_counts,
     engine,
     feedback,
+    feeds,
     heartbeats,
     incidents,
     jobs,
     leases,
     pairs,
     releases,
+    reward_sums,
     routes,
     states,
+    usage,
 )
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
 from postgres_kit import Postgres, running
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 MODEL = "toy"
 
 
@@ -632,3 +636,62 @@ def test_folding_minutes_into_hours_changes_no_sum_also_where_a_server_tells_lat
         assert call_counts.since(tx, MODEL, NOW).calls == before.calls + 10
         call_counts.fold(tx, MODEL, NOW + timedelta(days=500))
         assert call_counts.since(tx, MODEL, NOW) == call_counts.Sum()
+
+
+def test_what_comes_of_a_feed_adds_up_by_quarters_of_an_hour_and_begins_with_the_first(store: Store) -> None:
+    quarter = 15 * MINUTE
+    with store.begin() as tx:
+        feeds.add(tx, MODEL, "traffic", {NOW: 3, NOW + quarter: 2})
+        feeds.add(tx, MODEL, "traffic", {NOW: 1, NOW + 25 * HOUR: 7})
+        feeds.add(tx, MODEL, "labels", {NOW + quarter: 5})
+    with store.read() as tx:
+        found = feeds.series(tx, MODEL, until=NOW + 26 * HOUR, days=35)
+        assert sum(found["traffic"]) == 13
+        assert found["traffic"][:3] == [4, 2, 0]
+        assert (len(found["traffic"]), found["traffic"][-4]) == (26 * 4, 7)
+        assert found["labels"][0] == 5
+        # The slot that is not over yet is left out.
+        assert feeds.series(tx, MODEL, until=NOW + 14 * MINUTE, days=35)["traffic"] == []
+        assert feeds.series(tx, "another", until=NOW + HOUR, days=35) == {}
+    with store.begin() as tx:
+        assert feeds.drop_old(tx, MODEL, NOW + timedelta(days=40, hours=12)) == 2
+        assert set(feeds.series(tx, MODEL, until=NOW + 26 * HOUR, days=35)) == {"traffic"}
+
+
+def test_sums_of_rewards_add_up_and_hours_become_days_without_changing_them(store: Store) -> None:
+    def place(hours: int, bucket: int = 3) -> reward_sums.Place:
+        return reward_sums.Place(name="click", bundle="m@1", arm="champion", at=NOW + hours * HOUR, bucket=bucket)
+
+    with store.begin() as tx:
+        for hours in range(30):
+            reward_sums.add(tx, MODEL, {place(hours): (2, 1.0, 1.0), place(hours, 4): (1, 0.5, 0.25)})
+        reward_sums.add(tx, MODEL, {place(0): (0, -0.5, -0.75)})
+        before = reward_sums.lines(tx, MODEL, ["click"], since=NOW - 24 * HOUR)
+        assert len(before) == 60
+        assert (before[0].rows, before[0].total, before[0].square) == (2, 0.5, 0.25)
+        assert reward_sums.names(tx, MODEL, since=NOW) == ["click"]
+        late = NOW + timedelta(days=6)
+        assert reward_sums.fold(tx, MODEL, late) == 58  # the hour that begins the second day holds it already
+        assert reward_sums.fold(tx, MODEL, late) == 0
+        after = reward_sums.lines(tx, MODEL, ["click"], since=NOW - 24 * HOUR)
+        assert {one.place.at.hour for one in after} == {0}
+        assert sum(one.rows for one in after) == sum(one.rows for one in before) == 90
+        assert sum(one.total for one in after) == pytest.approx(sum(one.total for one in before))
+        reward_sums.fold(tx, MODEL, NOW + timedelta(days=200))
+        assert reward_sums.lines(tx, MODEL, ["click"], since=NOW - 24 * HOUR) == []
+
+
+def test_usage_and_pulses_told_again_replace_themselves_and_old_ones_go(store: Store) -> None:
+    one = Usage(model=MODEL, source="a", bundle="m@1", at=NOW, rows=5, cpu_s=1.5, memory_gb_s=2.0, gpu_s=0.25)
+    pulse = Pulse(model=MODEL, source="a", at=NOW, calls=3, bounds=(0.1,), counts=(2, 1), memory={"w0:7": (1.0, 2.5)})
+    with store.begin() as tx:
+        usage.put(tx, [one, replace(one, source="b")], [pulse])
+        usage.put(tx, [replace(one, rows=9)], [replace(pulse, calls=4)])
+        assert [(u.source, u.rows) for u in usage.since(tx, MODEL, NOW)] == [("a", 9), ("b", 5)]
+        assert usage.since(tx, MODEL, NOW + HOUR) == []
+        assert usage.told(tx, MODEL, [NOW, NOW + HOUR]) == [replace(pulse, calls=4)]
+        assert usage.told_since(tx, MODEL, NOW) == [replace(pulse, calls=4)]
+        usage.drop_old(tx, MODEL, NOW + timedelta(days=41))
+        assert (usage.told_since(tx, MODEL, NOW), len(usage.since(tx, MODEL, NOW))) == ([], 2)
+        usage.drop_old(tx, MODEL, NOW + timedelta(days=401))
+        assert usage.since(tx, MODEL, NOW) == []

@@ -14,8 +14,9 @@ from mainstay.core.events import EVENT_VERSION, Arm, Caveat, Event, Kind, Trust
 from mainstay.core.fallbacks import Condition, FallbackTo, Rule
 from mainstay.journal import frames
 from mainstay.models.answers import Answer, answer
+from mainstay.models.compared import compare
 from mainstay.models.inputs import InputSpec
-from mainstay.replay import Replayed, _of_fallback, compare, refuse_difference
+from mainstay.replay import Replayed, _of_fallback, refuse_difference
 from mainstay.testing.models import make_loaded
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)

@@ -74,7 +74,9 @@ def _add_routes(app: FastAPI, hall: Hall) -> None:
     @app.get("/metrics", summary="Counts and times for Prometheus", response_class=PlainTextResponse)
     async def metrics_() -> Response:
         states = [state for worker in hall.workers for state in _states_beside(worker)]
-        return Response(metrics.render(states), media_type=metrics.CONTENT_TYPE)
+        told = [(worker.plan.models[0], plans.read_json(worker.run / plans.USAGE_FILE)) for worker in hall.workers]
+        watch = [(worker.plan.models[0], plans.read_json(worker.run / plans.WATCH_FILE)) for worker in hall.workers]
+        return Response(metrics.render(states, used=told, watch=watch), media_type=metrics.CONTENT_TYPE)
 
     @app.get("/v1/models", summary="The models of this server")
     async def models() -> dict[str, Any]:

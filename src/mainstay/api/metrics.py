@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -98,8 +98,53 @@ def _model(state: Mapping[str, Any]) -> dict[str, str]:
     return {"model": next(iter(state["models"]))}
 
 
-def render(states: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return the text format over the states of some workers."""
+_USED = {
+    "rows_computed": ("rows", "Rows that a version computed: answered, and scored in shadow."),
+    "cpu_seconds": ("cpu_s", "Processor time of a version: its part of its workers' and its runners'."),
+    "memory_byte_seconds": ("memory_byte_s", "Memory of a version over time: its part of its workers' and runners'."),
+    "gpu_seconds": ("gpu_s", "Time that a GPU was busy for a version."),
+    "cost": ("cost", "What a version cost, by the prices of [cost], since the server began."),
+}
+Told = Sequence[tuple[str, Mapping[str, Any] | None]]
+"""By model, what the supervisor told of it."""
+
+
+class _Supervisor:
+    """A collector over what the supervisor measures, and what it saw of the watch."""
+
+    def __init__(self, used: Told, watch: Told) -> None:
+        self._used = [(model, told) for model, told in used if told]
+        self._watch = [(model, told) for model, told in watch if told]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return every family, once."""
+        for name, (key, text) in _USED.items():
+            family = CounterMetricFamily(f"mainstay_{name}", text, labels=["model", "bundle"])
+            for model, told in self._used:
+                for bundle, held in told["bundles"].items():
+                    family.add_metric([model, bundle], held[key])
+            yield family
+        turn = GaugeMetricFamily(
+            "mainstay_watch_last_turn_timestamp_seconds",
+            "When the loop last finished a turn: what it judges is as old as this.",
+            labels=["model"],
+        )
+        up = GaugeMetricFamily(
+            "mainstay_watch_up",
+            "Whether the watch can be believed: its loop turns, and its last probe raised the alarm that it must "
+            "raise and no other.",
+            labels=["model"],
+        )
+        for model, told in self._watch:
+            if told.get("turn_at") is not None:
+                turn.add_metric([model], told["turn_at"])
+            up.add_metric([model], float(bool(told.get("up"))))
+        yield from (turn, up)
+
+
+def render(states: Iterable[Mapping[str, Any]], *, used: Told = (), watch: Told = ()) -> bytes:
+    """Return the text format over the states of some workers, and what their supervisor told of each model."""
     registry = CollectorRegistry()
     registry.register(_States(states))
+    registry.register(_Supervisor(used, watch))
     return generate_latest(registry)

@@ -70,6 +70,7 @@ def lines(found: Status) -> list[RenderableType]:
     if found.summary.next_step:
         parts.append(f"Next: {found.summary.next_step}")
     parts += ["", *_answering(found), *_quality(found), *_traffic(found), *_budgets(found)]
+    parts += [*_rewards(found), *_cost(found), *_watching(found)]
     parts += [*_rollout(found), *_incidents(found)]
     if found.releases:
         rows = [
@@ -182,6 +183,53 @@ def _budgets(found: Status) -> list[RenderableType]:
         f"in the last hour it burned {one.burn:.1f} times as fast as it lasts"
         for one in found.budgets
     ]
+
+
+def _rewards(found: Status) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for one in found.rewards:
+        text = f"reward     {one.name} of {one.bundle}{f' ({one.arm})' if one.arm else ''}: {one.mean:.4g}"
+        if one.low is not None and one.high is not None:
+            text += f" ({one.low:.4g} to {one.high:.4g})"
+        text += f", n = {one.rows:,}"
+        parts.append(output.safe(text + (f"; floor {one.floor:g}" if one.floor is not None else "")))
+    return parts
+
+
+def _cost(found: Status) -> list[RenderableType]:
+    if found.cost is None:
+        return []
+    used = found.cost
+    parts: list[RenderableType] = []
+    for one in used.lines[:3]:
+        price = f"{amount(one.total, used.currency)}, " if used.priced else ""
+        each = f", {amount(one.per_1000_rows, used.currency)} per 1,000 rows" if used.priced and one.rows else ""
+        parts.append(
+            output.safe(
+                f"cost       {one.bundle}: {price}{one.cpu_s:,.0f} s of processor time, {one.memory_gb_h:,.1f} GB·h of "
+                f"memory for {one.rows:,} rows in {used.days:g} days{each}"
+            )
+        )
+    return parts
+
+
+def _watching(found: Status) -> list[RenderableType]:
+    how = found.watching
+    if how is None:
+        return []
+    turn = f"last turn {moment(how.turn_at)}" if how.turn_at else "no turn yet"
+    tried = "not tried yet" if how.probe_at is None else f"tried itself {moment(how.probe_at)}"
+    if how.believable:
+        return [f"watch      {turn}, {tried}: a known-bad block raised its alarm, a quiet one none"]
+    return [output.safe(f"watch      {turn}, {tried}. No alarm says nothing: {how.why_not}")]
+
+
+def amount(value: float | None, currency: str) -> str:
+    """Return an amount of money, or a dash."""
+    if value is None:
+        return "–"
+    digits = 2 if value >= 1 else 4
+    return f"{value:,.{digits}f} {currency}".strip()
 
 
 def _rollout(found: Status) -> list[RenderableType]:

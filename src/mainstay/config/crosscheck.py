@@ -45,6 +45,7 @@ def check_all(settings: Settings) -> list[Found]:
         _limits,
         _runner,
         _elsewhere,
+        _rewards,
         _subjects,
         _not_built,
     )
@@ -394,6 +395,18 @@ def _elsewhere(settings: Settings) -> Iterator[Found]:
     for name, pii in attach.pii.items():
         if pii not in (Pii.HASH, Pii.DROP):
             yield _problem(("attach", "pii", name), "says nothing", str(pii), allowed=["hash", "drop"])
+
+
+def _rewards(settings: Settings) -> Iterator[Found]:
+    for name, reward in settings.watch.rewards.items():
+        if name == settings.target.field:
+            yield _problem(("watch", "rewards", name), "is the target, whose labels are no rewards", name)
+        if reward.floor is None and reward.absent is None:
+            allowed = "a floor, or what an absent one is worth"
+            yield _problem(("watch", "rewards", name), "says nothing", allowed=allowed)
+        if "wait_hours" in reward.model_fields_set and reward.absent is None:
+            path = ("watch", "rewards", name, "wait_hours")
+            yield _problem(path, "is waited for nothing", reward.wait_hours, allowed="absent too")
 
 
 def _subjects(settings: Settings) -> Iterator[Found]:

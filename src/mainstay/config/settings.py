@@ -15,6 +15,7 @@ from mainstay.config.logs import LogFormat
 from mainstay.core.contracts import FieldType, Pii, Policy, Role, Task
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 from mainstay.core.incidents import Severity
+from mainstay.core.usage import Prices
 
 SCHEMA_VERSION = 1
 """Of mainstay.toml."""
@@ -440,6 +441,19 @@ class MaterialSettings(Section):
     """Of the estimated or measured accuracy (0 to 1)."""
 
 
+class RewardSettings(Section):
+    """One reward: a number that is logged as feedback of kind `reward` under this name."""
+
+    floor: float | None = None
+    """A mean that is for sure below this opens an incident, in the reward's own unit (0.05: five clicks in a hundred
+    answers)."""
+    absent: float | None = None
+    """What an answer without this reward is worth, where it is only logged when it happens (0 for a click). Without it
+    answers without one don't count."""
+    wait_hours: float = Field(1.0, ge=0, le=48)
+    """With `absent`: an answer is counted when it is so old (hours)."""
+
+
 class WatchSettings(Section):
     """How the live traffic is watched."""
 
@@ -458,6 +472,17 @@ class WatchSettings(Section):
     """... at most this many at once (rows) ..."""
     block_minutes: float = Field(10.0, gt=0)
     """... or when the oldest row has waited so long (minutes)."""
+    rewards: dict[Annotated[str, Field(pattern=NAME_PATTERN)], RewardSettings] = {}
+    """Rewards with a floor, by name: one `[watch.rewards.NAME]` for each."""
+    gap_times: float = Field(3.0, ge=1)
+    """Requests, labels or a client's requests are told as gone when nothing came for so many times the longest gap
+    that earlier days had at that time."""
+    max_age_days: float | None = Field(None, gt=0)
+    """A version older than this, counted from its training, is told (days)."""
+    skew_rows: int = Field(32, ge=0, le=1000)
+    """So many served rows are computed again each hour, as training would (rows); 0: none."""
+    heartbeat_s: float = Field(120.0, gt=0)
+    """A loop whose last turn is older than this is told as dead by whoever still lives (seconds)."""
 
 
 class AttachSettings(Section):
@@ -528,6 +553,40 @@ class RolloutSettings(Section):
     """Distinct requests that the challenger must have answered in a step."""
     lease_s: float = Field(300.0, gt=0)
     """If nobody judges for so long, the champion answers everybody again (seconds)."""
+
+
+class CostSourceSettings(Section):
+    """A source that is asked for each row and paid by the call: a feature store, a geocoder, another model."""
+
+    call: float = Field(ge=0)
+    """Price of one call."""
+    calls_per_row: float = Field(1.0, ge=0)
+    """Calls that one computed row makes."""
+
+
+class CostSettings(Section):
+    """What the machine and its sources cost: `mainstay cost` multiplies it with what each version used."""
+
+    currency: str = ""
+    """Its name, as it is to be shown."""
+    cpu_hour: float = Field(0.0, ge=0)
+    """Price of an hour of one processor."""
+    memory_gb_hour: float = Field(0.0, ge=0)
+    """Price of a GB of memory for an hour."""
+    gpu_hour: float = Field(0.0, ge=0)
+    """Price of an hour of one GPU."""
+    sources: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CostSourceSettings] = {}
+    """Sources that are paid by the call: one `[cost.sources.NAME]` for each."""
+
+    @property
+    def prices(self) -> Prices:
+        """Return what is declared, as prices."""
+        return Prices(
+            cpu_hour=self.cpu_hour,
+            memory_gb_hour=self.memory_gb_hour,
+            gpu_hour=self.gpu_hour,
+            sources={name: (one.call, one.calls_per_row) for name, one in self.sources.items()},
+        )
 
 
 class AlertSettings(Section):
@@ -603,6 +662,7 @@ class Settings(Section):
     attach: AttachSettings = AttachSettings()
     retrain: RetrainSettings = RetrainSettings()
     rollout: RolloutSettings = RolloutSettings()
+    cost: CostSettings = CostSettings()
     alerts: tuple[AlertSettings, ...] = ()
     """Where alerts go: one `[[alerts]]` for each place."""
     store: StoreSettings = StoreSettings()

@@ -160,7 +160,7 @@ def _dotted(path: Sequence[str]) -> str:
 
 
 def _key(name: str) -> str:
-    return name if _BARE.match(name) else _text(name)
+    return name if _BARE.fullmatch(name) else _text(name)
 
 
 def _text(value: str) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 INCIDENT_VERSION = 1
 BUDGET = "budget"
-"""In the facts of an incident that an error budget opened: which one. It comes and goes with the budget alone."""
+"""In the facts of an incident that an error budget opened: which one."""
+CONDITION = "condition"
+"""In the facts of an incident that a plain fact opened: `family:name`. It comes and goes with that fact alone."""
 
 
 class Harm(StrEnum):
@@ -108,3 +110,10 @@ def monitor_of(incident: Incident) -> str:
     """Return the monitor that an incident is put down to: the signal of its strongest finding of the harm at stake."""
     mine = [finding for finding in incident.findings if finding.harm is incident.harm] or list(incident.findings)
     return max(mine, key=lambda finding: finding.evidence).signal if mine else incident.harm.value
+
+
+def condition_of(incident: Incident) -> str:
+    """Return `family:name` of the condition that opened an incident; empty for what the watch found in traffic."""
+    if CONDITION in incident.facts:
+        return str(incident.facts[CONDITION])
+    return f"{BUDGET}:{incident.facts[BUDGET]}" if BUDGET in incident.facts else ""

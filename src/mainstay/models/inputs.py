@@ -97,6 +97,10 @@ class Inputs:
         made = frame.to_dicts() if self._spec.features_form is Form.POLARS else frame.to_dict("records")
         return made
 
+    def featured(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Return what the feature code makes of rows together, a frame or array as it returned it; None without any."""
+        return None if self._features is None else self._featured(self._features, rows)
+
     def _featured(self, features: FeatureCode, rows: Sequence[Mapping[str, Any]]) -> Any:
         raw = self._polars(rows) if self._spec.features_form is Form.POLARS else self._pandas(rows)
         return self._run(features, raw, len(rows))

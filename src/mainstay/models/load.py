@@ -165,6 +165,10 @@ class LoadedModel:
         name = self.spec.input
         return [{name: text} for text in self._inputs.build(rows)]
 
+    def features_of(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Return what feature code makes of rows together; None where there is none."""
+        return self._inputs.featured(rows)
+
     @property
     def fields_taken(self) -> frozenset[str]:
         """Return the fields that the answer may depend on: those handed to the model, or to its feature code."""

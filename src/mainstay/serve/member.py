@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, ProjectFileError, UsageError
 from mainstay.core.ports import Clock
 from mainstay.core.routes import Route
+from mainstay.core.usage import cost_of
 from mainstay.journal.personal import read_or_make_salt
 from mainstay.models import own
-from mainstay.serve import keys
+from mainstay.serve import gpu, keys
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
 from mainstay.serve.control import Control
@@ -26,6 +27,7 @@ from mainstay.serve.meter import Keep, Meter
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
 from mainstay.serve.shared_ids import connect
+from mainstay.serve.usage import KeepUsage, UsageMeter
 
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
@@ -54,6 +56,10 @@ class Member:
     """Digests of bundles that may run their code, whoever signed them."""
     keep_counts: Keep | None = None
     """Brings into the store how many calls came, failed and were slow, where an objective asks for it; may raise."""
+    keep_usage: KeepUsage | None = None
+    """Brings into the store what was used of the machine, and how the server fares; may raise."""
+    watchdog: Callable[[], Mapping[str, Any]] | None = None
+    """Looks whether the watch itself lives, tells people if not, and returns what is to be shown of it; may raise."""
 
     @property
     def model(self) -> str:
@@ -94,6 +100,8 @@ class House:
         self._stop: threading.Event
         self._told: Mapping[str, Any] = {}
         self._meter = _meter(member, clock)
+        self._usage = _usage_meter(member, clock)
+        self._beside: Sequence[House] = ()
         self._warned: set[str] = set()
         self.followed = threading.Event()
         """Set once the store was asked for the first time, whatever it said."""
@@ -143,16 +151,22 @@ class House:
             for number in range(workers)
         ]
 
-    def move_in(self, children: Children, *, about: Mapping[str, Any], stop: threading.Event) -> None:
-        """Take the control socket; from now on its status can be asked, with what is told `about` the server."""
+    def move_in(
+        self, children: Children, *, about: Mapping[str, Any], stop: threading.Event, beside: Sequence[House] = ()
+    ) -> None:
+        """Take the control socket; from now on its status can be asked, with what is told `about` the server.
+
+        `beside`: the other projects of the same worker processes.
+        """
         self._children = children
+        self._beside = beside
         self._stop = stop
         self._about = {"models": [self.model], **about}
         self._control = Control(self.run_folder, self._answer)
 
     def open(self) -> None:
         """Forget an earlier server's states and answer the control socket."""
-        for pattern in ("worker-*.json", "tryout-*.json"):
+        for pattern in ("worker-*.json", "tryout-*.json", plans.USAGE_FILE, plans.WATCH_FILE):
             for path in self.run_folder.glob(pattern):
                 path.unlink(missing_ok=True)
         self._control.start()
@@ -165,9 +179,35 @@ class House:
             self.followed.set()
 
     def count(self) -> None:
-        """Take what the workers counted, and bring it into the store."""
+        """Take what the workers counted and used, and bring it into the store."""
+        states = self._states()
         if self._meter is not None:
-            self._meter.look(self._states())
+            self._meter.look(states)
+        if self._usage is not None:
+            self._usage.look(states, [state for house in self._beside for state in house._states()])
+            self._tell_usage(self._usage)
+
+    def guard(self) -> None:
+        """Look whether the watch itself lives, and write down what /metrics shows of it."""
+        if self.member.watchdog is not None:
+            told = self.member.watchdog()
+            with contextlib.suppress(OSError):  # a full disk must not stop the server; it is only told
+                plans.write_json(self.run_folder / plans.WATCH_FILE, told)
+
+    def _tell_usage(self, meter: UsageMeter) -> None:
+        prices = self.member.settings.cost.prices
+        bundles = {
+            one.bundle: {
+                "rows": one.rows,
+                "cpu_s": one.cpu_s,
+                "memory_byte_s": one.memory_gb_s * 1e9,
+                "gpu_s": one.gpu_s,
+                "cost": cost_of(one, prices).total,
+            }
+            for one in meter.totals()
+        }
+        with contextlib.suppress(OSError):
+            plans.write_json(self.run_folder / plans.USAGE_FILE, {"model": self.model, "bundles": bundles})
 
     def seal(self) -> None:
         """Seal closed journal segments into Parquet; for a service that answers elsewhere the loop does."""
@@ -185,6 +225,9 @@ class House:
         self._control.stop()
         if self._meter is not None:
             self._meter.close(self._states())
+        if self._usage is not None:
+            self._usage.look(self._states())
+            self._usage.close()
         self.seal()
         self.tell("stopped")
         (self.run_folder / keys.TOKEN_FILE).unlink(missing_ok=True)
@@ -307,8 +350,19 @@ def _meter(member: Member, clock: Clock) -> Meter | None:
     slo = member.settings.serve.slo
     if member.keep_counts is None or (slo.availability is None and slo.latency_ms is None):
         return None
-    source = f"{socket.gethostname()}:{os.getpid()}:{clock.now():%Y%m%dT%H%M%S}"
-    return Meter(member.model, source, latency_ms=slo.latency_ms, clock=clock, keep=member.keep_counts)
+    return Meter(member.model, _source(clock), latency_ms=slo.latency_ms, clock=clock, keep=member.keep_counts)
+
+
+def _usage_meter(member: Member, clock: Clock) -> UsageMeter | None:
+    """Return what measures the use of the machine, where there is a store for it."""
+    if member.keep_usage is None or member.settings.project.elsewhere:
+        return None
+    return UsageMeter(member.model, _source(clock), clock=clock, keep=member.keep_usage, gpus=gpu.find())
+
+
+def _source(clock: Clock) -> str:
+    """Return the name of this server in this life of it."""
+    return f"{socket.gethostname()}:{os.getpid()}:{clock.now():%Y%m%dT%H%M%S}"
 
 
 def _route(route: Route) -> dict[str, Any]:

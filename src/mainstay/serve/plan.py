@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mainstay.config.settings import ServeSettings
 
 
+USAGE_FILE, WATCH_FILE = "usage.json", "watch.json"
+"""In the run folder: what each version used since the server began; how the watch itself fares."""
+
+
 class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Everything that a worker process needs to know of a project. Written to its `run/worker-<n>.plan.json`.
 

@@ -3,7 +3,7 @@
 It serves one project or several, each with its own folders, route file and control socket (member.py): what goes wrong
 in one must not stop the others. Threads: the one that calls `run` tends the workers; for each project, one follows its
 store (it may hang as long as that store does), one answers its control socket, so that a rollback waits for nothing,
-one seals its closed journal segments, and one counts calls for its error budget.
+one seals its closed journal segments, one counts calls and what they used, and one sees whether its watch lives.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ TEND_S = 0.05
 SEAL_S = 5.0
 SEAL_NICENESS = 10
 COUNT_S = 2.0
-"""How often the workers' counts are taken for error budgets."""
+"""How often the workers' counts are taken for error budgets, cost and operation."""
+GUARD_S = 5.0
+"""How often it is looked whether the watch lives."""
 _log = logging.getLogger("mainstay.serve")
 
 
@@ -80,7 +82,8 @@ class Supervisor:
         for house in self._houses:
             beside = [other.model for other in self._houses if other is not house]
             about = {"host": serve.host, "port": self.port, "beside": beside, "log": str(log or "")}
-            house.move_in(self._children, about=about, stop=self._stop)
+            others = [other for other in self._houses if other is not house]
+            house.move_in(self._children, about=about, stop=self._stop, beside=others)
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop()`; then drain and return."""
@@ -96,6 +99,7 @@ class Supervisor:
                 ("follow", 0.0, FOLLOW_S, house.follow),
                 ("seal", SEAL_S, SEAL_S, _behind_others(house.seal)),
                 ("count", COUNT_S, COUNT_S, house.count),
+                ("guard", GUARD_S, GUARD_S, house.guard),
             )
         ]
         for house in self._houses:

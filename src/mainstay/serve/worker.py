@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -242,6 +243,7 @@ class Worker:
             "failed": {digest: why for state in models.values() for digest, why in state["failed"].items()},
             **({} if self._shared is None else {"ids": self._shared.trouble or "ok"}),
             "rss_mb": plans.rss_mb(),
+            "cpu_s": round(time.process_time(), 3),
             "metrics": self.metrics.as_dict(),
         }
 

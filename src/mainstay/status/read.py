@@ -14,11 +14,22 @@ from mainstay.core import verdicts
 from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.release import rollout
 from mainstay.serve import control
-from mainstay.status import journal, quality, runners, service
-from mainstay.status.records import Answering, Beat, BlockLine, Budget, ReleaseLine, Rollout, Status, Traffic
+from mainstay.status import cost, journal, quality, runners, service
+from mainstay.status.records import (
+    Answering,
+    Beat,
+    BlockLine,
+    Budget,
+    ReleaseLine,
+    Reward,
+    Rollout,
+    Status,
+    Traffic,
+    Watching,
+)
 from mainstay.status.verdict import summarise
 from mainstay.store import blocks, feedback, heartbeats, incidents, kept, releases, routes, silences, states
-from mainstay.watch import budget
+from mainstay.watch import budget, heartbeat, rewards
 
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
@@ -29,18 +40,29 @@ BLOCKS = 48
 LABELS = 5000
 """Newest labels that real quality is counted on."""
 RECENT = 5
+COST_DAYS = 30.0
 SERVE = "serve"
 WORST_FIRST = {severity: -rank for rank, severity in enumerate(incident_words.SEVERITY_ORDER)}
 ONGOING = (incident_words.State.OPEN, incident_words.State.ACKNOWLEDGED)
 OVER = (incident_words.State.MITIGATED, incident_words.State.RESOLVED)
 
 
-def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_within: timedelta) -> Status:
+def read(
+    store: Store,
+    *,
+    settings: Settings,
+    run: Path,
+    now: datetime,
+    alive_within: timedelta,
+    turned_within: timedelta | None = None,
+) -> Status:
     """Return the status of the project's model.
 
     `run` is the folder of what runs on this machine. A process is alive when its last sign in the store is at most
-    `alive_within` old, or, for serving, when its process lives here.
+    `alive_within` old, or, for serving, when its process lives here. The watch lives while the loop's last turn is at
+    most `turned_within` old ([watch] heartbeat_s).
     """
+    turned_within = turned_within or timedelta(seconds=settings.watch.heartbeat_s)
     model = settings.project.name
     with store.read() as tx:
         history = releases.all_of(tx, model)
@@ -60,6 +82,9 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         learned = states.get(tx, learn.progress_name(model))
         recorded = kept.get(tx, model)
         stands = budget.standings(tx, model, settings.serve.slo, now)
+        vital = heartbeat.read(tx, model, within=turned_within, now=now)
+        means = rewards.means(tx, model, settings.watch, now)
+        costs = cost.read(tx, model, settings.cost, days=COST_DAYS, now=now)
     elsewhere = settings.project.elsewhere
     learning = service.learning(learned) if elsewhere and live is None else None
     processes = service.processes(run, now, alive_within) if elsewhere else ()
@@ -90,6 +115,7 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
             now=now,
             elsewhere=elsewhere,
             learning=learning,
+            watching=_watching(vital),
         ),
         answering=answering,
         quality=quality.of(champion, seen, labels, _ranking(settings)),
@@ -106,7 +132,24 @@ def read(store: Store, *, settings: Settings, run: Path, now: datetime, alive_wi
         service=processes,
         runners=runners.of(run, model) if control.running(run) is not None else (),
         journal=journal.held(recorded, run),
+        watching=_watching(vital),
+        rewards=tuple(_reward(mean) for mean in means),
+        cost=costs if costs.lines else None,
     )
+
+
+def _watching(vital: heartbeat.Vital) -> Watching:
+    return Watching(
+        believable=vital.believable,
+        why_not=vital.why_not,
+        turn_at=vital.turn_at,
+        probe_at=None if vital.probe is None else vital.probe.at,
+        probe_passed=vital.probe is not None and vital.probe.passed,
+    )
+
+
+def _reward(mean: rewards.Mean) -> Reward:
+    return Reward(**{name: getattr(mean, name) for name in Reward.__dataclass_fields__})
 
 
 def _ranking(settings: Settings) -> quality.Ranking | None:

@@ -245,6 +245,72 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """The mean of one reward of one version and arm, in the last four weeks."""
+
+    name: str
+    bundle: str
+    arm: str
+    """Who gave the answers, or empty where a service elsewhere did."""
+    rows: int
+    mean: float
+    low: float | None
+    """Of the interval, which holds at whatever moment one looks; None while too few keys told anything."""
+    high: float | None
+    floor: float | None
+    """As declared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostLine:
+    """What one version used and cost."""
+
+    bundle: str
+    rows: int
+    """Computed: answered, and scored in shadow."""
+    cpu_s: float
+    memory_gb_h: float
+    gpu_s: float
+    source_calls: float
+    """Calls of the sources in [cost.sources] that its rows made, as declared."""
+    cpu: float
+    """What the processor time costs; the following likewise."""
+    memory: float
+    gpu: float
+    sources: float
+    total: float
+    per_1000_rows: float | None
+    """None without rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostReport:
+    """What a model used and cost."""
+
+    days: float
+    currency: str
+    priced: bool
+    """Whether any price is declared."""
+    lines: tuple[CostLine, ...]
+    """By version, the newest first."""
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """Whether the watch itself can be believed."""
+
+    believable: bool
+    """Whether its loop turns and its last probe raised the alarm that it must raise and no other."""
+    why_not: str
+    turn_at: datetime | None
+    """When the loop last finished a turn."""
+    probe_at: datetime | None
+    """When the watch last tried itself."""
+    probe_passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything that is told about one model."""
 
@@ -277,3 +343,7 @@ class Status:
     """Processes of bundles that run outside their worker, on this machine."""
     journal: Held | None = None
     """None until the loop has looked."""
+    watching: Watching | None = None
+    rewards: tuple[Reward, ...] = ()
+    cost: CostReport | None = None
+    """Of the last 30 days."""

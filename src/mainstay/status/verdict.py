@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mainstay.core import incidents, releases
-from mainstay.status.records import Answering, Beat, Health, Learning, Rollout, Summary, Traffic
+from mainstay.status.records import Answering, Beat, Health, Learning, Rollout, Summary, Traffic, Watching
 
 S = incidents.Severity
 STALE_AFTER = timedelta(hours=24)
 """Traffic older than this says nothing of how the model is now."""
+OF_THE_WATCH = ("heartbeat", "probe")
+"""Families of conditions that are about the watch itself."""
 
 
 def summarise(
@@ -25,25 +27,31 @@ def summarise(
     now: datetime,
     elsewhere: bool = False,
     learning: Learning | None = None,
+    watching: Watching | None = None,
 ) -> Summary:
     """Return the verdict; with fewer than `enough_rows` in the last blocks nothing is said of a model's health.
 
     Harm that is known comes first, then what prevents knowing, then what only asks for attention. Silence is never
-    "well": without a model, without traffic or without the loop that judges it the verdict is unknown.
+    "well": without a model, without traffic, without the loop that judges it or where the watch does not see what it
+    must see, the verdict is unknown.
     """
     if answering is None:
         return _nothing_seen(beats) if elsewhere else _nobody_answers(rollout)
     if learning is not None:
         return _blind_loop(beats) or _learns(learning)
-    paging = [i for i in open_incidents if i.severity is S.PAGE]
+    paging = [i for i in open_incidents if i.severity is S.PAGE and not _is_of_the_watch(i)]
     if paging:
         return _by_incident(Health.UNWELL, paging)
     blind = _blind(traffic, beats, elsewhere=elsewhere)
     if blind is not None:
         return blind
-    watching = [i for i in open_incidents if i.severity is S.WATCH]
-    if watching:
-        return _by_incident(Health.WATCH, watching)
+    if watching is not None and not watching.believable:
+        why = f"That nothing is found says nothing now: {watching.why_not}."
+        since = watching.probe_at or watching.turn_at
+        return Summary(health=Health.UNKNOWN, since=since, why=why, next_step="Read the loop's log; mainstay doctor.")
+    asking = [i for i in open_incidents if i.severity is S.WATCH]
+    if asking:
+        return _by_incident(Health.WATCH, asking)
     if rollout is not None and rollout.stage is releases.Stage.HELD:
         return Summary(
             health=Health.WATCH,
@@ -68,6 +76,11 @@ def summarise(
     return Summary(
         health=Health.WELL, since=well_since, why=f"{answering.name} answers and nothing that does harm was found."
     )
+
+
+def _is_of_the_watch(incident: incidents.Incident) -> bool:
+    """Return whether an incident tells that nothing is known, rather than that the model does harm."""
+    return incidents.condition_of(incident).partition(":")[0] in OF_THE_WATCH
 
 
 def _nobody_answers(rollout: Rollout | None) -> Summary:

@@ -146,6 +146,15 @@ def keep_graded(tx: Connection, graded: Sequence[Graded]) -> None:
         tx.execute(labels_table.insert(), [_graded_row(one) for one in graded])
 
 
+def valid_value(tx: Connection, model: str, id_: str, name: str) -> Any:
+    """Return the value that is valid so far for one prediction and name, or None."""
+    # The valid item's value.
+    query = select(labels_table.c.value).where(
+        labels_table.c.model == model, labels_table.c.id == id_, labels_table.c.name == name
+    )
+    return tx.execute(query).scalar_one_or_none()
+
+
 def labels(tx: Connection, model: str, *, since: datetime | None = None, limit: int) -> list[Graded]:
     """Return the newest `limit` valid items stated at or after `since`, oldest first."""
     # The newest valid items of the model.

@@ -344,3 +344,51 @@ call_counts = Table(
     _json("reasons"),
     Index(None, "model", "at"),
 )
+
+feeds = Table(
+    "feeds", METADATA, _key("model"), _key("feed"), Column("day", Moment, primary_key=True), _v(), _json("counts")
+)
+
+reward_sums = Table(
+    "reward_sums",
+    METADATA,
+    _key("model"),
+    _key("name"),
+    _key("bundle"),
+    _key("arm"),
+    Column("at", Moment, primary_key=True),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    _v(),
+    _whole("rows"),
+    Column("total", Float, nullable=False),
+    Column("square", Float, nullable=False),
+    Index(None, "model", "at"),
+)
+
+usage = Table(
+    "usage",
+    METADATA,
+    _key("model"),
+    _key("source"),
+    _key("bundle"),
+    Column("at", Moment, primary_key=True),
+    _v(),
+    _whole("rows"),
+    Column("cpu_s", Float, nullable=False),
+    Column("memory_gb_s", Float, nullable=False),
+    Column("gpu_s", Float, nullable=False),
+    Index(None, "model", "at"),
+)
+
+pulses = Table(
+    "pulses",
+    METADATA,
+    _key("model"),
+    _key("source"),
+    Column("at", Moment, primary_key=True),
+    _v(),
+    _whole("calls"),
+    _json("latency"),
+    _json("memory"),
+    Index(None, "model", "at"),
+)

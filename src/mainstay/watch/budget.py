@@ -9,26 +9,26 @@ Latency: answered calls later than `latency_ms` are bad, of those answered. The 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mainstay.config.settings import SloSettings
-from mainstay.core.incidents import BUDGET, SEVERITY_ORDER, Finding, Harm, Incident, Severity, State
+from mainstay.core.incidents import BUDGET, Finding, Harm, Incident, Severity
 from mainstay.stats import burn
 from mainstay.stats.burn import Counts, Rule
-from mainstay.store import call_counts, incidents
+from mainstay.store import call_counts
+from mainstay.watch import conditions
+from mainstay.watch.conditions import OPEN, Condition, Result, Telling
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+FAMILY = BUDGET
 AVAILABILITY, LATENCY = "availability", "latency"
 OVER_AFTER = {Severity.PAGE: timedelta(minutes=30), Severity.WATCH: timedelta(hours=6)}
 """An incident is over when the budget lasted for so long; what burns slowly often rests for an hour."""
-RESOLVE_AFTER = timedelta(hours=24)
-RETELL_AFTER = timedelta(minutes=10)
 MOST_REASONS = 5
-OPEN = (State.OPEN, State.ACKNOWLEDGED)
 ADVICE = {
     AVAILABILITY: "Read the workers' log; `mainstay rollback` if it began with a release.",
     LATENCY: "Look at `mainstay_request_seconds` and `mainstay_commit_seconds`; more [serve] workers, or roll back if "
@@ -72,17 +72,6 @@ class Standing:
     """In the last hour: how many times as fast as it may it burns."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Result:
-    """What one look did."""
-
-    opened: list[Incident] = field(default_factory=list)
-    escalated: list[Incident] = field(default_factory=list)
-    """Louder, or back."""
-    mitigated: list[Incident] = field(default_factory=list)
-    resolved: list[Incident] = field(default_factory=list)
-
-
 def objectives(slo: SloSettings) -> list[Objective]:
     """Return what the project promises."""
     found = []
@@ -114,90 +103,33 @@ def standings(tx: Connection, model: str, slo: SloSettings, now: datetime) -> li
 
 def budget_turn(tx: Connection, *, model: str, bundle: str, slo: SloSettings, now: datetime) -> Result:
     """Open, retell, close or resolve the incident of each objective; `bundle` is who answers now."""
-    result = Result()
     wanted = objectives(slo)
     if wanted:
         call_counts.fold(tx, model, now)
-    latest = {
-        str(incident.facts[BUDGET]): incident
-        for incident in reversed(incidents.list_(tx, model, limit=1_000))
-        if BUDGET in incident.facts
-    }
-    for objective in wanted:
-        _look(tx, model, bundle, objective, latest.get(objective.name), result, now)
-    for name in latest.keys() - {objective.name for objective in wanted}:
-        _end(tx, latest[name], "The project promises this no longer.", result, now)
-    return result
+    latest = conditions.latest(tx, model, FAMILY)
+    found = [_look(tx, model, objective, latest.get(objective.name), now) for objective in wanted]
+    return conditions.settle(tx, model=model, bundle=bundle, family=FAMILY, conditions=found, now=now)
 
 
-def _look(
-    tx: Connection,
-    model: str,
-    bundle: str,
-    objective: Objective,
-    latest: Incident | None,
-    result: Result,
-    now: datetime,
-) -> None:
+def _look(tx: Connection, model: str, objective: Objective, latest: Incident | None, now: datetime) -> Condition:
     """Judge one objective. After an incident evidence begins anew: what it told is not told again as another's."""
-    anew = _ended_at(tx, latest) if latest is not None and latest.state not in OPEN else None
+    anew = None if latest is None else conditions.ended_at(tx, latest)
     windows = {
         window: _counts(tx, model, objective, now - window if anew is None else max(now - window, anew))
         for window in burn.WINDOWS
     }
     rule = burn.first_that_holds(windows, objective.share)
+    holds: bool | None = rule is not None
+    over = "The budget lasted for a day."
     if latest is not None and latest.state in OPEN:
         lately = windows[OVER_AFTER[latest.severity]]
         if (rule is None or not rule.pages) and burn.burn(lately, objective.share) < 1.0:
-            over = _span(OVER_AFTER[latest.severity])
-            note = f"In the last {over} {lately.bad:,} of {lately.calls:,} calls {objective.what}: within the budget."
-            _end(tx, latest, note, result, now)
-        elif rule is not None:
-            _retell(tx, latest, _incident(tx, model, bundle, objective, rule, windows, now), result, now)
-    elif rule is not None:
-        new = _incident(tx, model, bundle, objective, rule, windows, now)
-        if latest is None or latest.state is State.RESOLVED:
-            result.opened.append(incidents.open_(tx, new))
-        else:
-            stored = incidents.replace(tx, _in_place_of(latest, new))
-            note = f"It is back: {new.title}"
-            result.escalated.append(incidents.move(tx, stored.id, State.OPEN, by="watch", note=note, now=now))
-    elif latest is not None:
-        _end(tx, latest, "The budget lasted for a day.", result, now)
-
-
-def _retell(tx: Connection, known: Incident, new: Incident, result: Result, now: datetime) -> None:
-    louder = SEVERITY_ORDER.index(new.severity) > SEVERITY_ORDER.index(known.severity)
-    if louder or now - datetime.fromisoformat(str(known.facts["told_at"])) >= RETELL_AFTER:
-        severity = new.severity if louder else known.severity  # a page stays one while it burns more slowly
-        stored = incidents.replace(tx, replace(_in_place_of(known, new), severity=severity))
-        if louder:
-            result.escalated.append(stored)
-
-
-def _ended_at(tx: Connection, incident: Incident) -> datetime | None:
-    """Return when an incident was over."""
-    over = [event.at for event in incidents.events(tx, incident.id) if event.to_state == State.MITIGATED.value]
-    return over[-1] if over else incidents.events(tx, incident.id)[-1].at
-
-
-def _end(tx: Connection, known: Incident, note: str, result: Result, now: datetime) -> None:
-    if known.state in OPEN:
-        result.mitigated.append(incidents.move(tx, known.id, State.MITIGATED, by="watch", note=note, now=now))
-    elif known.state is State.MITIGATED and now - incidents.events(tx, known.id)[-1].at >= RESOLVE_AFTER:
-        result.resolved.append(incidents.move(tx, known.id, State.RESOLVED, by="watch", note=note, now=now))
-
-
-def _in_place_of(known: Incident, new: Incident) -> Incident:
-    return replace(
-        new,
-        id=known.id,
-        bundle=known.bundle,
-        state=known.state,
-        opened_at=known.opened_at,
-        started_at=min(known.started_at, new.started_at),
-        rows_to_detect=known.rows_to_detect,
-    )
+            holds, span = False, _span(OVER_AFTER[latest.severity])
+            over = f"In the last {span} {lately.bad:,} of {lately.calls:,} calls {objective.what}: within the budget."
+        elif rule is None:
+            holds = None  # it burns on, if more slowly than anybody would be told
+    told = _telling(tx, model, objective, rule, windows, now) if holds and rule is not None else None
+    return Condition(name=objective.name, holds=holds, told=told, over=over, anew=True)
 
 
 def _counts(tx: Connection, model: str, objective: Objective, since: datetime) -> Counts:
@@ -207,15 +139,14 @@ def _counts(tx: Connection, model: str, objective: Objective, since: datetime) -
     return Counts(calls=max(0, found.calls - found.failed), bad=min(found.slow, max(0, found.calls - found.failed)))
 
 
-def _incident(
+def _telling(
     tx: Connection,
     model: str,
-    bundle: str,
     objective: Objective,
     rule: Rule,
     windows: Mapping[timedelta, Counts],
     now: datetime,
-) -> Incident:
+) -> Telling:
     long, short = windows[rule.long], windows[rule.short]
     rate, share = burn.burn(long, objective.share), long.bad / long.calls
     whole = _counts(tx, model, objective, now - timedelta(days=objective.days))
@@ -245,17 +176,15 @@ def _incident(
         evidence=1.0 / max(burn.chance(long, objective.share), 1e-300),
         text=title,
     )
-    return Incident(
-        model=model,
-        bundle=bundle,
+    return Telling(
         harm=Harm.OPERATIONS,
         severity=Severity.PAGE if rule.pages else Severity.WATCH,
-        opened_at=now,
-        started_at=since,
-        rows_to_detect=long.calls,
         title=title,
+        since=since,
         story=tuple(story),
-        findings=(finding,),
+        finding=finding,
+        advice=ADVICE[objective.name],
+        rows=long.calls,
         facts={
             BUDGET: objective.name,
             "objective": objective.share,
@@ -264,8 +193,6 @@ def _incident(
             "window_s": rule.long.total_seconds(),
             "left": left,
             "reasons": why,
-            "told_at": now.isoformat(),
-            "recommendation": ADVICE[objective.name],
         },
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event
-from mainstay.core.incidents import BUDGET, SEVERITY_ORDER, Harm, Incident, Severity, State, monitor_of
+from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, Severity, State, condition_of, monitor_of
 from mainstay.core.profiles import Profile
 from mainstay.models.signals import RowSignals
 from mainstay.stats.intervals import Floats
@@ -127,7 +127,7 @@ def _open_or_reopen(tx: Connection, new: Incident, result: TurnResult, now: date
     for known in incidents.list_(tx, new.model, states=(State.RESOLVED,), limit=100):
         named = {finding.signal for finding in known.findings}
         same = (known.bundle, known.harm) == (new.bundle, new.harm) and monitor_of(new) in named
-        if same and now - incidents.events(tx, known.id)[-1].at <= RECURS_WITHIN:
+        if same and not condition_of(known) and now - incidents.events(tx, known.id)[-1].at <= RECURS_WITHIN:
             incidents.move(tx, known.id, State.OPEN, by="watch", note=f"It is back: {new.title}", now=now)
             seen = {"last_seen_at": now.isoformat(), "times_seen": 1}
             back = replace(new, id=known.id, opened_at=known.opened_at, facts={**new.facts, **seen})
@@ -138,7 +138,7 @@ def _open_or_reopen(tx: Connection, new: Incident, result: TurnResult, now: date
 
 def _unresolved(tx: Connection, model: str, bundle: str) -> Incident | None:
     found = incidents.list_(tx, model, states=UNRESOLVED, limit=1_000)
-    return next((i for i in found if i.bundle == bundle and BUDGET not in i.facts), None)
+    return next((i for i in found if i.bundle == bundle and not condition_of(i)), None)
 
 
 def has_broken_field(tx: Connection, bundle: Bundle) -> bool:
@@ -288,7 +288,7 @@ def close_old(tx: Connection, bundle: Bundle, result: TurnResult, now: datetime)
     if own is not None and own.severity is not Severity.NOTE:
         return
     for known in incidents.list_(tx, state.model, states=UNRESOLVED, limit=1_000):
-        if known.bundle != bundle.name and BUDGET not in known.facts:
+        if known.bundle != bundle.name and not condition_of(known):
             note = f"{bundle.name} answers now and has shown no harm in {state.rows} requests."
             _end(tx, known, note, result, now)
 

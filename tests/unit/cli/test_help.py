@@ -45,6 +45,7 @@ COMMANDS = [
     "incidents",
     "silence",
     "alerts",
+    "cost",
     "promote",
     "rollback",
     "package",

@@ -15,12 +15,25 @@ from mainstay.core.contracts import Task
 from mainstay.core.incidents import Harm, Incident, Severity
 from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.core.routes import BundleRef, Route
+from mainstay.core.usage import Usage
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.status import read
 from mainstay.status.records import Health, Status
-from mainstay.store import blocks, call_counts, feedback, heartbeats, incidents, releases, routes
+from mainstay.store import (
+    blocks,
+    call_counts,
+    feedback,
+    heartbeats,
+    incidents,
+    releases,
+    reward_sums,
+    routes,
+    usage,
+)
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
+from mainstay.watch import heartbeat
+from mainstay.watch.probed import Probed
 
 SETTINGS = Settings(project=ProjectSettings(name="m", task=Task.BINARY))
 CLOCK = FakeClock()
@@ -52,6 +65,7 @@ def live(store: Store) -> None:
         routes.put(tx, route, expected_epoch=None, by="loop", reason="first", now=NOW - HOUR)
         for name in ("loop", "serve"):
             heartbeats.beat(tx, name, NOW - timedelta(seconds=5), {})
+        heartbeat.keep_probe(tx, "m", Probed(at=NOW - timedelta(minutes=5), bundle="m@1", quiet=True, bad=True))
 
 
 def block(number: int, estimate: dict[str, object] | None, *, bundle: str = "m@1") -> blocks.Block:
@@ -194,3 +208,33 @@ def test_what_is_left_of_each_error_budget_is_told(store: Store, tmp_path: Path)
     lines = [str(line) for line in told(found)]
     assert any("availability: 4 of 10,000 calls in 7 days fail, 0.10% may; 60% of the error" in line for line in lines)
     assert status(store, tmp_path).budgets == ()
+
+
+def test_a_watch_that_was_not_tried_or_failed_its_probe_is_never_taken_for_well(store: Store, tmp_path: Path) -> None:
+    live(store)
+    with store.begin() as tx:
+        blocks.put_block(tx, block(1, None))
+        deaf = Probed(at=NOW, bundle="m@1", quiet=True, bad=False, why="a bad block raised no alarm")
+        heartbeat.keep_probe(tx, "m", deaf)
+    found = status(store, tmp_path)
+    assert found.watching is not None
+    assert (found.summary.health, found.watching.believable) == (Health.UNKNOWN, False)
+    assert "the watch's own probe failed: a bad block raised no alarm" in found.summary.why
+    assert any("No alarm says nothing" in str(line) for line in told(found))
+
+
+def test_rewards_and_cost_are_told_where_there_are_any(store: Store, tmp_path: Path) -> None:
+    live(store)
+    hour = NOW.replace(minute=0, second=0, microsecond=0)
+    with store.begin() as tx:
+        for bucket in range(40):
+            place = reward_sums.Place(name="click", bundle="m@1", arm="champion", at=hour, bucket=bucket)
+            reward_sums.add(tx, "m", {place: (10, 1.0, 1.0)})
+        used = Usage(model="m", source="a", bundle="m@1", at=hour, rows=400, cpu_s=7.2, memory_gb_s=3_600.0)
+        usage.put(tx, [used])
+    lines = [str(line) for line in told(status(store, tmp_path))]
+    (reward,) = [line for line in lines if line.startswith("reward")]
+    assert reward.startswith("reward     click of m@1 (champion): 0.1 (0.0")
+    assert reward.endswith("n = 400")
+    (cost,) = [line for line in lines if line.startswith("cost")]
+    assert cost == ("cost       m@1: 7 s of processor time, 1.0 GB·h of memory for 400 rows in 30 days")
