@@ -18,7 +18,7 @@ from mainstay.config.clocks import CLOCK_VARIABLE, SystemClock
 from mainstay.core.incidents import State, condition_of
 from mainstay.project import Project
 from mainstay.status.records import Health
-from mainstay.store import incidents
+from mainstay.store import alerts, incidents
 
 SOURCES = Path(__file__).parents[2] / "src"
 
@@ -71,6 +71,11 @@ def test_a_loop_that_is_killed_is_said_by_metrics_status_and_alert_and_its_retur
             found = incidents.list_(tx, "shop")
         return [one.state for one in found if condition_of(one) == "heartbeat:loop"]
 
+    def alerted() -> list[bool]:
+        with project.parts.store.read() as tx:
+            found = alerts.list_(tx)
+        return [one.sent_at is not None for one in found if "[page] shop: Nothing is watched" in one.title]
+
     try:
         until(lambda: metric("mainstay_watch_up{") == 1.0, "the watch never was up")
         status = project.status()
@@ -82,7 +87,7 @@ def test_a_loop_that_is_killed_is_said_by_metrics_status_and_alert_and_its_retur
         until(lambda: told() == [State.OPEN], "nobody told it")
         status = project.status()
         assert status.summary.health is Health.UNKNOWN
-        assert "Nothing is watched" in (tmp_path / "serve.log").read_text()
+        until(lambda: alerted() == [True], "the supervisor did not send the alert")
         loop = run(shop, "loop", log=tmp_path / "loop2.log")
         until(lambda: told() == [State.MITIGATED], "its return was not noticed")
         until(lambda: metric("mainstay_watch_up{") == 1.0, "the watch is not up again")
