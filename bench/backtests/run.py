@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("part", choices=(*PARTS, "all"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--only", default="", help="of banking: cases whose name holds this")
+    parser.add_argument("--only", default="", help="of banking and clinc: cases whose name holds this")
     parser.add_argument("--keep", type=Path, default=None)
     given = parser.parse_args()
     for part in PARTS if given.part == "all" else (given.part,):
@@ -47,7 +47,7 @@ def _run(part: str, given: argparse.Namespace) -> None:
     runs = {
         "desk": lambda: desk.desk(seeds=given.seeds),
         "banking": lambda: texts.banking(given.data, seeds=given.seeds, only=given.only),
-        "clinc": lambda: texts.clinc(given.data, seeds=given.seeds),
+        "clinc": lambda: texts.clinc(given.data, seeds=given.seeds, only=given.only),
         "adult": lambda: people.adult(given.data, seeds=given.seeds),
     }
     lines, told = runs[part]()

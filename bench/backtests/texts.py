@@ -167,7 +167,7 @@ def banking(data: Path, *, seeds: int, only: str = "") -> tuple[list[dict[str, A
     return lines, texts
 
 
-def clinc(data: Path, *, seeds: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def clinc(data: Path, *, seeds: int, only: str = "") -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Queries out of the scope of 150 intents arrive."""
     parts = json.loads((data / "clinc150" / "data_full.json").read_text(encoding="utf-8"))
     train = parts["train"][::3]
@@ -186,6 +186,8 @@ def clinc(data: Path, *, seeds: int) -> tuple[list[dict[str, Any]], dict[str, st
     lines, texts = [], {}
     for share in (0.0, 0.05, 0.10, 0.20):
         case = f"clinc150, {share:.0%} out of scope" if share else "clinc150, stationary"
+        if only and only not in case:
+            continue
         line, seen = scenes.many(
             case,
             lambda rng, share=share: scenes.labelled_at_first(
