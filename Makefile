@@ -51,6 +51,7 @@ soak: setup
 simulate: setup
 	$(BIN)/python bench/simulate_watch.py
 	$(BIN)/python bench/simulate_onset.py
+	$(BIN)/python bench/simulate_signals.py
 
 docs: setup
 	$(BIN)/python -m mainstay.config.document > docs/configuration.md

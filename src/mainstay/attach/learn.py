@@ -34,7 +34,8 @@ from mainstay.journal import frames
 from mainstay.journal.read import Journal
 from mainstay.models import reference
 from mainstay.models.answers import Answer
-from mainstay.models.profiles import LOW_TRUST, build_profile
+from mainstay.models.outputs import ABSTAINED, LOW_TRUST
+from mainstay.models.profiles import build_profile
 from mainstay.models.signals import RowSignals, Signals, text_fields, word_set
 from mainstay.store import audit, blocks, releases, states
 from mainstay.store.engine import Store
@@ -239,7 +240,7 @@ def profile_of(contract: Contract, rows: Rows, vocabulary: Mapping[str, frozense
         vocabulary=vocabulary,
         signals=_signals(contract, rows.values, vocabulary),
     )
-    kept = [signal for signal in profile.signals if signal.name != LOW_TRUST]
+    kept = [signal for signal in profile.signals if signal.name not in (LOW_TRUST, ABSTAINED)]
     return Profile(**{**{name: getattr(profile, name) for name in Profile.__struct_fields__}, "signals": kept})
 
 

@@ -37,7 +37,9 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     counts: list[int] = []
     """NUMERIC: rows per bin, len(edges) + 1. CATEGORY: rows per value, the last one for every other value."""
     values: list[str] = []
-    """CATEGORY: known values, len(counts) - 1."""
+    """CATEGORY: known values, len(counts) - 1; of what is so or not, `yes` alone."""
+    defaults: list[float] = []
+    """Of `field.default`: the values that are taken for one."""
     mean: float = 0.0
     sd: float = 0.0
     low: float | None = None
@@ -61,6 +63,35 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """How its hours vary beside the pattern, per scale of 1, 2, 4 … hours (`stats.window_effects.of_reference`)."""
 
 
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Some reference rows, coded: what rules that tell traffic from the reference are learned from and judged on.
+
+    Packed arrays are compressed base64 text (`models.sample`). Fields that may not be kept are not among them.
+    """
+
+    rows: int
+    learned: int
+    """The first so many rows are for learning; the others, of other keys, for judging."""
+    names: list[str]
+    """Signals that are coded."""
+    codes: str
+    """uint8 (rows, names): the bin or category of each value, 255 where it is missing."""
+    units: str
+    """int32 (rows,): number of the unit of evidence."""
+    words: dict[str, str] = {}
+    """Per text field, of the rows for judging: int32, for each row the number of words (-1: no text) and then these,
+    each by its place among the sorted words of `Profile.words`."""
+
+
+class Reconstruction(msgspec.Struct, frozen=True, kw_only=True):
+    """The directions in which the numbers of the reference rows vary together: principal components of their ranks."""
+
+    names: list[str]
+    """Numeric signals."""
+    components: list[list[float]]
+    """Shape (k, names): orthonormal rows."""
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """All signals of the reference rows of one bundle."""
 
@@ -82,3 +113,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime | None = None
     segment_accuracy: dict[str, Any] = {}
     """`field=value` -> {"rows": n, "accuracy": a}."""
+    sample: Sample | None = None
+    """None in profiles of before it was kept, and where there are too few rows."""
+    reconstruction: Reconstruction | None = None
+    """None where too few numbers vary together."""

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.core.contracts import Contract, Pii, Task
-from mainstay.core.events import Trust
+from mainstay.core.contracts import Contract, FieldType, Pii, Task
 from mainstay.core.incidents import Harm
-from mainstay.core.profiles import BINS, Profile, SignalKind, SignalProfile
+from mainstay.core.profiles import BINS, Profile, Reconstruction, SignalKind, SignalProfile
+from mainstay.models import derived, sample
 from mainstay.models.answers import Answer
+from mainstay.models.outputs import ABSTAINED, CONFIDENCE, ENTROPY, LABEL, LOW_TRUST, SCORE, VALUE, output_signals
 from mainstay.models.segments import segment_names
 from mainstay.models.signals import RowSignals, Signals, measured_fields, text_fields, words
+from mainstay.models.traits import Traits, time_fields
 
 MAX_WORDS = 20_000
 MAX_CATEGORIES = 200
@@ -24,14 +27,22 @@ NAMED_ROWS = 5
 raised a false alarm in every stream of 150 blocks, with it in none."""
 MIN_SEGMENT_ROWS = 30
 """Segments with fewer reference rows have no signals of their own."""
-LABEL, CONFIDENCE, LOW_TRUST, VALUE = "answer.label", "answer.confidence", "answer.low_trust", "answer.value"
+MOST_SEGMENT_SIGNALS = 240
+"""Signals of segments; where the values of all fields in all segments would be more, segments have the main ones."""
+RARE_DEFAULT = 0.01
+"""A default that fewer reference rows had (share) stands for a fault when it comes up."""
+TIED_HOURS = 48.0
+"""A time stamp that is mostly nearer to its row than this follows the row's own season: its hours tell nothing new."""
 ERROR = "labels.error"
 """Distance of a regression's answer from its label."""
 _ANSWER_HARM = {
     LABEL: Harm.OUTPUT,
     VALUE: Harm.OUTPUT,
     LOW_TRUST: Harm.OUTPUT,
+    ABSTAINED: Harm.OUTPUT,
+    SCORE: Harm.OUTPUT,
     CONFIDENCE: Harm.QUALITY,
+    ENTROPY: Harm.QUALITY,
     ERROR: Harm.QUALITY,
 }
 
@@ -57,24 +68,28 @@ def build_profile(
     from mainstay.models import harm, seasons  # with SciPy, which workers do without
 
     measured = list(signals) if signals is not None else _measure(contract, vocabulary, rows)
+    traits = Traits(contract)
+    measured = [{**own, **traits.measure(row)} for own, row in zip(measured, rows, strict=True)]
     # The watch compares no value of a personal field, so none stands in the bundle either.
     private = {field.name for field in measured_fields(contract) if field.pii is not Pii.KEEP}
     if private:
         measured = [{name: value for name, value in row.items() if name not in private} for row in measured]
-    table = [{**row, **answer_signals(answer)} for row, answer in zip(measured, answers, strict=True)]
+    table = [{**row, **output_signals(answer, contract)} for row, answer in zip(measured, answers, strict=True)]
     groups = _groups(keys, len(rows))
     places = [segment_names(contract, row) for row in rows]
-    found = _profile_all(contract, table, groups, segment="")
-    main = _main_signals(contract)
-    for segment, index in _by_segment(places, segments_min_rows).items():
-        part = [{name: table[i].get(name) for name in main} for i in index]
-        found += _profile_all(contract, part, groups[index], segment=segment)
+    found = _without_tied_hours(_profile_all(contract, table, groups, segment=""), contract)
+    more, reconstruction = _derived(contract, found, table, groups)
+    found += more
+    found += _in_segments(contract, table, groups, _by_segment(places, segments_min_rows))
     if truth is not None and len(truth) and contract.task is Task.REGRESSION:  # a score of a ranking is no grade
         distances = [abs(float(a.label) - float(t)) for a, t in zip(answers, truth, strict=True)]
         found.append(_numeric(ERROR, "", np.array(distances, dtype=np.float64), groups))
     correct = _correct(contract, answers, truth)
     times = seasons.times_of(contract, rows)
     confidences = [a.confidence for a in answers if a.confidence is not None]
+    kept = {f.name for f in text_fields(contract) if f.pii is Pii.KEEP}
+    counted = {f.name: _words(row.get(f.name) for row in rows) if f.name in kept else {} for f in text_fields(contract)}
+    texts = {name: [row.get(name) for row in rows] for name in counted if name in kept}
     made = Profile(
         source=source,
         rows=len(rows),
@@ -83,33 +98,80 @@ def build_profile(
         signals=found,
         accuracy=float(np.mean(correct)) if correct else None,
         mean_confidence=float(np.mean(confidences)) if confidences else None,
-        words={
-            f.name: _words(row.get(f.name) for row in rows) if f.pii is Pii.KEEP else {} for f in text_fields(contract)
-        },
+        words=counted,
         segment_accuracy=_segment_accuracy(places, correct),
+        sample=sample.take(found, table, groups, texts, counted),
+        reconstruction=reconstruction,
     )
     made = harm.with_harm(made, table, correct)
     return made if times is None else seasons.with_season(made, table, places, times)
 
 
-def answer_signals(answer: Answer) -> Signals:
-    """Return the signals of one answer: label, calibrated confidence, and 1.0 where trust is low or it abstained.
+def _without_tied_hours(found: list[SignalProfile], contract: Contract) -> list[SignalProfile]:
+    """Leave out the hours of time stamps that follow the clock of their rows."""
+    ages = {signal.name: signal for signal in found if signal.name.endswith(".age")}
+    tied = set()
+    for field in time_fields(contract):
+        age = ages.get(f"{field.name}.age")
+        if age is not None and abs(_median(age)) < TIED_HOURS:
+            tied.add(f"{field.name}.hour")
+    return [signal for signal in found if signal.name not in tied]
 
-    A label without confidence, from a service that tells none, is a label all the same; no label gives no signals.
+
+def _median(signal: SignalProfile) -> float:
+    place = int(np.searchsorted(np.cumsum(signal.counts), 0.5 * signal.rows))
+    return signal.edges[min(place, len(signal.edges) - 1)] if signal.edges else signal.mean
+
+
+def _derived(
+    contract: Contract, found: Sequence[SignalProfile], table: Sequence[Signals], groups: NDArray[np.int64]
+) -> tuple[list[SignalProfile], Reconstruction | None]:
+    """Return the signals that follow from values and reference together, and the plane of the numbers.
+
+    The plane is fitted on one half of the keys, and distances from it are counted on the other: on its own rows any
+    plane lies too well.
     """
-    if answer.label is None:
-        return {}
-    low = 0.0 if answer.trust is Trust.OK else 1.0
-    if answer.confidence is None and not isinstance(answer.label, str):
-        return {VALUE: float(answer.label), LOW_TRUST: low}
-    return {LABEL: str(answer.label), CONFIDENCE: answer.confidence, LOW_TRUST: low}
+    numbers = [f.name for f in measured_fields(contract) if f.type in (FieldType.NUMBER, FieldType.INTEGER)]
+    defaults = derived.companions(found, table, numbers)
+    judged = sample.for_judging(groups) if len(groups) else np.zeros(0, dtype=np.bool_)
+    learned = [table[i] for i in np.flatnonzero(~judged).tolist()]
+    plane = derived.fit_reconstruction(found, learned, numbers)
+    wanted = [_empty(name, values) for name, values in defaults.items()]
+    if plane is not None:
+        wanted.append(_empty(derived.RECONSTRUCTION, []))
+    draft = Profile(source="", rows=0, keys=0, signals=[*found, *wanted], reconstruction=plane)
+    more = derived.with_derived(draft, table)
+    for row in (more[i] for i in np.flatnonzero(~judged).tolist()):
+        row.pop(derived.RECONSTRUCTION, None)
+    made = _profile_all(contract, more, groups, segment="")
+    return [msgspec.structs.replace(s, defaults=defaults.get(s.name, [])) for s in made], plane
+
+
+def _empty(name: str, defaults: list[float]) -> SignalProfile:
+    return SignalProfile(name=name, kind=SignalKind.CATEGORY, harm="", rows=0, defaults=defaults)
+
+
+def _in_segments(
+    contract: Contract, table: Sequence[Signals], groups: NDArray[np.int64], places: Mapping[str, list[int]]
+) -> list[SignalProfile]:
+    """Return the signals of each segment: the main ones, and the values of all fields while that is not too much."""
+    main = _main_signals(contract)
+    fields = tuple(f.name for f in measured_fields(contract) if f.type is not FieldType.TEXT and f.pii is Pii.KEEP)
+    if len(places) * (len(main) + len(fields)) <= MOST_SEGMENT_SIGNALS:
+        main += fields
+    found: list[SignalProfile] = []
+    for segment, index in places.items():
+        own, _, _ = segment.partition("=")
+        part = [{name: table[i].get(name) for name in main if name != own} for i in index]
+        found += _profile_all(contract, part, groups[index], segment=segment)
+    return found
 
 
 def harm_of(signal: str) -> Harm:
     """Return what is at stake when that signal moves."""
     if signal in _ANSWER_HARM:
         return _ANSWER_HARM[signal]
-    return Harm.DATA_FAULT if signal.endswith(".missing") else Harm.INPUT
+    return Harm.DATA_FAULT if signal.endswith((".missing", ".future", ".midnight")) else Harm.INPUT
 
 
 def _measure(
@@ -128,6 +190,10 @@ def _known_values(contract: Contract) -> dict[str, tuple[str, ...]]:
     return {**known, LABEL: contract.classes}
 
 
+def _is_yes_or_no(name: str) -> bool:
+    return name.endswith((derived.OUTSIDE, derived.DEFAULT)) or name == ABSTAINED
+
+
 def _profile_all(
     contract: Contract, table: Sequence[Signals], groups: NDArray[np.int64], *, segment: str
 ) -> list[SignalProfile]:
@@ -143,7 +209,8 @@ def _profile_all(
         kept = [value for value in values if value is not None]
         given = groups[present]
         if isinstance(kept[0], str):
-            out.append(_category(name, segment, [str(value) for value in kept], given, known.get(name, ())))
+            declared = known[name] if name in known else ((derived.YES,) if _is_yes_or_no(name) else ())
+            out.append(_category(name, segment, [str(value) for value in kept], given, declared))
         else:
             out.append(_numeric(name, segment, np.array(kept, dtype=np.float64), given))
     return out
@@ -174,7 +241,7 @@ def _edges(name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
     An edge that nothing lies below would make an empty first bin and is left out, except where all values are equal:
     that value is then an edge, and the next number above it another, so that movement to either side is seen.
     """
-    if name == LOW_TRUST or name.endswith(".missing"):
+    if name == LOW_TRUST or name.endswith((".missing", ".future", ".midnight")):
         return np.array([0.5])
     distinct = np.unique(x)
     if len(distinct) == 1:
@@ -194,10 +261,11 @@ def _category(
     codes = np.array([index.get(value, len(values)) for value in x], dtype=np.int64)
     indicator = np.zeros((len(x), len(values) + 1))
     indicator[np.arange(len(x)), codes] = 1.0
+    rare = name.endswith(derived.DEFAULT) and x.count(derived.YES) < RARE_DEFAULT * len(x)
     return SignalProfile(
         name=name,
         kind=SignalKind.CATEGORY,
-        harm=harm_of(name),
+        harm=Harm.DATA_FAULT if rare else harm_of(name),
         segment=segment,
         rows=len(x),
         counts=indicator.sum(axis=0).astype(int).tolist(),

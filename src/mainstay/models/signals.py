@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mainstay.core.contracts import Contract, Field, FieldType, Pii, Role
+
+if TYPE_CHECKING:
+    from mainstay.models.traits import Traits
 
 Signals = dict[str, float | str | None]
 
@@ -65,12 +68,23 @@ def measured_fields(contract: Contract) -> tuple[Field, ...]:
 class RowSignals:
     """Measures rows of one contract against one vocabulary. Stateless after construction, thread-safe."""
 
-    __slots__ = ("_measures",)
+    __slots__ = ("_contract", "_measures", "_traits")
 
     def __init__(self, contract: Contract, vocabulary: Mapping[str, frozenset[str]]) -> None:
+        self._contract = contract
+        self._traits: Traits | None = None
         self._measures: tuple[Callable[[Mapping[str, Any], Signals], None], ...] = tuple(
             _measure_of(field, vocabulary.get(field.name)) for field in measured_fields(contract)
         )
+
+    @property
+    def traits(self) -> Traits:
+        """Return what measures the rest that the watch looks at; made when it is first asked for, so not in serving."""
+        if self._traits is None:
+            from mainstay.models.traits import Traits
+
+            self._traits = Traits(self._contract)
+        return self._traits
 
     def measure(self, values: Mapping[str, Any]) -> Signals:
         """Return the signals of one row.

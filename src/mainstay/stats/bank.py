@@ -84,7 +84,28 @@ class GapStream:
     width: int = len(GAPS)
 
 
-Stream = NumericStream | CategoryStream | RateStream | GapStream
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankStream:
+    """Columns: one per bin of a rule's scores, ascending. Looks for upper tails that are fuller than in the base.
+
+    The rule was learned from blocks up to `born` (`domain`): only candidates after it count, for on its own lesson a
+    rule is always right. That the others have no part only makes the process smaller.
+    """
+
+    weight: float
+    base: Floats
+    """Effective reference counts, of rows that the rule did not learn from."""
+    born: int = 0
+    """Blocks before the rule."""
+    correlation: float = 0.0
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns."""
+        return len(self.base)
+
+
+Stream = NumericStream | CategoryStream | RateStream | GapStream | RankStream
 
 
 def offsets(streams: Sequence[Stream]) -> list[int]:

@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.stats import mix_evidence, number_evidence
+from mainstay.stats import domain, mix_evidence, number_evidence
 from mainstay.stats.bank import Bank as Bank
 from mainstay.stats.bank import CategoryStream as CategoryStream
 from mainstay.stats.bank import GapStream as GapStream
 from mainstay.stats.bank import NumericStream as NumericStream
+from mainstay.stats.bank import RankStream as RankStream
 from mainstay.stats.bank import RateStream as RateStream
 from mainstay.stats.bank import Stream as Stream
 from mainstay.stats.bank import make as make_bank
@@ -167,6 +168,8 @@ def log_ratios(streams: Sequence[Stream] | Bank, history: History, material: Mat
             after = history.totals[None, part] - history.prefix[:, part]
             spread = 1.0 + (scene.repeats_after - 1.0) * stream.correlation
             out[i] = log_gap_ratio(after / spread[:, None], stream.margin)
+        elif isinstance(stream, RankStream):
+            out[i] = _ranks(stream, history, part, scene.repeats_after, share=material.category_share)
     return out
 
 
@@ -188,6 +191,17 @@ def _effects(bank: Bank, history: History) -> tuple[Floats, Floats]:
     before = np.array(history.candidates) - 1.0 + reference
     both = history.effects.variance(bank, np.concatenate([ages, before]))
     return both[:, : len(ages)], both[:, len(ages) :]
+
+
+def _ranks(stream: RankStream, history: History, part: slice, repeats_after: Floats, *, share: float) -> Floats:
+    out = np.full(len(history.candidates), NEVER)
+    own = np.array(history.candidates) > stream.born
+    if own.any():
+        before = history.prefix[own, part]
+        after = (history.totals[None, part] - before) / (1.0 + (repeats_after[own, None] - 1.0) * stream.correlation)
+        base = stream.base + before / (1.0 + (history.repeats - 1.0) * stream.correlation)
+        out[own] = domain.log_rank_ratio(after, base, share)
+    return out
 
 
 def _rate(after: Floats, limit: float) -> Floats:

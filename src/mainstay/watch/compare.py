@@ -20,7 +20,8 @@ from mainstay.stats import evidence
 from mainstay.stats.intervals import Floats
 from mainstay.stats.packing import pack, unpack
 from mainstay.stats.window_effects import WindowEffects
-from mainstay.watch import streams
+from mainstay.watch import lessons, streams
+from mainstay.watch.learners import Learner
 from mainstay.watch.streams import Plan
 from mainstay.watch.window import Observation
 
@@ -72,6 +73,8 @@ class WatchState:
     """Ids of labelled answers counted, newest last."""
     labels_seen: int = 0
     """Valid labels of the model when they were last looked at."""
+    learners: dict[str, Learner] = field(default_factory=dict)
+    """Rules that tell traffic from the reference, and what they are learned from, by subject."""
     told: Floats | None = None
     """Columns counted since the start of the unresolved incident; None: there is none."""
     told_from: int = 0
@@ -106,6 +109,7 @@ class WatchState:
             "gaps": [list(gap) for gap in self.gaps],
             "graded": list(self.graded),
             "labels_seen": self.labels_seen,
+            "learners": msgspec.to_builtins(self.learners),
             "told": None if self.told is None else pack(self.told),
             "told_from": self.told_from,
             "retell_at": self.retell_at,
@@ -152,6 +156,7 @@ class WatchState:
                 gaps=[(str(key), float(gap)) for key, gap in value["gaps"]],
                 graded=[str(name) for name in value["graded"]],
                 labels_seen=int(value["labels_seen"]),
+                learners={} if older else msgspec.convert(value.get("learners", {}), dict[str, Learner]),
                 told=None if older or value["told"] is None else unpack(value["told"]),
                 told_from=int(value["told_from"]),
                 retell_at=float(value["retell_at"]),
@@ -210,6 +215,8 @@ def reset(state: WatchState) -> None:
         effects=state.history.effects,
     )
     state.since = []
+    for learner in state.learners.values():
+        learner.rules = {place: msgspec.structs.replace(rule, born=0) for place, rule in learner.rules.items()}
 
 
 _PLANS: OrderedDict[tuple[int, str, float, float], tuple[Profile, Plan]] = OrderedDict()
@@ -245,10 +252,13 @@ def update(
         state.signature = plan.signature
         effects = WindowEffects.empty(plan.bank, plan.width)
         state.history = evidence.History(totals=np.zeros(plan.width), prefix=np.zeros((0, plan.width)), effects=effects)
-        state.since, state.told = [], None
+        state.since, state.told, state.learners = [], None, {}
+    plan = lessons.renew(state, plan, profile)
+    rows = lessons.derive(rows, profile)
     state.by_key = key_declared or len({row.key for row in rows}) >= FEW_KEYS
     each = profile.distinct < MOSTLY_DISTINCT * profile.rows
     columns = streams.count_block(plan, rows, by_key=state.by_key, each=each) + streams.count_gaps(plan, state.gaps)
+    columns += lessons.count_and_learn(state, plan, rows, profile)
     state.gaps = []
     if state.told is not None:
         state.told = state.told + columns

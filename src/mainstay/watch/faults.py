@@ -29,6 +29,13 @@ RARE_TOGETHER = 0.2
 MANY_VALUES = 31
 """Fields of fewer values (weekday, season, a flag) are the same in all requests for good reasons too."""
 EXACT = 1e-9
+ASPECTS = frozenset(
+    {
+        *("unseen", "length", "words", "non_ascii", "emoji", "digits", "capitals", "marks", "script", "language"),
+        *("missing", "outside", "default", "age", "future", "midnight", "hour"),
+    }
+)
+"""What signals of a field are called that are not its own value."""
 
 
 def fault(item: Watched, since: Floats, *, sure: float) -> str:
@@ -54,14 +61,8 @@ def fault(item: Watched, since: Floats, *, sure: float) -> str:
 
 def _is_field(name: str) -> bool:
     """Return whether the signal is a field's own value, not an aspect of a text or of the answer."""
-    return not name.startswith("answer.") and name.rpartition(".")[2] not in {
-        "unseen",
-        "length",
-        "words",
-        "non_ascii",
-        "emoji",
-        "missing",
-    }
+    field, _, aspect = name.rpartition(".")
+    return field not in ("answer", "rows") and not (field and aspect in ASPECTS)
 
 
 def _units(item: Watched, since: Floats) -> Floats:

@@ -17,7 +17,7 @@ from mainstay.watch.window import CONFIDENCE, field_of
 
 SURE = 2.0
 """A loss is put down to a field when it is so many times its standard error."""
-OWN = ("answer", "requests", "labels", "calls")
+OWN = ("answer", "requests", "labels", "calls", "rows")
 """First parts of signals that are no field of the contract."""
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from mainstay.core.incidents import Finding, Harm
 from mainstay.core.profiles import SignalProfile
-from mainstay.stats import evidence
+from mainstay.stats import domain, evidence
 from mainstay.stats.intervals import Floats
-from mainstay.watch import faults, streams
+from mainstay.watch import faults, learners, streams
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.streams import Watched
 
@@ -26,8 +26,29 @@ SAME = 0.05
 """A level that moved by less than so many standard deviations is called the same."""
 MOST_EVIDENCE = 1e300
 CAUSES = (Harm.DATA_FAULT, Harm.OPERATIONS)
-_SHARES = (".unseen", ".non_ascii", ".emoji", ".missing", ".low_trust", ".confidence", ".refused", ".failed")
-_RATES = (".missing", ".low_trust")
+_YES = (".outside", ".default", ".abstained")
+"""Categories of yes and no, told as a share."""
+_SHARES = (
+    *_YES,
+    ".digits",
+    ".capitals",
+    ".marks",
+    ".future",
+    ".midnight",
+    ".entropy",
+    ".score",
+    ".unseen",
+    ".non_ascii",
+    ".emoji",
+    ".missing",
+    ".low_trust",
+    ".confidence",
+    ".refused",
+    ".failed",
+)
+_SHARES_OF_FAULTS = (".missing", ".default", ".future", ".midnight")
+"""Shares that tell how many values are at fault, where the others are as before."""
+_RATES = (".missing", ".low_trust", ".future", ".midnight")
 _ASPECTS = {
     "unseen": "the share of words in `{field}` that training never held",
     "length": "the length of `{field}` in characters",
@@ -35,10 +56,24 @@ _ASPECTS = {
     "non_ascii": "the share of characters outside plain English in `{field}`",
     "emoji": "the share of emoji in `{field}`",
     "missing": "the share of requests without `{field}`",
+    "digits": "the share of digits in `{field}`",
+    "capitals": "the share of capital letters in `{field}`",
+    "marks": "the share of punctuation and signs in `{field}`",
+    "script": "the script of `{field}`",
+    "language": "the language of `{field}`",
+    "age": "the age of `{field}` in hours",
+    "future": "the share of requests whose `{field}` lies in the future",
+    "midnight": "the share of requests whose `{field}` is at midnight exactly",
+    "hour": "the hour of `{field}`",
+    "outside": "the share of `{field}` at or beyond the ends of what the reference held",
+    "default": "the share of `{field}` at a usual default (0, -1, 99, … or its commonest value)",
 }
 _ANSWERS = {
     "answer.confidence": "the calibrated confidence",
     "answer.low_trust": "the share of answers with low trust",
+    "answer.abstained": "the share of answers that abstained",
+    "answer.entropy": "the entropy of the probabilities",
+    "answer.score": "the probability of the class declared last",
     "answer.label": "the mix of answers",
     "answer.value": "the answered value",
     streams.REFUSED: "the share of refused requests (those that break the contract)",
@@ -91,19 +126,23 @@ def find(state: WatchState, comparison: Comparison, *, look: int = 1) -> list[Fi
             part = slice(plan.offsets[i], plan.offsets[i + 1])
             fault = faults.fault(item, state.history.totals[None, part] - state.history.prefix[:, part], sure=sure)
             found.append((max(alone, ratio), _finding(state, item, own, move, alone, fault)))
-    ranked = sorted(found, key=lambda pair: (pair[1].harm not in CAUSES, -pair[0]))
-    return [finding for _, finding in ranked[:MOST]]
+    ranked = sorted(found, key=lambda pair: (pair[1].harm not in CAUSES, not is_broken(pair[1]), -pair[0]))
+    # Of several rules of one subject the surest speaks.
+    once = {(finding.signal, finding.segment): finding for _, finding in reversed(ranked)}
+    return [finding for _, finding in ranked if once[finding.signal, finding.segment] is finding][:MOST]
 
 
 def is_broken(finding: Finding) -> bool:
     """Return whether a finding is a field's own values being broken."""
     name = finding.signal
-    return finding.harm is Harm.DATA_FAULT and name not in _ANSWERS and not name.endswith(".missing")
+    parts = (".missing", ".future", ".midnight")  # of a value at a default nobody knows what it should have been
+    return finding.harm is Harm.DATA_FAULT and name not in _ANSWERS and not name.endswith(parts)
 
 
 def _harm(item: Watched, move: Move) -> Harm:
     """Return what is at stake: more values than before, or a smaller error, are no harm."""
-    better = move.now < move.before and (item.name.endswith(".missing") or item.name == streams.ERROR)
+    fewer = item.name.endswith(_SHARES_OF_FAULTS) or item.name == streams.ERROR
+    better = move.now < move.before and fewer
     return Harm.INPUT if better else Harm(item.harm)
 
 
@@ -142,11 +181,13 @@ def over(
     history.repeats, history.blocks = state.history.repeats, max(1, math.ceil(state.history.repeats))
     ratios = evidence.log_ratios(plan.bank, history, material)[:, 0]
     sure = math.log(SURE * len(plan.watched))
-    found = []
+    found: list[Finding] = []
     for i in np.argsort(-ratios).tolist():
         item = plan.watched[i]
         move = level(item, columns[plan.offsets[i] : plan.offsets[i + 1]])
         if ratios[i] < sure or move is None:
+            continue
+        if any((one.signal, one.segment) == (item.name, item.segment) for one in found):
             continue
         log = float(ratios[i]) + math.log(item.stream.weight)
         found.append(
@@ -172,7 +213,7 @@ def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -
     block may have held the fault in half of its requests only.
     """
     plan = comparison.plan
-    places = {(item.name, item.segment): i for i, item in enumerate(plan.watched)}
+    places = {(item.name, item.segment): i for i, item in enumerate(plan.watched) if not item.subject}
     out = []
     for finding in known:
         i = places.get((finding.signal, finding.segment))
@@ -181,7 +222,7 @@ def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -
             out.append(finding)
             continue
         text = sentence(plan.watched[i], move)
-        if is_broken(finding):
+        if is_broken(finding) and not finding.signal.endswith(_YES):
             part = columns[None, plan.offsets[i] : plan.offsets[i + 1]]
             still = faults.fault(plan.watched[i], part, sure=0.0) if plan.watched[i].places is not None else ""
             text = f"{describe(finding.signal)} {still}" if still else finding.text
@@ -217,6 +258,9 @@ def level(item: Watched, columns: Floats) -> Move | None:
         n = float(columns.sum())
         gap = float(columns @ evidence.GAPS) / n if n > 0 else 0.0
         return None if n <= 0 else Move(before=0.0, now=-gap, shift=-gap)
+    if isinstance(stream, evidence.RankStream):
+        area = domain.area(stream.base, columns)
+        return None if columns.sum() <= 0 else Move(before=0.5, now=area, shift=area - 0.5)
     if item.profile is None:
         return None
     if isinstance(stream, evidence.CategoryStream):
@@ -235,6 +279,8 @@ def _mix(profile: SignalProfile, columns: Floats) -> Move | None:
     if n <= 0:
         return None
     now, before = columns / n, base / base.sum()
+    if profile.name.endswith(_YES):
+        return Move(before=float(before[0]), now=float(now[0]), shift=float(now[0] - before[0]))
     top = int(np.argmax(np.abs(now - before)))
     name = repr(profile.values[top]) if top < len(profile.values) else "any value that was not usual"
     return Move(before=float(before[top]), now=float(now[top]), shift=float(now[top] - before[top]), category=name)
@@ -256,6 +302,8 @@ def sentence(item: Watched, move: Move) -> str:
     if item.name == streams.GAP:
         points = abs(move.now) * 100
         return f"labelled answers are right {points:.0f} points less often than their confidence says"
+    if item.subject:
+        return _apart(item, move)
     what = describe(item.name)
     if move.category:
         mix = what if item.name == "answer.label" else f"the mix of {what}"
@@ -269,6 +317,15 @@ def sentence(item: Watched, move: Move) -> str:
     if before == now:
         before, now = show(item.name, move.before, more=True), show(item.name, move.now, more=True)
     return f"{what}{where} {verb} from {before} to {now}"
+
+
+def _apart(item: Watched, move: Move) -> str:
+    """Return what a rule that tells traffic from the reference goes by."""
+    by = ", ".join(item.tells) or "nothing that stands out"
+    area = f"area under the ROC curve {move.now:.2f}"
+    if item.subject == learners.TOGETHER:
+        return f"requests can be told from the reference by their fields together ({area}): {by}"
+    return f"`{item.subject}` can be told from the reference by its words ({area}): {by}"
 
 
 def show(name: str, value: float, *, more: bool = False) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +14,12 @@ from mainstay.config.settings import WatchSettings
 from mainstay.core.incidents import Harm
 from mainstay.core.profiles import Profile, SignalKind, SignalProfile
 from mainstay.models import harm, seasons
+from mainstay.models.derived import RECONSTRUCTION
 from mainstay.stats import bank as banks
 from mainstay.stats import evidence, season
 from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES, score_table, score_variances
+from mainstay.watch import learners, weights
 from mainstay.watch.window import Observation, Outcome
 
 REFUSED, FAILED, GAP, ERROR = "requests.refused", "requests.failed", "labels.gap", "labels.error"
@@ -29,6 +31,8 @@ YEARS = timedelta(days=2 * 365 - 14)
 """A reference of so long tells months from years."""
 REPEATED = 1.2
 """Rows per key from which the reference tells that correlation."""
+SEASON_SIGMA, SEASON_SHARE = 0.1, 0.05
+"""A signal whose hours of the week depart so far from its mean follows the season (standard deviations; of a share)."""
 ALL = ""
 """Segment name of all traffic."""
 
@@ -49,6 +53,12 @@ class Watched:
     """Category -> column."""
     pattern: season.Pattern | None = None
     """NUMERIC: what the season explains of the first two scores; it is taken off when rows are counted."""
+    subject: str = ""
+    """Of a rule that tells traffic from the reference: what it looks at (`learners`)."""
+    rule: str = ""
+    """Which of the subject's rules."""
+    tells: tuple[str, ...] = ()
+    """What it goes by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +78,9 @@ class Plan:
     @property
     def signature(self) -> str:
         """Return what the columns mean, so that a state made for other columns is recognised."""
-        names = "|".join(f"{w.segment}/{w.name}:{w.stream.width}{'~' * (w.pattern is not None)}" for w in self.watched)
+        names = "|".join(
+            f"{w.segment}/{w.name}{w.rule}:{w.stream.width}{'~' * (w.pattern is not None)}" for w in self.watched
+        )
         return names if self.bank.season is None else f"{names}|season"
 
     def columns(self, name: str, segment: str = ALL) -> slice | None:
@@ -92,18 +104,26 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
         if signal.segment != ALL:
             parts.setdefault(signal.segment, []).append(signal)
     half = 0.5 if parts else 1.0
-    each = half / (len(whole) + 3)
+    moving = _moving(whole, parts_of)
+    subjects = _steady(learners.subjects(profile), moving)
+    if moving:
+        # The plane through all of the reference is not that of each of its hours.
+        whole = [signal for signal in whole if signal.name != RECONSTRUCTION]
+    share = weights.shares([*(s.name for s in whole), *map(learners.stream_name, subjects), REFUSED, FAILED, GAP])
+    each = {name: half * own for name, own in share.items()}
     per_key = profile.rows / profile.keys if profile.keys else 1.0
-    watched = [_watched(signal, each, per_key, parts_of, general) for signal in whole]
+    watched = [_watched(signal, each[signal.name], per_key, parts_of, general) for signal in whole]
+    watched += [rule for subject in subjects for rule in _rules(subject, each[learners.stream_name(subject)])]
     watched += [
-        Watched(name=name, segment=ALL, harm=harm, stream=evidence.RateStream(weight=each, limit=EXPECTED_BAD))
+        Watched(name=name, segment=ALL, harm=harm, stream=evidence.RateStream(weight=each[name], limit=EXPECTED_BAD))
         for name, harm in ((REFUSED, Harm.DATA_FAULT), (FAILED, Harm.OPERATIONS))
     ]
-    gap = evidence.GapStream(weight=each, margin=settings.material.accuracy, correlation=KEY_CORRELATION)
+    gap = evidence.GapStream(weight=each[GAP], margin=settings.material.accuracy, correlation=KEY_CORRELATION)
     watched.append(Watched(name=GAP, segment=ALL, harm=Harm.QUALITY, stream=gap))
     for segment in sorted(parts):
-        share = 0.5 / len(parts) / len(parts[segment])
-        watched += [_watched(signal, share, per_key, parts_of, general) for signal in parts[segment]]
+        own = weights.shares([signal.name for signal in parts[segment]])
+        each_part = 0.5 / len(parts)
+        watched += [_watched(s, each_part * own[s.name], per_key, parts_of, general) for s in parts[segment]]
     streams = [item.stream for item in watched]
     places = evidence.offsets(streams)
     bank = banks.make(streams, season_at=places[-1] if parts_of is not None else None)
@@ -123,6 +143,68 @@ def parts_matched(profile: Profile, settings: WatchSettings) -> season.Parts | N
     if settings.season == "hour_weekday":
         return season.Parts()
     return season.Parts(month=years)
+
+
+def _moving(signals: Sequence[SignalProfile], parts: season.Parts | None) -> set[str]:
+    """Return the signals that follow the hours or weekdays of the reference."""
+    return set() if parts is None else {signal.name for signal in signals if _follows_season(signal, parts)}
+
+
+def _steady(subjects: Sequence[str], moving: Collection[str]) -> list[str]:
+    """Return the subjects whose rules stay: nothing that they look at follows the season.
+
+    A rule learned in the morning tells mornings from the whole reference, which is no change. The sample that it is
+    judged against is not matched by season, as the streams are.
+    """
+    answers = any(name.startswith("answer.") for name in moving)
+    steady = []
+    for subject in subjects:
+        own = any(name.startswith(f"{subject}.") for name in moving)
+        if not (moving if subject == learners.TOGETHER else own or answers):
+            steady.append(subject)
+    return steady
+
+
+def _follows_season(signal: SignalProfile, parts: season.Parts) -> bool:
+    if not signal.week:
+        return False
+    week = np.asarray(signal.week, dtype=np.float64)
+    pattern = seasons.pattern_of(signal.kind, week, parts=parts, months=None, effect=max(signal.design_effect, 1.0))
+    if pattern is None:
+        return False
+    least = SEASON_SHARE if signal.kind is SignalKind.CATEGORY else SEASON_SIGMA
+    return bool(np.abs(pattern.week).max(initial=0.0) >= least)
+
+
+def _rules(subject: str, weight: float) -> list[Watched]:
+    """Return the places of a subject's rules; what stands there is put in by `with_rules`."""
+    return [
+        Watched(
+            name=learners.stream_name(subject),
+            segment=ALL,
+            harm=Harm.INPUT,
+            stream=evidence.RankStream(
+                weight=weight / len(learners.places()), base=np.zeros(learners.BINS), correlation=KEY_CORRELATION
+            ),
+            subject=subject,
+            rule=place,
+        )
+        for place in learners.places()
+    ]
+
+
+def with_rules(plan: Plan, known: Mapping[str, learners.Learner]) -> Plan:
+    """Return the plan with the rules that the learners have now."""
+    watched = tuple(_with_rule(item, known) for item in plan.watched)
+    return replace(plan, watched=watched, bank=replace(plan.bank, streams=tuple(item.stream for item in watched)))
+
+
+def _with_rule(item: Watched, known: Mapping[str, learners.Learner]) -> Watched:
+    rule = known[item.subject].rules.get(item.rule) if item.subject in known else None
+    if rule is None or not isinstance(item.stream, evidence.RankStream):
+        return item
+    stream = replace(item.stream, base=np.array(rule.base), born=rule.born)
+    return replace(item, stream=stream, tells=tuple(rule.tells))
 
 
 def _watched(
@@ -190,13 +272,13 @@ def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool, each: 
         members[segment] = np.array([i for i, row in enumerate(rows) if segment in row.segments], dtype=np.intp)
     for i, item in enumerate(plan.watched):
         part = out[plan.offsets[i] : plan.offsets[i + 1]]
-        if isinstance(item.stream, evidence.GapStream):
+        if isinstance(item.stream, evidence.GapStream | evidence.RankStream):
             continue
         if isinstance(item.stream, evidence.RateStream):
             outcome = Outcome.REFUSED if item.name == REFUSED else Outcome.FAILED
             bad = np.array([row.outcome is outcome for row in rows], dtype=np.float64)
-            weights = _weights(units)
-            part += [float(bad @ weights), float(weights.sum())]
+            each_unit = _weights(units)
+            part += [float(bad @ each_unit), float(each_unit.sum())]
             continue
         place = members[item.segment]
         held = [j for j in place.tolist() if item.name in rows[j].signals]
@@ -226,13 +308,13 @@ def _weights(units: NDArray[np.intp]) -> Floats:
 
 
 def _count(item: Watched, part: Floats, values: Sequence[float | str], units: NDArray[np.intp]) -> None:
-    weights = _weights(units)
+    each_unit = _weights(units)
     if item.places is not None:
         other = len(item.places)
         codes = np.array([item.places.get(str(value), other) for value in values], dtype=np.intp)
-        part += np.bincount(codes, weights=weights, minlength=other + 1)[: other + 1]
+        part += np.bincount(codes, weights=each_unit, minlength=other + 1)[: other + 1]
         return
-    numbers = [(float(v), w, u) for v, w, u in zip(values, weights, units, strict=True) if not isinstance(v, str)]
+    numbers = [(float(v), w, u) for v, w, u in zip(values, each_unit, units, strict=True) if not isinstance(v, str)]
     if not numbers or item.edges is None or item.table is None:
         return
     x, w = np.array([n[0] for n in numbers]), np.array([n[1] for n in numbers])

@@ -13,10 +13,15 @@ from mainstay.core.contracts import Contract, FieldType, Pii
 from mainstay.core.events import Arm, Event, Kind, Trust
 from mainstay.core.fallbacks import ABSTAINED
 from mainstay.journal.vault import is_sealed
+from mainstay.models.outputs import ABSTAINED as DID_ABSTAIN
+from mainstay.models.outputs import CONFIDENCE as CONFIDENCE
+from mainstay.models.outputs import LABEL as LABEL
+from mainstay.models.outputs import LOW_TRUST as LOW_TRUST
+from mainstay.models.outputs import VALUE as VALUE
+from mainstay.models.outputs import abstained, spread
 from mainstay.models.segments import segment_names
 from mainstay.models.signals import RowSignals, Signals, words
 
-LABEL, CONFIDENCE, LOW_TRUST, VALUE = "answer.label", "answer.confidence", "answer.low_trust", "answer.value"
 PIECES = 8
 """A backlog is cut into about this many blocks, so that a change inside it is placed well."""
 
@@ -70,7 +75,7 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
         hidden = {field.name for field in contract.fields if field.pii in (Pii.HASH, Pii.DROP)}
         hidden |= {name for name, value in event.inputs.items() if is_sealed(value)}
         values = {name: value for name, value in event.inputs.items() if name not in hidden}
-        measured = _present(_measured(row_signals, values), hidden)
+        measured = _present(_measured(row_signals, values, event), hidden)
         signals = {name: value for name, value in measured.items() if name not in private}
         segments = [name for name in _segments(contract, values) if field_of(name) not in private]
         found = {
@@ -81,7 +86,7 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
             and isinstance(text := values.get(field.name), str)
         }
         if outcome is Outcome.ANSWERED:
-            signals |= _present(_answer(event), set())
+            signals |= _present(_answer(event, contract), set())
     return Observation(
         id=event.id,
         key=event.key_hash,
@@ -108,9 +113,10 @@ def outcome_of(event: Event) -> Outcome:
     return Outcome.ANSWERED
 
 
-def _measured(row_signals: RowSignals, values: dict[str, object]) -> Signals:
+def _measured(row_signals: RowSignals, values: dict[str, object], event: Event) -> Signals:
     try:
-        return row_signals.measure(values)
+        traits = row_signals.traits.measure(values, happened=event.occurred_at, received=event.received_at)
+        return row_signals.measure(values) | traits
     except (TypeError, ValueError, AttributeError):
         # An external event was never checked against the contract; what cannot be measured is missing.
         return {}
@@ -123,14 +129,15 @@ def _segments(contract: Contract, values: dict[str, object]) -> list[str]:
         return []
 
 
-def _answer(event: Event) -> Signals:
+def _answer(event: Event, contract: Contract) -> Signals:
     low = None if event.trust is None else float(event.trust is not Trust.OK)
+    trust: Signals = {LOW_TRUST: low, DID_ABSTAIN: abstained(event.trust)}
     if event.served_arm is Arm.FALLBACK:
-        return {LOW_TRUST: low}  # what it says is no model's answer
+        return trust  # what it says is no model's answer
     if isinstance(event.label, int | float) and not isinstance(event.label, bool) and event.confidence is None:
-        return {VALUE: float(event.label), LOW_TRUST: low}
+        return {VALUE: float(event.label), **trust}
     label = None if event.label is None else str(event.label)
-    return {LABEL: label, CONFIDENCE: event.confidence, LOW_TRUST: low}
+    return {LABEL: label, CONFIDENCE: event.confidence, **trust, **spread(event.probabilities, contract)}
 
 
 def _present(signals: Signals, hidden: set[str]) -> dict[str, float | str]:

@@ -264,7 +264,12 @@ def test_a_reference_without_answers_watches_inputs(project: Path) -> None:
     turn(parts)
     found = parts.open_version("fraud@1")
     assert found is not None
-    assert {signal.name for signal in found.profile.signals} == {"amount", "country"}
+    assert {signal.name for signal in found.profile.signals} == {
+        "amount",
+        "amount.outside",
+        "amount.default",
+        "country",
+    }
     assert found.profile.accuracy is None
 
 

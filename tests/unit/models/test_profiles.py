@@ -91,6 +91,8 @@ def test_the_main_signals_stand_per_segment_too(contract: Contract) -> None:
         "answer.confidence",
         "answer.low_trust",
         "text.unseen",
+        "weight",
+        "fresh",
     }
     assert "weight=missing" in {s.segment for s in profile.signals}
 

@@ -48,7 +48,10 @@ def test_a_zeroed_field_is_a_page_that_names_it_and_claims_no_accuracy(desk, cal
         desk.turn([msgspec.structs.replace(e, inputs=e.inputs | {"size": -99.0}) for e in desk.make(sure, 40)])
     found = the_incident(desk)
     assert (found.harm, found.severity) == (Harm.DATA_FAULT, Severity.PAGE)
-    assert found.title.startswith("`size` looks broken, or is new to the model: it is -99 in every request")
+    # Seen in the block in which it began, where not every request has it yet.
+    assert found.title.startswith(
+        "The share of `size` at a usual default (0, -1, 99, … or its commonest value) rose from 0"
+    )
     story = " ".join(found.story)
     assert "the accuracy cannot be estimated" in story
     assert "Estimated accuracy" not in story

@@ -78,7 +78,7 @@ def test_values_that_cannot_be_measured_are_missing(desk, calm) -> None:
         desk.make(calm, 1)[0], kind=Kind.EXTERNAL, inputs={"note": 7, "size": "big"}, confidence=float("inf")
     )
     seen = observe(event, desk.reference.signals, desk.reference.contract)
-    assert set(seen.signals) == {"answer.label", "answer.low_trust"}
+    assert set(seen.signals) == {"answer.label", "answer.low_trust", "answer.abstained"}
 
 
 def test_refusals_failures_and_fallbacks_are_told_apart(desk, calm) -> None:
@@ -102,7 +102,8 @@ def test_a_model_that_abstained_did_not_fail_and_what_was_answered_in_its_place_
     seen = observe(stood_in, desk.reference.signals, desk.reference.contract)
     assert seen.outcome is Outcome.ANSWERED
     assert {name: value for name, value in seen.signals.items() if name.startswith("answer.")} == {
-        "answer.low_trust": 1.0
+        "answer.low_trust": 1.0,
+        "answer.abstained": "yes",
     }
     previous = msgspec.structs.replace(event, served_arm=Arm.PREVIOUS)
     assert outcome_of(previous) is Outcome.ANSWERED
