@@ -18,6 +18,7 @@ from mainstay.core.events import Arm, Feedback, FeedbackStatus, Trust
 from mainstay.core.incidents import Finding, Harm, Incident, Severity, State
 from mainstay.core.releases import TRANSITIONS, Release, Stage
 from mainstay.core.routes import BundleRef, Route
+from mainstay.core.silences import Silence
 from mainstay.core.usage import Pulse, Usage
 from mainstay.store import (
     alerts,
@@ -31,10 +32,12 @@ from mainstay.store import (
     incidents,
     jobs,
     leases,
+    marks,
     pairs,
     releases,
     reward_sums,
     routes,
+    silences,
     states,
     usage,
 )
@@ -474,6 +477,66 @@ def test_a_label_reaches_the_pair_and_steps_count_what_the_challenger_served(sto
         assert pairs.set_label(tx, MODEL, "unknown", "truth") == 0
         assert [pair.label for pair in pairs.rows(tx, MODEL, 2, 10)] == ["truth", None, None]
         assert [pairs.count_step(tx, MODEL, 2, step) for step in (0, 1, 2)] == [0, 1, 1]
+
+
+# silences and marks
+
+
+def test_a_silence_is_ended_once_and_one_that_is_over_not_at_all(store: Store) -> None:
+    made = Silence(model=MODEL, monitor="text.*", starts_at=NOW, until=NOW + 2 * MINUTE, reason="known", by="anna")
+    with store.begin() as tx:
+        first, second = silences.add(tx, made), silences.add(tx, replace(made, monitor="region"))
+        assert silences.end(tx, first.id, by="bert", now=NOW + MINUTE) == replace(
+            first, ended_at=NOW + MINUTE, ended_by="bert"
+        )
+    for number, now in ((first.id, NOW + MINUTE), (second.id, NOW + 2 * MINUTE)):
+        with pytest.raises(errors.StaleTransition, match="is over since"), store.begin() as tx:
+            silences.end(tx, number, by="bert", now=now)
+    with pytest.raises(errors.NotFound), store.begin() as tx:
+        silences.end(tx, 99, by="bert", now=NOW)
+    with store.read() as tx:
+        assert [one.id for one in silences.list_(tx, MODEL)] == [second.id, first.id]
+        assert silences.list_(tx, MODEL, since=NOW + 2 * MINUTE) == []
+        assert silences.list_(tx, "other") == []
+
+
+def test_of_the_marks_of_an_incident_the_newest_counts(store: Store) -> None:
+    opened = Incident(
+        model=MODEL,
+        bundle=f"{MODEL}@1",
+        harm=Harm.QUALITY,
+        severity=Severity.PAGE,
+        opened_at=NOW,
+        started_at=NOW,
+        title="worse",
+    )
+    with store.begin() as tx:
+        numbers = [incidents.open_(tx, opened).id for _ in range(2)]
+        for number, useful in ((numbers[0], True), (numbers[1], True), (numbers[0], False)):
+            said = marks.Mark(
+                incident=number, model=MODEL, monitor="text", useful=useful, by="anna", note="so it was", at=NOW
+            )
+            marks.add(tx, said)
+    with store.read() as tx:
+        assert [(mark.incident, mark.useful) for mark in marks.valid(tx, MODEL)] == [
+            (numbers[0], False),
+            (numbers[1], True),
+        ]
+        assert marks.valid(tx, "other") == []
+
+
+def test_the_outbox_tells_what_waits_since_when_and_who_heard(store: Store) -> None:
+    with store.begin() as tx:
+        assert alerts.waiting(tx) == (0, None)
+        for minutes, to in enumerate(("a://", "b://")):
+            now = NOW + minutes * MINUTE
+            alerts.enqueue(tx, alert_id="i1", to=to, title="T", body="B", severity="page", now=now)
+        assert alerts.waiting(tx) == (2, NOW)
+        [first] = alerts.due(tx, NOW + MINUTE, 10, without=["b://"])
+        alerts.sent(tx, first, now=NOW + MINUTE)
+        assert alerts.waiting(tx) == (1, NOW + MINUTE)
+        assert alerts.addresses_of(tx, ["i1", "i2"]) == ["a://", "b://"]
+        assert alerts.addresses_of(tx, []) == []
 
 
 # jobs, alerts, leases
