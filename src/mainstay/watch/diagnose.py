@@ -39,6 +39,8 @@ class Window:
     correct: Sequence[bool] = ()
     recalled: Recalled = field(default_factory=Recalled)
     """Some of the requests themselves."""
+    worst: Mapping[str, Any] | None = None
+    """The worst slice that nobody declared (`watch.worst`)."""
     changes: Sequence[Change] = ()
     """What else changed then."""
     way_back: str = ""
@@ -274,6 +276,7 @@ def _facts(
         "low_trust": _low_trust(comparison, columns),
         "segments": _segments(state, comparison, profile, columns),
         "fields": fields.ranked(found, seen, profile),
+        "worst_slice": None if window.worst is None else dict(window.worst),
         "words": {
             name: [{"word": w.word, "now": w.now, "before": w.before, "z": round(w.z, 2)} for w in told]
             for name, told in words.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mainstay.core.incidents import Severity
 from mainstay.models.reference import ReferenceOnly
 from mainstay.store import blocks, feedback, incidents, routes
-from mainstay.watch import changes, grading, recall
+from mainstay.watch import changes, grading, recall, worst
 from mainstay.watch.diagnose import Window
 from mainstay.watch.onset import Onset
 
@@ -52,6 +52,13 @@ def window(tx: Connection, bundle: Bundle, first: int, onset: Onset) -> Window:
         wrong={item.id: grading.gap(item) for item in graded},
         correct=[item.correct for item in graded if item.correct is not None],
         recalled=recalled,
+        worst=worst.find(
+            graded,
+            [one.row for one in recalled.since],
+            signals=reference.signals,
+            contract=reference.contract,
+            by_key=state.by_key,
+        ),
         changes=changes.changes(tx, state.model, onset, recalled, reference.contract, known_keys=state.keys),
         way_back=way_back(tx, state.model, bundle.name, onset.at),
         labels_wanted=bundle.labels_wanted,

@@ -58,6 +58,8 @@ def story(
             f"{s['segment']} ({s['reference_accuracy']:.0%} → {s['estimated_accuracy']:.0%})" for s in hit[:SEGMENTS]
         )
         lines.append(f"Where (estimated accuracy): {named}.")
+    if facts["worst_slice"] is not None and harm is Harm.QUALITY:
+        lines.append(f"{_capital(facts['worst_slice']['text'])}.")
     for name, told in facts["words"].items():
         if told:
             lines.append(f"Words in `{name}` that came up: " + ", ".join(item["word"] for item in told[:WORDS]) + ".")

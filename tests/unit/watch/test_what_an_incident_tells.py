@@ -246,3 +246,17 @@ def test_refusals_of_nobody_and_load_tests_are_not_shown_as_examples_of_a_bundle
     desk.feed(others, 200)
     kinds = {event.id: event.kind for event in desk.events}
     assert {kinds[one["id"]] for one in the_incident(desk).facts["examples"]} == {Kind.PREDICTION}
+
+
+def test_the_worst_slice_that_nobody_declared_is_named_where_answers_got_worse(desk, calm, people) -> None:
+    desk.feed(calm, 400)
+    for _ in range(15):  # large ones alone are unsure
+        large = people(size=30.0, confidence=0.5, labels=(0.2, 0.2, 0.6))
+        desk.turn([*desk.make(calm, 20), *desk.make(large, 20)])
+    found = the_incident(desk)
+    worst = found.facts["worst_slice"]
+    assert found.harm is Harm.QUALITY
+    assert worst["mean"] < worst["rest"] - 0.2
+    assert not worst["measured"]
+    assert any("size" in condition for condition in worst["conditions"])
+    assert any(line.startswith("Worst slice: ") for line in found.story)
