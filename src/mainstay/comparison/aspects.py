@@ -16,6 +16,7 @@ from mainstay.config.settings import MaterialSettings
 from mainstay.stats import differences, intervals, mixes, two_sample
 from mainstay.stats.differences import Codes
 from mainstay.stats.intervals import Floats
+from mainstay.stats.two_sample import Pooled
 
 MOST_DRAWN = 100
 """Of more categories than this the rare ones are taken as one before tables are drawn."""
@@ -36,7 +37,14 @@ class Asked:
 
 
 def values_aspect(
-    name: str, a: Floats, b: Floats, asked: Asked, *, called: str = "mean", show: Callable[[float], str] = words.number
+    name: str,
+    a: Floats,
+    b: Floats,
+    asked: Asked,
+    *,
+    called: str = "mean",
+    show: Callable[[float], str] = words.number,
+    pooled: Pooled | None = None,
 ) -> Aspect:
     """Return whether two samples of numbers (NaN: missing) have one law.
 
@@ -44,17 +52,21 @@ def values_aspect(
     where the Kolmogorov-Smirnov distance of one half of the rows lies; each half is judged by the other half's cut, so
     that the share is not biased upwards (it estimates a lower bound of D). Its interval takes the cuts as given; where
     there is no difference it is too narrow (both halves' cuts follow the same chance), so it never stands without `p`.
+    `pooled` are the finite values in one order, where somebody sorted them already.
     """
-    asked = asked.where(np.isfinite(a), np.isfinite(b))
-    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    finite_a, finite_b = np.isfinite(a), np.isfinite(b)
+    if not (finite_a.all() and finite_b.all()):
+        asked = asked.where(finite_a, finite_b)
+        a, b = a[finite_a], b[finite_b]
     if not len(a) or not len(b):
         return _unknown(name, "no values to compare")
     if asked.units.has_few_keys:
         return _unknown(name, f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}")
     keys = asked.units.keys
+    pooled = pooled or two_sample.pool(a, b)
     mean = differences.mean_difference(a, b, keys=keys)
     sigma = scale(a)
-    crossed = _crossed(a, b, asked.units)
+    crossed = _crossed(a, b, pooled, asked.units)
     effects = [
         _share_effect("rows across one cut", crossed, asked.material.category_share),
     ]
@@ -73,7 +85,7 @@ def values_aspect(
     return Aspect(
         name=name,
         test=SIGMA_TEST,
-        p=two_sample.same_law_p(a, b, keys=keys),
+        p=two_sample.same_law_p_of(pooled, keys=keys),
         effects=tuple(effects),
         says=f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}",
         rows=_effective(len(a), len(b), max(1.0, mean.effect)),
@@ -94,17 +106,19 @@ def _effective(n_a: int, n_b: int, effect: float) -> tuple[float, float]:
     return n_a / effect, n_b / effect
 
 
-def _crossed(a: Floats, b: Floats, units: Units) -> differences.Difference:
+def _crossed(a: Floats, b: Floats, pooled: Pooled, units: Units) -> differences.Difference:
     """Return the difference of the shares on the side of the cut where the current rows have more."""
     hit_a, hit_b = np.zeros(len(a), dtype=np.bool_), np.zeros(len(b), dtype=np.bool_)
     half_a, half_b = units.halves
+    halves = np.concatenate((half_a, half_b))
     for half in (True, False):
-        seen_a, seen_b = a[half_a == half], b[half_b == half]
-        if not len(seen_a) or not len(seen_b):
+        seen = pooled.where(halves if half else ~halves)
+        if not seen.n_a or not seen.n_b:
             # A cut that only one half can be judged by judges nobody.
             return differences.share_difference(a[:0] > 0, b[:0] > 0)
-        cut = two_sample.distances(seen_a, seen_b).at
-        below = float((seen_b <= cut).mean()) >= float((seen_a <= cut).mean())
+        cut = two_sample.distances_of(seen).at
+        of_b = seen.from_b[: int(np.searchsorted(seen.values, cut, side="right"))]
+        below = of_b.sum() / seen.n_b >= (len(of_b) - of_b.sum()) / seen.n_a
         other_a, other_b = half_a != half, half_b != half
         hit_a[other_a] = (a[other_a] <= cut) == below
         hit_b[other_b] = (b[other_b] <= cut) == below

@@ -17,6 +17,7 @@ from mainstay.comparison.texts import text_measures
 from mainstay.stats import mixes, two_sample
 from mainstay.stats.differences import Codes, mean_difference
 from mainstay.stats.intervals import Floats
+from mainstay.stats.two_sample import Pooled
 
 BINS = 24
 EDGE = 0.005
@@ -87,14 +88,16 @@ def _numbers(column: Column, whole: Whole, asked: Asked) -> Measured:
     own_a, own_b = a[np.isfinite(a)], b[np.isfinite(b)]
     if not len(own_a) or not len(own_b):
         return Measured(column=column, numbers={}, features={column.name: (a, b)})
-    main = values_aspect("values", a, b, asked)
+    pooled = two_sample.pool(own_a, own_b)
+    main = values_aspect("values", a, b, asked, pooled=pooled)
     beyond = beyond_aspect(a, b, asked)
     surprises = np.isfinite(b) & ((b > own_a.max()) | (b < own_a.min()))
+    held = asked.where(np.isfinite(a), np.isfinite(b))
     return Measured(
         column=column,
         aspects=(main, *([beyond] if beyond is not None else [])),
-        numbers=_number_figures(own_a, own_b, whole, asked.where(np.isfinite(a), np.isfinite(b))),
-        bars=histogram(own_a, own_b, whole_numbers=column.kind is Kind.INTEGER),
+        numbers=_number_figures(own_a, own_b, pooled, whole, held),
+        bars=histogram(pooled.a, pooled.b, whole_numbers=column.kind is Kind.INTEGER),
         features={column.name: (a, b)},
         surprises=surprises,
         notes=_constant_note(own_a, own_b),
@@ -111,17 +114,17 @@ def _constant_note(a: Floats, b: Floats) -> tuple[str, ...]:
     return ()
 
 
-def _number_figures(a: Floats, b: Floats, whole: Whole, asked: Asked) -> dict[str, Any]:
-    apart = two_sample.distances(a, b)
+def _number_figures(a: Floats, b: Floats, pooled: Pooled, whole: Whole, asked: Asked) -> dict[str, Any]:
+    apart = two_sample.distances_of(pooled)
     sigma = float(a.std(ddof=1)) if len(a) > 1 else 0.0
-    index, bins = two_sample.psi(a, b)
+    index, bins = two_sample.psi_of_sorted(pooled.a, pooled.b)
     figures: dict[str, Any] = {
         "mean_reference": float(a.mean()),
         "mean_current": float(b.mean()),
         "sd_reference": sigma,
         "sd_current": float(b.std(ddof=1)) if len(b) > 1 else 0.0,
-        "median_reference": float(np.median(a)),
-        "median_current": float(np.median(b)),
+        "median_reference": _quantile(pooled.a, 0.5),
+        "median_current": _quantile(pooled.b, 0.5),
         "ks_distance": apart.ks,
         "ks_at": apart.at,
         "psi": index,
@@ -130,7 +133,8 @@ def _number_figures(a: Floats, b: Floats, whole: Whole, asked: Asked) -> dict[st
         "psi_by_chance": (bins - 1) * (1.0 / len(a) + 1.0 / len(b)),
     }
     if sigma > 0:
-        moved = mean_difference(apart.potential_b, apart.potential_a, keys=_turned(asked))
+        of_a, of_b = two_sample.potentials(pooled)
+        moved = mean_difference(of_b, of_a, keys=_turned(asked))
         figures["wasserstein_sigma"] = apart.wasserstein / sigma
         figures["wasserstein_sigma_low"] = max(0.0, moved.low / sigma)
         figures["wasserstein_sigma_high"] = moved.high / sigma
@@ -154,11 +158,18 @@ def as_floats(cells: pl.Series) -> Floats:
     return np.where(np.isfinite(out), out, np.nan)
 
 
+def _quantile(ordered: Floats, share: float) -> float:
+    """Return a quantile of values in ascending order, between two of them by a straight line (Hyndman, Fan type 7)."""
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    return float(ordered[low] + (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]) * (place - low))
+
+
 def histogram(a: Floats, b: Floats, *, whole_numbers: bool) -> Bars:
-    """Return shares of both sides over equal bins that hold all but the ends of both."""
-    limits = [np.quantile(side, q) for side in (a, b) for q in (EDGE, 1.0 - EDGE)]
-    low, high = float(min(limits)), float(max(limits))
-    ends_open = bool(min(a.min(), b.min()) < low or max(a.max(), b.max()) > high)
+    """Return shares of both sides, in ascending order, over equal bins that hold all but the ends of both."""
+    limits = [_quantile(side, q) for side in (a, b) for q in (EDGE, 1.0 - EDGE)]
+    low, high = min(limits), max(limits)
+    ends_open = bool(min(a[0], b[0]) < low or max(a[-1], b[-1]) > high)
     if low == high:
         low, high = low - 0.5, high + 0.5
     if whole_numbers:
@@ -168,7 +179,7 @@ def histogram(a: Floats, b: Floats, *, whole_numbers: bool) -> Bars:
         edges = np.linspace(low, high, BINS + 1)
     shares = []
     for side in (a, b):
-        counts = np.histogram(np.clip(side, edges[0], edges[-1]), bins=edges)[0]
+        counts = np.diff(np.searchsorted(side, edges[1:-1], side="left"), prepend=0, append=len(side))
         shares.append(tuple(float(c) for c in counts / len(side)))
     return Bars(
         labels=tuple(f"{edge:.17g}" for edge in edges),
@@ -289,7 +300,7 @@ def _texts(column: Column, whole: Whole, asked: Asked) -> Measured:
     found = text_measures(column.a, column.b, asked)
     lengths = found.features[0][1]
     bars = (
-        histogram(lengths[0][np.isfinite(lengths[0])], lengths[1][np.isfinite(lengths[1])], whole_numbers=True)
+        histogram(*(np.sort(side[np.isfinite(side)]) for side in lengths), whole_numbers=True)
         if np.isfinite(lengths[0]).any() and np.isfinite(lengths[1]).any()
         else None
     )

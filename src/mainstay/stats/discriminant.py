@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, stats
 
 from mainstay.stats.intervals import Floats
+from mainstay.stats.ranking import mid_ranks
 
 MOST_VALUES = 20
 """Categories of one field with a column of their own, the most frequent first."""
@@ -65,7 +65,7 @@ def _number_scores(values: Floats) -> list[Floats]:
     held = np.isfinite(values)
     if held.sum() < 2 or np.ptp(values[held]) == 0:
         return []
-    x = 2.0 * (stats.rankdata(values[held]) - 0.5) / held.sum() - 1.0
+    x = 2.0 * (mid_ranks(values[held]) - 0.5) / held.sum() - 1.0
     out = []
     for shape in (x, 1.5 * x**2 - 0.5, 2.5 * x**3 - 1.5 * x):
         column = np.zeros(len(values))
@@ -109,4 +109,4 @@ def fit(table: Floats, is_second: NDArray[np.bool_]) -> Floats:
     gram = (centred * weight[:, None]).T @ centred
     gram[np.diag_indices(width)] += shrink
     right = centred.T @ (weight * np.where(is_second, 1.0, -1.0))
-    return np.asarray(linalg.solve(gram, right, assume_a="pos"), dtype=np.float64)
+    return np.asarray(np.linalg.solve(gram, right), dtype=np.float64)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from mainstay.stats.differences import Codes, Keys, mean_difference
 from mainstay.stats.intervals import Floats
@@ -67,7 +67,7 @@ def same_mix_p(a: NDArray[np.int64], b: NDArray[np.int64], *, rng: np.random.Gen
         return 1.0
     seen = chi_square(a.astype(np.float64), b.astype(np.float64))
     if float(both.min()) * min(n_a, n_b) / (n_a + n_b) >= LEAST_EXPECTED:
-        return float(stats.chi2.sf(seen, len(both) - 1))
+        return float(special.chdtrc(len(both) - 1, seen))
     p = _drawn_p(seen, both, n_a, rng=rng, draws=FIRST_DRAWS)
     draws = min(MORE_DRAWS, max(2 * FIRST_DRAWS, MOST_CELLS // len(both)))
     return _drawn_p(seen, both, n_a, rng=rng, draws=draws) if p < UNSURE_P else p
@@ -109,4 +109,4 @@ def same_mix_of_keys_p(a: Codes, b: Codes, *, keys: Keys) -> float:
         df = found.df
     free = len(held) - 1
     effect = max(1.0, inflation / free)
-    return float(stats.f.sf(chi_square(count_a, count_b) / effect / free, free, free * df))
+    return float(special.fdtrc(free, free * df, chi_square(count_a, count_b) / effect / free))

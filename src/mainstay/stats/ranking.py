@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from mainstay.stats.differences import Keys
 from mainstay.stats.intervals import Floats
@@ -31,9 +30,9 @@ def area(a: Floats, b: Floats, *, keys: Keys | None = None) -> Area:
     n_a, n_b = len(a), len(b)
     if n_a == 0 or n_b == 0:
         return Area(value=math.nan, se=math.inf)
-    ranks = stats.rankdata(np.concatenate((a, b)))
-    v_b = (ranks[n_a:] - stats.rankdata(b)) / n_a
-    v_a = 1.0 - (ranks[:n_a] - stats.rankdata(a)) / n_b
+    ranks = mid_ranks(np.concatenate((a, b)))
+    v_b = (ranks[n_a:] - mid_ranks(b)) / n_a
+    v_a = 1.0 - (ranks[:n_a] - mid_ranks(a)) / n_b
     value = float(v_b.mean())
     if n_a < 2 or n_b < 2:
         return Area(value=value, se=math.inf)
@@ -49,9 +48,20 @@ def area(a: Floats, b: Floats, *, keys: Keys | None = None) -> Area:
     return Area(value=value, se=math.sqrt(number / (number - 1.0) * float((sums**2).sum())))
 
 
+def mid_ranks(values: Floats) -> Floats:
+    """Return the ranks of finite values from 1 on, equal values at the middle of their ranks."""
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(values) else order
+    sizes = np.diff(np.append(starts, len(values)))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(starts + 0.5 * (sizes + 1), sizes)
+    return ranks
+
+
 def rank_correlation(x: Floats, y: Floats) -> float:
     """Return Spearman's rank correlation, ties at mid-ranks; rows with a NaN are left out, a constant gives 0."""
     held = np.isfinite(x) & np.isfinite(y)
     if held.sum() < 3 or np.ptp(x[held]) == 0 or np.ptp(y[held]) == 0:
         return 0.0
-    return float(np.corrcoef(stats.rankdata(x[held]), stats.rankdata(y[held]))[0, 1])
+    return float(np.corrcoef(mid_ranks(x[held]), mid_ranks(y[held]))[0, 1])

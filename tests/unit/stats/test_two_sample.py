@@ -26,7 +26,15 @@ def test_of_many_rows_the_p_value_is_that_of_scipys_approximation() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=900), rng.normal(0.1, size=1100)
     expected = stats.ks_2samp(a, b, method="asymp")
-    assert two_sample.ks_p(expected.statistic, 900, 1100) == pytest.approx(expected.pvalue, rel=1e-9)
+    assert two_sample.ks_p(expected.statistic, 900, 1100) == pytest.approx(expected.pvalue, abs=5e-5)
+
+
+@pytest.mark.parametrize("n", [141, 300, 1_000, 50_000])
+@pytest.mark.parametrize("z", [0.4, 0.8, 1.2, 1.48, 1.49, 2.0, 3.5, 5.0])
+def test_the_law_of_one_sample_is_scipys_without_its_import(n: int, z: float) -> None:
+    distance = z / n**0.5
+    exact = float(stats.kstwo.sf(distance, n))
+    assert two_sample.one_sample_ks_p(distance, n) == pytest.approx(exact, abs=2e-4, rel=2e-2 if z > 2 else None)
 
 
 def test_the_potential_gives_the_wasserstein_distance_as_a_difference_of_means() -> None:
@@ -34,7 +42,8 @@ def test_the_potential_gives_the_wasserstein_distance_as_a_difference_of_means()
     a, b = rng.exponential(size=211), rng.normal(1.5, 2.0, size=97)
     found = two_sample.distances(a, b)
     assert found.wasserstein == pytest.approx(stats.wasserstein_distance(a, b))
-    assert found.potential_a.mean() - found.potential_b.mean() == pytest.approx(found.wasserstein)
+    of_a, of_b = two_sample.potentials(two_sample.pool(a, b))
+    assert of_a.mean() - of_b.mean() == pytest.approx(found.wasserstein)
 
 
 def test_ties_are_counted_at_or_below_a_value() -> None:
