@@ -7,7 +7,8 @@ be told, and what was known last stays shown, with its age.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mainstay import alerting
@@ -28,11 +29,26 @@ def within(parts: Parts) -> timedelta:
     return timedelta(seconds=parts.settings.watch.heartbeat_s) * rate
 
 
-def look(parts: Parts) -> Mapping[str, Any]:
-    """Tell people when the loop is dead, and that it lives again; return how the watch stands."""
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """The last turn that this process saw, and since when it has seen no other."""
+
+    turn_at: datetime | None = None
+    since: float | None = None
+    """Monotonic seconds."""
+
+
+def look(parts: Parts, *, seen: Seen | None = None) -> Mapping[str, Any]:
+    """Tell people when the loop is dead, and that it lives again; return how the watch stands.
+
+    With `seen`, a loop is dead only when this process itself has waited so long for a turn: a machine that slept, or a
+    clock that was moved, makes a turn look old.
+    """
     now = parts.clock.now()
     with parts.store.read() as tx:
         vital = heartbeat.read(tx, parts.model, within=within(parts), now=now)
+        if seen is not None and _is_waited_for(parts, vital, seen):
+            vital = replace(vital, alive=True)
         known = conditions.latest(tx, parts.model, FAMILY).values()
     found = heartbeat.condition(vital, now)
     if found.holds or any(incident.state is not State.RESOLVED for incident in known):
@@ -49,6 +65,14 @@ def look(parts: Parts) -> Mapping[str, Any]:
     if found.holds:
         alerting.send(parts)  # announces it, and whatever else is open
     return told(vital)
+
+
+def _is_waited_for(parts: Parts, vital: Vital, seen: Seen) -> bool:
+    """Return whether a turn was finished since the last look, or may still come."""
+    moment = parts.clock.monotonic()
+    if seen.since is None or vital.turn_at != seen.turn_at:
+        seen.turn_at, seen.since = vital.turn_at, moment
+    return vital.turn_at is not None and moment - seen.since <= parts.settings.watch.heartbeat_s
 
 
 def told(vital: Vital) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def member(parts: Parts) -> Member:
         state=parts.state,
         keep_counts=partial(keep_counts, parts),
         keep_usage=partial(keep_usage, parts),
-        watchdog=partial(watchdog.look, parts),
+        watchdog=partial(watchdog.look, parts, seen=watchdog.Seen()),
     )
 
 

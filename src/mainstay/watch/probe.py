@@ -18,6 +18,7 @@ import numpy as np
 
 from mainstay.config.settings import WatchSettings
 from mainstay.core.profiles import Profile, SignalKind, SignalProfile
+from mainstay.models.derived import RECONSTRUCTION
 from mainstay.watch import compare
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.probed import Probed
@@ -32,6 +33,7 @@ BAD = {
     MOVED: "a block in which every field was far from the reference",
     FAILING: "a block in which half of the requests failed",
 }
+DERIVED = (".outside", ".default")
 NEVER_SEEN = "\x00never seen"
 Engine = Callable[[WatchState, Sequence[Observation], Profile, WatchSettings], Comparison]
 
@@ -47,6 +49,7 @@ def probe(
 ) -> Probed:
     """Run the blocks; whatever the engine raises is a probe that failed. Cost: three blocks of `ROWS` requests."""
     rng = np.random.default_rng(seed)
+    profile = _fields_alone(profile)
     try:
         alarms = {
             name: _alarms(profile, settings, bundle, rows, engine) for name, rows in _blocks(profile, now, rng).items()
@@ -57,6 +60,12 @@ def probe(
     why += ["a block like the reference raised an alarm"] if alarms[QUIET] else []
     bad = all(alarms[name] for name in BAD)
     return Probed(at=now, bundle=bundle, quiet=not alarms[QUIET], bad=bad, why="; ".join(why))
+
+
+def _fields_alone(profile: Profile) -> Profile:
+    """Return the profile without what follows from values, or from fields together: here each field is drawn alone."""
+    signals = [s for s in profile.signals if not s.name.endswith(DERIVED) and s.name != RECONSTRUCTION]
+    return msgspec.structs.replace(profile, signals=signals, sample=None, reconstruction=None)
 
 
 def _alarms(

@@ -217,6 +217,23 @@ def test_the_watchdog_tells_a_dead_loop_sends_the_alert_itself_and_ends_it_when_
     assert facts(shop)["heartbeat:loop"].state is State.MITIGATED
 
 
+def test_a_machine_that_slept_has_no_dead_loop_until_it_was_waited_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.turns(1)
+    parts, seen, waited = shop.parts(), watchdog.Seen(), [0.0]
+    monkeypatch.setattr(type(parts.clock), "monotonic", lambda _self: waited[0])
+    clock_of(shop).advance(hours=9)
+    watchdog.look(parts, seen=seen)
+    assert facts(shop) == {}
+    waited[0] = 119.0
+    watchdog.look(parts, seen=seen)
+    assert facts(shop) == {}
+    waited[0] = 121.0
+    watchdog.look(parts, seen=seen)
+    assert facts(shop)["heartbeat:loop"].state is State.OPEN
+
+
 def test_a_turn_ends_what_the_watchdog_told(shop: Shop) -> None:
     shop.turns(1)
     clock_of(shop).advance(minutes=10)
