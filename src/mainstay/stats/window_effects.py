@@ -29,6 +29,9 @@ SCALES = 12
 """Up to batches of 2^11 = 2,048 windows."""
 BORROWED = 20.0
 """Pairs of the average stream that count beside a stream's own."""
+PRIOR = 6.0
+"""Pairs without any excess that count at each scale beside those seen: one pair of long batches of which the later holds
+a change must not explain that change away."""
 MARGIN = 1.0
 """Standard errors by which an estimate is taken higher than it is: who rests on an estimate pays for its error."""
 BOUND = 9.0
@@ -142,6 +145,8 @@ class WindowEffects:
             excess[:, kind] = own[0] + part * own[0].sum(axis=1, keepdims=True)
             precision[:, kind] = own[1] + part * own[1].sum(axis=1, keepdims=True)
             pairs[:, kind] = own[2] + part * own[2].sum(axis=1, keepdims=True)
+        usual = precision / np.maximum(pairs, 1e-300)
+        precision, pairs = precision + PRIOR * usual, np.where(pairs > 0, pairs + PRIOR, 0.0)
         return _of_ages(excess, precision, pairs, ages)
 
     def _hours(self) -> list[int | None]:
