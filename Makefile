@@ -52,6 +52,7 @@ simulate: setup
 	$(BIN)/python bench/simulate_watch.py
 	$(BIN)/python bench/simulate_onset.py
 	$(BIN)/python bench/simulate_signals.py
+	$(BIN)/python bench/simulate_rewards.py
 
 docs: setup
 	$(BIN)/python -m mainstay.config.document > docs/configuration.md
