@@ -30,8 +30,8 @@ SCALES = 12
 BORROWED = 20.0
 """Pairs of the average stream that count beside a stream's own."""
 PRIOR = 6.0
-"""Pairs without any excess that count at each scale beside those seen: one pair of long batches of which the later holds
-a change must not explain that change away."""
+"""Pairs without any excess that count at each scale beside those seen: one pair of long batches, of which the later
+holds a change, must not explain that change away."""
 MARGIN = 1.0
 """Standard errors by which an estimate is taken higher than it is: who rests on an estimate pays for its error."""
 BOUND = 9.0
