@@ -33,7 +33,8 @@ PRIOR = 6.0
 """Pairs without any excess that count at each scale beside those seen: one pair of long batches, of which the later
 holds a change, must not explain that change away."""
 MARGIN = 1.0
-"""Standard errors by which an estimate is taken higher than it is: who rests on an estimate pays for its error."""
+"""Standard errors by which an estimate is taken higher where a season is matched: its pattern varies in ways
+that a few hours of a reference do not show. Without a season half of it keeps the budget, and finds changes sooner."""
 BOUND = 9.0
 """A squared difference counts for at most so many times what is usual so far (3 standard deviations)."""
 LEAST_EXPECTED = 1.0
@@ -130,7 +131,7 @@ class WindowEffects:
     def variance(self, bank: Bank, ages: Floats) -> Floats:
         """Return τ² of a mean over `ages` windows in variances of one row, shape (contrasts, len(ages)).
 
-        It is the estimate plus MARGIN standard errors, at least 0.
+        It is the estimate, plus MARGIN standard errors (half of it without a season), at least 0.
         """
         excess, precision, pairs = self.excess.copy(), self.precision.copy(), self.pairs.copy()
         for scale, hours in enumerate(self._hours()):
@@ -147,7 +148,7 @@ class WindowEffects:
             pairs[:, kind] = own[2] + part * own[2].sum(axis=1, keepdims=True)
         usual = precision / np.maximum(pairs, 1e-300)
         precision, pairs = precision + PRIOR * usual, np.where(pairs > 0, pairs + PRIOR, 0.0)
-        return _of_ages(excess, precision, pairs, ages)
+        return _of_ages(excess, precision, pairs, ages, margin=0.5 * MARGIN if bank.season is None else MARGIN)
 
     def _hours(self) -> list[int | None]:
         """Return which scale of the reference (2^s hours) each scale of windows is, or None where it is shorter."""
@@ -158,7 +159,7 @@ class WindowEffects:
         return [n if n >= 0 else None for n in near]
 
 
-def _of_ages(excess: Floats, precision: Floats, pairs: Floats, ages: Floats) -> Floats:
+def _of_ages(excess: Floats, precision: Floats, pairs: Floats, ages: Floats, *, margin: float) -> Floats:
     known = pairs > 0
     mean = np.where(known, excess / np.maximum(precision, 1e-300), 0.0)
     error = np.where(known, np.sqrt(2.0 * pairs) / np.maximum(precision, 1e-300), 0.0)
@@ -168,7 +169,7 @@ def _of_ages(excess: Floats, precision: Floats, pairs: Floats, ages: Floats) -> 
     total = np.cumsum(mean[::-1], axis=0)[::-1] / 4.0 + tail
     # The longest scale counts twice, so its error does.
     squares = np.cumsum((error[::-1] / 4.0) ** 2, axis=0)[::-1] + 3.0 * tail_error**2
-    upper = np.maximum(total + MARGIN * np.sqrt(squares), 0.0)
+    upper = np.maximum(total + margin * np.sqrt(squares), 0.0)
     scale = np.floor(np.log2(np.maximum(ages, 1.0))).astype(np.intp)
     place = np.minimum(scale[None, :], last[:, None])
     beyond = np.maximum(np.maximum(ages, 1.0)[None, :] / (HOLD * 2.0 ** (last[:, None] + 1.0)), 1.0)
