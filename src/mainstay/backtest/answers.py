@@ -15,9 +15,6 @@ from mainstay.core.contracts import Task
 from mainstay.core.errors import BadData, UsageError
 from mainstay.models.calibration import MIN_ROWS, Method, fit_calibration
 
-FEW_CODES = 12
-"""Whole numbers with at most so many different values are classes."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:

@@ -12,7 +12,7 @@ from mainstay.backtest.clock import EPOCH, HistoryClock
 from mainstay.backtest.records import Known, Moment, Pace, Point, Told, What
 from mainstay.config.settings import Settings
 from mainstay.core.events import Event
-from mainstay.core.incidents import SEVERITY_ORDER, Incident, State
+from mainstay.core.incidents import Incident, State, is_louder
 from mainstay.core.ports import Progress, silent
 from mainstay.store import blocks, feedback
 from mainstay.store.engine import Store
@@ -179,7 +179,7 @@ def _write_down(found: TurnResult, now: datetime, lives: dict[int, _Life]) -> No
         _keep(lives[incident.id], incident, What.MORE, now)
     for incident in found.escalated:
         life = lives[incident.id]
-        louder = SEVERITY_ORDER.index(incident.severity) > SEVERITY_ORDER.index(life.last.severity)
+        louder = is_louder(incident.severity, life.last.severity)
         came_back = life.last.state in (State.MITIGATED, State.RESOLVED) and not louder
         _keep(life, incident, What.BACK if came_back else What.LOUDER, now)
     for incident in found.mitigated:

@@ -47,6 +47,16 @@ class State(StrEnum):
     RESOLVED = "resolved"
 
 
+OPEN = (State.OPEN, State.ACKNOWLEDGED)
+"""It goes on, as far as is known."""
+UNRESOLVED = (*OPEN, State.MITIGATED)
+
+
+def is_louder(one: Severity, other: Severity) -> bool:
+    """Return whether one severity is above another."""
+    return SEVERITY_ORDER.index(one) > SEVERITY_ORDER.index(other)
+
+
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.OPEN: frozenset({State.ACKNOWLEDGED, State.MITIGATED, State.RESOLVED}),
     State.ACKNOWLEDGED: frozenset({State.MITIGATED, State.RESOLVED}),

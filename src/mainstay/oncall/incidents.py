@@ -9,7 +9,7 @@ from typing import Any
 
 from mainstay.core import errors
 from mainstay.core.events import Event
-from mainstay.core.incidents import Incident, State, monitor_of
+from mainstay.core.incidents import UNRESOLVED, Incident, State, monitor_of
 from mainstay.core.silences import Silence, silenced_by
 from mainstay.parts import Parts
 from mainstay.stats.intervals import wilson
@@ -18,7 +18,6 @@ from mainstay.store.incidents import IncidentEvent
 from mainstay.store.marks import Mark
 from mainstay.watch import announce
 
-UNRESOLVED = (State.OPEN, State.ACKNOWLEDGED, State.MITIGATED)
 PAST_TENSE = {
     State.ACKNOWLEDGED: "incident acknowledged",
     State.MITIGATED: "incident mitigated",

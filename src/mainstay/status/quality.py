@@ -11,6 +11,7 @@ import numpy as np
 
 from mainstay.stats import intervals, ordering
 from mainstay.status.records import Estimate, Quality
+from mainstay.watch.grading import is_number
 
 if TYPE_CHECKING:
     from mainstay.core.releases import Release
@@ -77,7 +78,7 @@ def _of_ranking(champion: Release, labels: Sequence[Graded], ranking: Ranking) -
 def on_groups(labels: Sequence[Graded], ranking: Ranking) -> Estimate | None:
     """Return the mean NDCG of the groups whose candidates were graded, each with those that were, and 95 % by key."""
     judged = [
-        item for item in labels if item.name == ranking.target and _is_number(item.value) and _is_number(item.label)
+        item for item in labels if item.name == ranking.target and is_number(item.value) and is_number(item.label)
     ]
     groups = [(item.key_hash, item.inputs.get(ranking.group)) for item in judged]
     grades, scores = (np.array(values, dtype=np.float64) for values in _two(judged))
@@ -97,10 +98,6 @@ def on_groups(labels: Sequence[Graded], ranking: Ranking) -> Estimate | None:
 
 def _two(judged: Sequence[Graded]) -> tuple[list[Any], list[Any]]:
     return [item.value for item in judged], [item.label for item in judged]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def metric(release: Release, name: str) -> Estimate | None:

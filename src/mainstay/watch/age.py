@@ -33,10 +33,7 @@ def look(live: Release | None, max_age_days: float | None, now: datetime) -> lis
         text=title,
     )
     told = Telling(
-        harm=Harm.OPERATIONS,
         severity=Severity.WATCH,
-        title=title,
-        since=since,
         story=(f"It was made on {live.created_at:%Y-%m-%d} and went live on {live.since:%Y-%m-%d}.",),
         finding=finding,
         advice="`mainstay train` on newer data, or raise [watch] max_age_days if age does this model no harm.",

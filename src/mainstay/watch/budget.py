@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mainstay.config.settings import SloSettings
-from mainstay.core.incidents import BUDGET, Finding, Harm, Incident, Severity
+from mainstay.core.incidents import BUDGET, OPEN, Finding, Harm, Incident, Severity
 from mainstay.stats import burn
 from mainstay.stats.burn import Counts, Rule
 from mainstay.store import call_counts
 from mainstay.watch import conditions
-from mainstay.watch.conditions import OPEN, Condition, Result, Telling
+from mainstay.watch.conditions import Condition, Result, Telling
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -177,10 +177,7 @@ def _telling(
         text=title,
     )
     return Telling(
-        harm=Harm.OPERATIONS,
         severity=Severity.PAGE if rule.pages else Severity.WATCH,
-        title=title,
-        since=since,
         story=tuple(story),
         finding=finding,
         advice=ADVICE[objective.name],

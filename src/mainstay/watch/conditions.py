@@ -20,17 +20,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mainstay.core.incidents import (
     CONDITION,
-    SEVERITY_ORDER,
+    OPEN,
     Finding,
     Harm,
     Incident,
     Severity,
     State,
     condition_of,
+    is_louder,
 )
 from mainstay.store import incidents, states
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 AT_ONCE = timedelta(0)
 RESOLVE_AFTER = timedelta(hours=24)
 RETELL_AFTER = timedelta(minutes=10)
-OPEN = (State.OPEN, State.ACKNOWLEDGED)
 NO_MORE = "It is no longer declared, or no longer looked for."
 
 
@@ -48,18 +48,29 @@ NO_MORE = "It is no longer declared, or no longer looked for."
 class Telling:
     """What is told of a condition while it holds."""
 
-    harm: Harm
+    finding: Finding
     severity: Severity
-    title: str
-    since: datetime
-    """When it began, as far as is known."""
     story: tuple[str, ...] = ()
     """Plain sentences, most important first."""
-    finding: Finding
     advice: str
     rows: int = 0
     """Requests (calls, rewards, …) that it rests on."""
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Return the finding in a sentence."""
+        return self.finding.text
+
+    @property
+    def harm(self) -> Harm:
+        """Return what is at stake."""
+        return self.finding.harm
+
+    @property
+    def since(self) -> datetime:
+        """Return when it began, as far as is known."""
+        return self.finding.since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +91,13 @@ class Condition:
     """It must have rested so long to be over."""
     anew: bool = False
     """Whether its evidence begins anew when its incident ends, so that holding after that is news."""
+
+
+class Ends(Protocol):
+    """What a look did to incidents that were over."""
+
+    mitigated: list[Incident]
+    resolved: list[Incident]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -182,14 +200,14 @@ def settle(
                 new = _incident(model, bundle, family, condition.name, condition.told, now)
                 _tell(tx, condition, memory, known, new, result, now)
         elif condition.holds is False and known is not None and _lasted(memory, condition.rest_for, now):
-            _end(tx, known, condition.over, result, now)
+            end(tx, known, condition.over, result, now)
     declared = {condition.name for condition in conditions}
     for name in kept.names:
         if name not in declared:
             known = kept.latest(tx, name)
             if known is not None and known.state is not State.RESOLVED:
                 kept.of(name).rested = True
-                _end(tx, known, NO_MORE, result, now)
+                end(tx, known, NO_MORE, result, now)
             else:
                 kept.drop(name)
     kept.keep(tx)
@@ -232,7 +250,7 @@ def _tell(
 
 
 def _retell(tx: Connection, known: Incident, new: Incident, result: Result, now: datetime) -> None:
-    louder = SEVERITY_ORDER.index(new.severity) > SEVERITY_ORDER.index(known.severity)
+    louder = is_louder(new.severity, known.severity)
     if louder or now - datetime.fromisoformat(str(known.facts["told_at"])) >= RETELL_AFTER:
         severity = new.severity if louder else known.severity  # a page stays one while it grows quieter
         stored = incidents.replace(tx, replace(_in_place_of(known, new), severity=severity))
@@ -240,7 +258,8 @@ def _retell(tx: Connection, known: Incident, new: Incident, result: Result, now:
             result.escalated.append(stored)
 
 
-def _end(tx: Connection, known: Incident, note: str, result: Result, now: datetime) -> None:
+def end(tx: Connection, known: Incident, note: str, result: Ends, now: datetime) -> None:
+    """Call an open incident over; resolve one that stayed over for so long."""
     if known.state in OPEN:
         result.mitigated.append(incidents.move(tx, known.id, State.MITIGATED, by="watch", note=note, now=now))
     elif known.state is State.MITIGATED and now - incidents.events(tx, known.id)[-1].at >= RESOLVE_AFTER:

@@ -236,10 +236,7 @@ def _holds(
         "days": standing.days,
     }
     told = Telling(
-        harm=Harm.OPERATIONS,
         severity=severity,
-        title=title,
-        since=since,
         story=story,
         finding=finding,
         advice=advice,

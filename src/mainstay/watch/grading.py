@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 from mainstay.core.contracts import Contract, Task
 from mainstay.store import feedback
@@ -17,7 +18,7 @@ def is_graded(item: feedback.Graded, contract: Contract) -> bool:
     if item.name != contract.target or contract.task is Task.RANKING:  # a score orders; it is no guess of the grade
         return False
     if not contract.task.is_classification:
-        return _is_number(item.value) and _is_number(item.label)
+        return is_number(item.value) and is_number(item.label)
     return item.correct is not None and item.confidence is not None
 
 
@@ -33,5 +34,6 @@ def unit_of(item: feedback.Graded, state: WatchState) -> str:
     return item.key_hash if state.by_key else item.id
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a finite number, and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

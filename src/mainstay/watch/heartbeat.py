@@ -114,10 +114,7 @@ def condition(vital: Vital, now: datetime) -> Condition:
         text=title,
     )
     told = Telling(
-        harm=Harm.OPERATIONS,
         severity=Severity.PAGE,
-        title=title,
-        since=vital.turn_at,
         story=(
             f"Its last turn ended at {vital.turn_at:%Y-%m-%d %H:%M:%S} UTC. Requests are answered and recorded; "
             "nothing is judged, retrained or alerted.",

@@ -13,13 +13,25 @@ import numpy as np
 from mainstay.config.settings import WatchSettings
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event
-from mainstay.core.incidents import SEVERITY_ORDER, Harm, Incident, Severity, State, condition_of, monitor_of
+from mainstay.core.incidents import (
+    OPEN,
+    SEVERITY_ORDER,
+    UNRESOLVED,
+    Harm,
+    Incident,
+    Severity,
+    State,
+    condition_of,
+    is_louder,
+    monitor_of,
+)
 from mainstay.core.profiles import Profile
 from mainstay.models.signals import RowSignals
 from mainstay.stats.intervals import Floats
 from mainstay.store import incidents
 from mainstay.watch import diagnose, findings, gather, streams
 from mainstay.watch.compare import Comparison, WatchState, material_of, reset
+from mainstay.watch.conditions import end
 from mainstay.watch.onset import Onset, onset
 
 if TYPE_CHECKING:
@@ -31,13 +43,9 @@ QUIET_UNITS = 200
 """So many units without an alarm after an incident mean that it is over."""
 MOST_QUIET = 2_000
 """However small what moved was, no more units are asked."""
-RESOLVE_AFTER = timedelta(hours=24)
-"""An incident that stayed over for so long is resolved."""
 RECURS_WITHIN = timedelta(days=7)
 """The same harm by the same signal so soon after an incident was resolved is that incident again."""
 MOST_FINDINGS = 40
-OPEN = (State.OPEN, State.ACKNOWLEDGED)
-UNRESOLVED = (*OPEN, State.MITIGATED)
 
 
 class Reference(Protocol):
@@ -109,7 +117,7 @@ def on_alarm(
     told = told_with(diagnose.Window())
     if known is None and told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
         return
-    if known is None or _is_louder(told.incident, known):
+    if known is None or is_louder(told.incident.severity, known.severity):
         told = told_with(gather.window(tx, bundle, first, began))
     if known is None:
         _open_or_reopen(tx, told.incident, result, now)
@@ -149,7 +157,7 @@ def has_broken_field(tx: Connection, bundle: Bundle) -> bool:
 
 def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, now: datetime) -> None:
     """Let an incident take further findings; it becomes louder when they are, and opens again when it was over."""
-    louder = _is_louder(new, known)
+    louder = is_louder(new.severity, known.severity)
     seen = {"last_seen_at": now.isoformat(), "times_seen": int(known.facts.get("times_seen", 1)) + 1}
     first, then = (new.findings, known.findings) if louder else (known.findings, new.findings)
     have = {(f.signal, f.segment) for f in first}
@@ -161,10 +169,6 @@ def _absorb(tx: Connection, known: Incident, new: Incident, result: TurnResult, 
         stored = incidents.move(tx, stored.id, State.OPEN, by="watch", note=f"It is back: {new.title}", now=now)
         louder = True
     (result.escalated if louder else result.updated).append(stored)
-
-
-def _is_louder(new: Incident, known: Incident) -> bool:
-    return SEVERITY_ORDER.index(new.severity) > SEVERITY_ORDER.index(known.severity)
 
 
 def _louder(known: Incident, new: Incident) -> Incident:
@@ -219,7 +223,7 @@ def retell(
     kept = {name: known.facts[name] for name in ("last_seen_at", "times_seen") if name in known.facts}
     new = _louder(known, new)
     stored = incidents.replace(tx, replace(new, facts={**new.facts, **kept}))
-    louder = _is_louder(stored, known)
+    louder = is_louder(stored.severity, known.severity)
     (result.escalated if louder else result.updated).append(stored)
 
 
@@ -237,7 +241,7 @@ def on_quiet(tx: Connection, bundle: Bundle, comparison: Comparison, result: Tur
     if known is None or _is_still_away(known, bundle.state, comparison):
         return
     note = f"The last {units} units of traffic look like the reference again."
-    _end(tx, known, note, result, now)
+    end(tx, known, note, result, now)
     bundle.state.told = None
 
 
@@ -290,13 +294,4 @@ def close_old(tx: Connection, bundle: Bundle, result: TurnResult, now: datetime)
     for known in incidents.list_(tx, state.model, states=UNRESOLVED, limit=1_000):
         if known.bundle != bundle.name and not condition_of(known):
             note = f"{bundle.name} answers now and has shown no harm in {state.rows} requests."
-            _end(tx, known, note, result, now)
-
-
-def _end(tx: Connection, known: Incident, note: str, result: TurnResult, now: datetime) -> None:
-    if known.state in OPEN:
-        result.mitigated.append(incidents.move(tx, known.id, State.MITIGATED, by="watch", note=note, now=now))
-        return
-    last = incidents.events(tx, known.id)[-1].at
-    if known.state is State.MITIGATED and now - last >= RESOLVE_AFTER:
-        result.resolved.append(incidents.move(tx, known.id, State.RESOLVED, by="watch", note=note, now=now))
+            end(tx, known, note, result, now)

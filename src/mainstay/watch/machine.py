@@ -87,10 +87,7 @@ def _slow(found: Slower, end: datetime) -> Telling:
         text=title,
     )
     return Telling(
-        harm=Harm.OPERATIONS,
         severity=Severity.WATCH,
-        title=title,
-        since=since,
         story=story,
         finding=finding,
         advice="Look at `mainstay_request_seconds` and `mainstay_commit_seconds`: a slow disk, a busy machine, larger "
@@ -141,10 +138,7 @@ def _grows(name: str, found: Growth, since: datetime, total_mb: float | None) ->
         text=title,
     )
     return Telling(
-        harm=Harm.OPERATIONS,
         severity=Severity.WATCH,
-        title=title,
-        since=since,
         story=tuple(story),
         finding=finding,
         advice="Ending the process (it is started again, and no request is lost) buys time; look for what grows in the "

@@ -64,10 +64,7 @@ def condition(found: Probed | None) -> Condition:
         text=title,
     )
     told = Telling(
-        harm=Harm.OPERATIONS,
         severity=Severity.PAGE,
-        title=title,
-        since=found.at,
         story=(f"{found.why[:1].upper()}{found.why[1:]}.", f"It was run with the profile of {found.bundle}."),
         finding=finding,
         advice="Until it passes, the absence of alarms says nothing. Read the loop's log; `mainstay doctor` looks at "

@@ -19,7 +19,7 @@ import numpy as np
 from mainstay.config.settings import RewardSettings, WatchSettings
 from mainstay.core.calls import is_load_test
 from mainstay.core.events import Arm, Event, Kind
-from mainstay.core.incidents import Finding, Harm, Severity
+from mainstay.core.incidents import OPEN, Finding, Harm, Severity
 from mainstay.stats import groups
 from mainstay.stats.groups import Sums
 from mainstay.store import reward_sums
@@ -27,6 +27,7 @@ from mainstay.store.feedback import Graded
 from mainstay.store.reward_sums import ANSWERS, GROUPS, Line, Place
 from mainstay.watch import conditions
 from mainstay.watch.conditions import Condition, Telling
+from mainstay.watch.grading import is_number
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -62,10 +63,10 @@ Changes = dict[Place, tuple[int, float, float]]
 
 def changes(graded: Graded, before: object) -> Changes:
     """Return what a reward adds to the sums; `before` is the value that it replaces, or None."""
-    if not _is_number(graded.value):
+    if not is_number(graded.value):
         return {}
     value = float(graded.value)
-    was = float(before) if isinstance(before, int | float) and _is_number(before) else None
+    was = float(before) if is_number(before) else None
     place = _place(graded.name, graded.bundle, graded.served_arm, graded.occurred_at, graded.key_hash or graded.id)
     if was is None:
         return {place: (1, value, value * value)}
@@ -140,7 +141,7 @@ def look(tx: Connection, model: str, bundle: str, watch: WatchSettings, now: dat
     for name, reward in sorted(floors.items()):
         known = latest.get(name)
         anew = None if known is None else conditions.ended_at(tx, known)
-        goes_on = known is not None and known.state in conditions.OPEN
+        goes_on = known is not None and known.state in OPEN
         blocks = _blocks(lines, name, reward, now)
         found.append(_judge(name, reward, blocks, bundle, bar=bar, anew=anew, goes_on=goes_on, now=now))
     return found
@@ -212,10 +213,7 @@ def _telling(name: str, floor: float, sums: Sums, pooled: Sums, since: datetime,
         text=title,
     )
     return Telling(
-        harm=Harm.REWARD,
         severity=Severity.PAGE,
-        title=title,
-        since=since,
         story=tuple(story),
         finding=finding,
         advice="Compare with what changed at that time: a release, the traffic, what is shown beside the answer. "
@@ -287,7 +285,3 @@ def _wait_of(reward: RewardSettings | None) -> float:
 
 def _place(name: str, bundle: str, arm: str, at: datetime, key: str) -> Place:
     return Place(name=name, bundle=bundle, arm=arm, at=reward_sums.hour_of(at), bucket=reward_sums.bucket_of(key))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

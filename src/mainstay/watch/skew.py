@@ -174,10 +174,7 @@ def condition(found: Skew) -> Condition:
         text=title,
     )
     told = Telling(
-        harm=Harm.SKEW,
         severity=Severity.WATCH,
-        title=title,
-        since=found.at,
         story=tuple(f"{one.id}: {one.text}." for one in found.found[:SHOWN]),
         finding=finding,
         advice=_advice(found),

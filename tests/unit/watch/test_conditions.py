@@ -27,10 +27,7 @@ class Desk:
             signal="tap", harm=Harm.OPERATIONS, since=now, before=0.0, now=1.0, shift=1.0, evidence=0.0, text=title
         )
         return Telling(
-            harm=Harm.OPERATIONS,
             severity=severity,
-            title=title,
-            since=now,
             story=("It drips.",),
             finding=finding,
             advice="Turn it.",
