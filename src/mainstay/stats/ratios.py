@@ -53,12 +53,14 @@ def log_normal_ratio(square: Floats, variance: Floats, dimensions: int) -> Float
     return np.where(finite, log_mean(first + others), 0.0)
 
 
-def log_dirichlet_multinomial(counts: Floats, concentration: Floats) -> Floats:
+def log_dirichlet_multinomial(counts: Floats, concentration: Floats, total: Floats | None = None) -> Floats:
     """Return the log Dirichlet-multinomial probability of a sequence with `counts` (last axis: categories).
 
     log Γ(Σα)/Γ(Σα+n) + Σ log Γ(α_i+c_i)/Γ(α_i), without the multinomial coefficient (it cancels in ratios).
+    `total` is Σα, where some places are not used and have any α.
     """
-    total = concentration.sum(axis=-1)
+    if total is None:
+        total = np.asarray(concentration.sum(axis=-1))
     n = counts.sum(axis=-1)
     parts = special.gammaln(concentration + counts) - special.gammaln(concentration)
     return np.asarray(special.gammaln(total) - special.gammaln(total + n) + parts.sum(axis=-1), dtype=np.float64)
@@ -75,14 +77,9 @@ def log_category_ratio(after: Floats, base: Floats) -> Floats:
     prior = np.where(unused, 0.0, base + 0.5)
     share = np.where(unused, 1.0, prior / prior.sum(axis=-1, keepdims=True))
     safe = np.where(unused, 1.0, prior)
-    n, total = after.sum(axis=-1), prior.sum(axis=-1)
-
-    def law(concentration: Floats, sum_: Floats) -> Floats:
-        parts = special.gammaln(concentration + after) - special.gammaln(concentration)
-        return np.asarray(special.gammaln(sum_) - special.gammaln(sum_ + n) + parts.sum(axis=-1), dtype=np.float64)
-
-    changed = np.stack([law(kappa * share, np.full_like(total, kappa)) for kappa in KAPPAS])
-    return log_mean(changed) - law(safe, total)
+    total = prior.sum(axis=-1)
+    changed = [log_dirichlet_multinomial(after, kappa * share, np.full_like(total, kappa)) for kappa in KAPPAS]
+    return log_mean(np.stack(changed)) - log_dirichlet_multinomial(after, safe, total)
 
 
 def log_gap_ratio(counts: Floats, margin: float) -> Floats:

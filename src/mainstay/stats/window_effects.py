@@ -32,9 +32,9 @@ BORROWED = 20.0
 PRIOR = 6.0
 """Pairs without any excess that count at each scale beside those seen: one pair of long batches, of which the later
 holds a change, must not explain that change away."""
-MARGIN = 1.0
-"""Standard errors by which an estimate is taken higher where a season is matched: its pattern varies in ways
-that a few hours of a reference do not show. Without a season half of it keeps the budget, and finds changes sooner."""
+MARGIN, MARGIN_BESIDE_SEASON = 0.5, 1.0
+"""Standard errors by which an estimate is taken higher than it is. A matched season takes more: its pattern varies in
+ways that a few hours of a reference do not show. More than is needed makes changes found later."""
 BOUND = 9.0
 """A squared difference counts for at most so many times what is usual so far (3 standard deviations)."""
 LEAST_EXPECTED = 1.0
@@ -131,7 +131,7 @@ class WindowEffects:
     def variance(self, bank: Bank, ages: Floats) -> Floats:
         """Return τ² of a mean over `ages` windows in variances of one row, shape (contrasts, len(ages)).
 
-        It is the estimate, plus MARGIN standard errors (half of it without a season), at least 0.
+        It is the estimate, plus MARGIN standard errors (MARGIN_BESIDE_SEASON where one is matched), at least 0.
         """
         excess, precision, pairs = self.excess.copy(), self.precision.copy(), self.pairs.copy()
         for scale, hours in enumerate(self._hours()):
@@ -148,7 +148,7 @@ class WindowEffects:
             pairs[:, kind] = own[2] + part * own[2].sum(axis=1, keepdims=True)
         usual = precision / np.maximum(pairs, 1e-300)
         precision, pairs = precision + PRIOR * usual, np.where(pairs > 0, pairs + PRIOR, 0.0)
-        return _of_ages(excess, precision, pairs, ages, margin=0.5 * MARGIN if bank.season is None else MARGIN)
+        return _of_ages(excess, precision, pairs, ages, margin=MARGIN if bank.season is None else MARGIN_BESIDE_SEASON)
 
     def _hours(self) -> list[int | None]:
         """Return which scale of the reference (2^s hours) each scale of windows is, or None where it is shorter."""

@@ -36,7 +36,7 @@ def renew(state: WatchState, plan: streams.Plan, profile: Profile) -> streams.Pl
 
     What was counted with an old rule is forgotten: the process may only become smaller by that.
     """
-    for subject in learners.subjects(profile):
+    for subject in plan.subjects:
         learner = state.learners.setdefault(subject, learners.fresh())
         changed = learners.renew(learner, subject, profile, born=state.history.blocks)
         for i, item in enumerate(plan.watched):
@@ -55,7 +55,8 @@ def count_and_learn(state: WatchState, plan: streams.Plan, rows: Sequence[Observ
     if not rows:
         return out
     returning = state.history.repeats > learners.RETURNING
-    for subject, learner in state.learners.items():
+    for subject in plan.subjects:
+        learner = state.learners[subject]
         seen = learners.rows_of(subject, profile, rows, by_key=state.by_key)
         counted = learners.count(learner, seen)
         for i, item in enumerate(plan.watched):

@@ -18,7 +18,7 @@ import numpy as np
 
 from mainstay.config.settings import WatchSettings
 from mainstay.core.profiles import Profile, SignalKind, SignalProfile
-from mainstay.models.derived import RECONSTRUCTION
+from mainstay.models.derived import DEFAULT, OUTSIDE, RECONSTRUCTION
 from mainstay.watch import compare
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.probed import Probed
@@ -33,7 +33,6 @@ BAD = {
     MOVED: "a block in which every field was far from the reference",
     FAILING: "a block in which half of the requests failed",
 }
-DERIVED = (".outside", ".default")
 NEVER_SEEN = "\x00never seen"
 Engine = Callable[[WatchState, Sequence[Observation], Profile, WatchSettings], Comparison]
 
@@ -64,7 +63,7 @@ def probe(
 
 def _fields_alone(profile: Profile) -> Profile:
     """Return the profile without what follows from values, or from fields together: here each field is drawn alone."""
-    signals = [s for s in profile.signals if not s.name.endswith(DERIVED) and s.name != RECONSTRUCTION]
+    signals = [s for s in profile.signals if not s.name.endswith((OUTSIDE, DEFAULT)) and s.name != RECONSTRUCTION]
     return msgspec.structs.replace(profile, signals=signals, sample=None, reconstruction=None)
 
 

@@ -83,6 +83,11 @@ class Plan:
         )
         return names if self.bank.season is None else f"{names}|season"
 
+    @property
+    def subjects(self) -> list[str]:
+        """Return what rules look at, each once."""
+        return list(dict.fromkeys(item.subject for item in self.watched if item.subject))
+
     def columns(self, name: str, segment: str = ALL) -> slice | None:
         """Return where a stream's columns are, or None when there is no such stream."""
         for i, item in enumerate(self.watched):
@@ -104,7 +109,8 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
         if signal.segment != ALL:
             parts.setdefault(signal.segment, []).append(signal)
     half = 0.5 if parts else 1.0
-    moving = _moving(whole, parts_of)
+    patterns = {signal.name: _pattern(signal, parts_of) for signal in whole}
+    moving = {signal.name for signal in whole if _follows_season(signal, patterns[signal.name])}
     subjects = _steady(learners.subjects(profile), moving)
     if moving:
         # The plane through all of the reference is not that of each of its hours.
@@ -112,7 +118,7 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
     share = weights.shares([*(s.name for s in whole), *map(learners.stream_name, subjects), REFUSED, FAILED, GAP])
     each = {name: half * own for name, own in share.items()}
     per_key = profile.rows / profile.keys if profile.keys else 1.0
-    watched = [_watched(signal, each[signal.name], per_key, parts_of, general) for signal in whole]
+    watched = [_watched(s, each[s.name], per_key, parts_of, general, pattern=patterns[s.name]) for s in whole]
     watched += [rule for subject in subjects for rule in _rules(subject, each[learners.stream_name(subject)])]
     watched += [
         Watched(name=name, segment=ALL, harm=harm, stream=evidence.RateStream(weight=each[name], limit=EXPECTED_BAD))
@@ -123,7 +129,10 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
     for segment in sorted(parts):
         own = weights.shares([signal.name for signal in parts[segment]])
         each_part = 0.5 / len(parts)
-        watched += [_watched(s, each_part * own[s.name], per_key, parts_of, general) for s in parts[segment]]
+        watched += [
+            _watched(s, each_part * own[s.name], per_key, parts_of, general, pattern=_pattern(s, parts_of))
+            for s in parts[segment]
+        ]
     streams = [item.stream for item in watched]
     places = evidence.offsets(streams)
     bank = banks.make(streams, season_at=places[-1] if parts_of is not None else None)
@@ -145,11 +154,6 @@ def parts_matched(profile: Profile, settings: WatchSettings) -> season.Parts | N
     return season.Parts(month=years)
 
 
-def _moving(signals: Sequence[SignalProfile], parts: season.Parts | None) -> set[str]:
-    """Return the signals that follow the hours or weekdays of the reference."""
-    return set() if parts is None else {signal.name for signal in signals if _follows_season(signal, parts)}
-
-
 def _steady(subjects: Sequence[str], moving: Collection[str]) -> list[str]:
     """Return the subjects whose rules stay: nothing that they look at follows the season.
 
@@ -165,11 +169,8 @@ def _steady(subjects: Sequence[str], moving: Collection[str]) -> list[str]:
     return steady
 
 
-def _follows_season(signal: SignalProfile, parts: season.Parts) -> bool:
-    if not signal.week:
-        return False
-    week = np.asarray(signal.week, dtype=np.float64)
-    pattern = seasons.pattern_of(signal.kind, week, parts=parts, months=None, effect=max(signal.design_effect, 1.0))
+def _follows_season(signal: SignalProfile, pattern: season.Pattern | None) -> bool:
+    """Return whether a signal follows the hours or weekdays of the reference."""
     if pattern is None:
         return False
     least = SEASON_SHARE if signal.kind is SignalKind.CATEGORY else SEASON_SIGMA
@@ -207,10 +208,35 @@ def _with_rule(item: Watched, known: Mapping[str, learners.Learner]) -> Watched:
     return replace(item, stream=stream, tells=tuple(rule.tells))
 
 
+def _effect(signal: SignalProfile) -> float:
+    return max(signal.design_effect, 1.0)
+
+
+def _sums(signal: SignalProfile, parts: season.Parts | None) -> tuple[Floats, Floats | None] | None:
+    """Return a signal's sums by hour of the week, and by month, where a season is matched."""
+    if parts is None or not signal.week:
+        return None
+    months = np.asarray(signal.months, dtype=np.float64) if signal.months else None
+    return np.asarray(signal.week, dtype=np.float64), months
+
+
+def _pattern(signal: SignalProfile, parts: season.Parts | None) -> season.Pattern | None:
+    sums = _sums(signal, parts)
+    if sums is None or parts is None:
+        return None
+    return seasons.pattern_of(signal.kind, sums[0], parts=parts, months=sums[1], effect=_effect(signal))
+
+
 def _watched(
-    signal: SignalProfile, weight: float, per_key: float, parts: season.Parts | None, general: float
+    signal: SignalProfile,
+    weight: float,
+    per_key: float,
+    parts: season.Parts | None,
+    general: float,
+    *,
+    pattern: season.Pattern | None,
 ) -> Watched:
-    effect = max(signal.design_effect, 1.0)
+    effect = _effect(signal)
     correlation = min(max((effect - 1.0) / (per_key - 1.0), 0.0), 1.0) if per_key >= REPEATED else KEY_CORRELATION
     counts = np.asarray(signal.counts, dtype=np.float64)
     common: dict[str, Any] = {
@@ -219,12 +245,7 @@ def _watched(
         "harm": Harm(signal.harm),
         "profile": signal,
     }
-    week = np.asarray(signal.week, dtype=np.float64) if parts is not None and signal.week else None
-    months = np.asarray(signal.months, dtype=np.float64) if week is not None and signal.months else None
     effects = np.asarray(signal.effects, dtype=np.float64) if signal.effects else None
-    pattern = None
-    if week is not None and parts is not None:
-        pattern = seasons.pattern_of(signal.kind, week, parts=parts, months=months, effect=effect)
     if signal.kind is SignalKind.CATEGORY:
         stream = evidence.CategoryStream(
             weight=weight, base=counts / effect, correlation=correlation, pattern=pattern, effects=effects
@@ -237,8 +258,8 @@ def _watched(
     tied = counts[top] > evidence.TIE_SHARE * counts.sum()
     below, above = float(counts[:top].sum()), float(counts[top + 1 :].sum())
     tie_pattern = None
-    if tied and week is not None and parts is not None:
-        tie_pattern = seasons.tie_pattern_of(week, parts=parts, months=months, effect=effect)
+    if tied and parts is not None and (sums := _sums(signal, parts)) is not None:
+        tie_pattern = seasons.tie_pattern_of(sums[0], parts=parts, months=sums[1], effect=effect)
     numeric = evidence.NumericStream(
         weight=weight,
         rows=float(counts.sum()) / effect,
