@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import logging
 import resource
+import sys
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mainstay.api import errors
@@ -37,6 +39,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """What it was waiting for when it was last looked at."""
     stuck_since = 0.0
     _measured: object = None
+    _body_at: int | None = None
+    """Where the body begins of a request whose head asks for another protocol, in the bytes that came last."""
     _bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -51,6 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
+        if self._body_at is not None:
+            self._read_as_http(data)
         scope = self.scope
         if scope is not self._measured:
             self._measured, self._bytes = scope, len(data)
@@ -63,6 +69,42 @@ class BoundedProtocol(HttpToolsProtocol):
                     if in_head
                     else TooLarge("The request has more bytes than any may have")
                 )
+
+    # A server that does not speak the protocol of an Upgrade header ignores the header (RFC 9110, 7.8). httptools
+    # takes such a request for one without a body and the body for the next request: Java's HttpClient, which asks for
+    # h2c, would be refused, and a body that looks like a request would be answered as one.
+
+    def _should_upgrade(self) -> bool:
+        """Return True, asked by uvicorn of such requests alone: none is answered before it was read anew."""
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """Note where the body begins; uvicorn calls this where the parser raised, and only its error knows."""
+        error = sys.exception()
+        self._body_at = error.args[0] if isinstance(error, httptools.HttpParserUpgrade) else 0
+
+    def _read_as_http(self, data: bytes) -> None:
+        """Read the request again without what asks for another protocol, then whatever follows its head."""
+        while self._body_at is not None:
+            rest, self._body_at = data[self._body_at :], None
+            if self.scope["method"] == "CONNECT":
+                self.send_400_response("CONNECT is for proxies, and this is none")
+                return
+            data = self._head_without_upgrade() + rest
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+            super().data_received(data)
+
+    def _head_without_upgrade(self) -> bytes:
+        scope = self.scope
+        lines = [b"%b %b HTTP/%b" % (scope["method"].encode(), self.url, scope["http_version"].encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [one.strip() for one in value.split(b",") if one.strip().lower() != b"upgrade"]
+                lines.append(b"connection: " + b", ".join(kept))
+            elif name != b"upgrade":
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
 
     def in_head(self) -> bool:
         """Return whether the head of a request is not whole yet, or nothing came at all."""

@@ -21,9 +21,30 @@ __all__ = ["Keys", "Scope"]
 LOOK_S = 0.5
 """How often the file is looked at."""
 FORWARDING = frozenset(
-    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+    {
+        b"cf-connecting-ip",
+        b"fly-client-ip",
+        b"forwarded",
+        b"forwarded-for",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-forwarded",
+        b"x-forwarded-by",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
+    }
 )
-"""Headers by which a proxy says that the request came from elsewhere."""
+"""Headers by which a proxy or a CDN says that the request came from elsewhere; how many there are costs nothing."""
 TOKEN_NAME = kept.TOKEN_FILE
 
 

@@ -24,6 +24,8 @@ from mainstay.serve.worker import Worker
 MEDIA = b"application/x-ndjson"
 PIECE_ROWS = 128
 """Lines in work at once."""
+PIECE_READS = 1024
+"""Lines read at once, blank ones too: a body of nothing but line ends would else hold everybody up."""
 PATIENCE_S = 30.0
 """So long the lines behind the first ones wait for room in the queue (seconds)."""
 LOOK_S = 0.005
@@ -46,6 +48,9 @@ async def answer_lines(ask: Ask, file: IO[bytes]) -> AsyncIterator[bytes]:
     await _room(worker, 0.0)
     number = 0
     for lines in _pieces(file, longest=worker.plan.max_body_kb * 1024):
+        if not lines:
+            await asyncio.sleep(0)
+            continue
         if number:
             await _room(worker, PATIENCE_S)
         yield await _answer(ask, worker, lines, number)
@@ -120,18 +125,24 @@ async def _room(worker: Worker, patience_s: float) -> None:
 
 
 def _pieces(file: IO[bytes], *, longest: int) -> Iterator[list[bytes]]:
-    """Yield the lines that are not blank, some at a time; of a line that is too long only the beginning."""
+    """Yield the lines that are not blank, some at a time; of a line that is too long only the beginning.
+
+    What is yielded after many blank lines may be empty: others then have their turn.
+    """
     lines: list[bytes] = []
+    reads = 0
     while line := file.readline(longest + 2):
+        reads += 1
         if len(line) > longest + 1 and not line.endswith(b"\n"):
             while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
                 pass
-        elif not (line := line.strip(BLANK)):
-            continue
-        lines.append(line)
-        if len(lines) == PIECE_ROWS:
+        else:
+            line = line.strip(BLANK)
+        if line:
+            lines.append(line)
+        if len(lines) == PIECE_ROWS or reads == PIECE_READS:
             yield lines
-            lines = []
+            lines, reads = [], 0
     if lines:
         yield lines
 

@@ -49,7 +49,7 @@ class Family:
         """Set once all answered: from then on a vital process is started again too."""
 
     def __enter__(self) -> Family:
-        self.run_folder.mkdir(parents=True, exist_ok=True)
+        self.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and the token come to lie in it
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Collection
@@ -46,6 +47,12 @@ ALLOWED = {
     "value": "a class, or " + _NUMBER,
 }
 """What each name of a request takes, for messages."""
+SHAPES = {
+    "instances": '{"instances": [{"inputs": {…}}]}',
+    "items": '{"items": [{"id": "…", "value": …}]}',
+    "inputs": '{"inputs": {…}}',
+}
+"""What a body looks like, by a name that only its kind has."""
 
 
 class Malformed(UsageError):
@@ -114,6 +121,17 @@ def repeated(body: bytes) -> list[str]:
     return sorted(found)
 
 
+def no_json(body: bytes, why: str) -> Malformed:
+    """Return the error of a body that a decoder refused; what is usual is told in plain words instead of its `why`."""
+    if not body.strip():
+        why = "it is empty"
+    elif body.startswith(codecs.BOM_UTF8):
+        why = "it begins with a byte order mark, which JSON has none of"
+    elif body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        why = "it is UTF-16; UTF-8 is expected"
+    return Malformed(f"The body is no valid JSON: {why}")
+
+
 def twice(body: bytes) -> Malformed:
     """Return the error of a body that has a key twice, with its name."""
     names = repeated(body)
@@ -140,10 +158,11 @@ def other_shape(body: bytes, text: str, *, known: Collection[str], known_in_row:
     path, what = (found.group(1), text[: found.start()]) if found else ("", text[:200])
     path = path.partition("[...]")[0]  # deeper, keys are not named
     row = _ROW.match(path)
+    example = next((f", or send {SHAPES[name]}" for name in SHAPES if name in known), "")
     problems = _problems(_at(content, path), path[row.end() :] if row else path, what, known_in_row if row else known)
     return ContractViolation(
         f"The request has another shape than documented: {problems[0]}",
-        remedy='See /docs for the shape, or send {"instances": [{"inputs": {…}}]}.',
+        remedy=f"See /docs for the shape{example}.",
         problems=[
             Problem(
                 where=one.where,

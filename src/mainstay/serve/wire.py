@@ -15,7 +15,6 @@ from mainstay.core.events import Arm, Caveat, FeedbackStatus, Trust
 from mainstay.data.times import to_utc
 from mainstay.models.explained.records import Explanation
 from mainstay.serve import strict
-from mainstay.serve.strict import Malformed
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\u0000]*$")]
 """Without NUL, which a database may not be able to keep."""
@@ -323,7 +322,7 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes, row: type[msgspec.Str
         names = decoder.type.__struct_fields__
         raise strict.other_shape(body, str(error), known=names, known_in_row=row.__struct_fields__) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"The body is no valid JSON: {error}") from error
+        raise strict.no_json(body, str(error)) from error
     except RecursionError as error:
         raise strict.too_deep() from error
 

@@ -62,7 +62,7 @@ def show(project: Project) -> None:
     )
     file = project.run_folder / WEB_FILE
     with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
     try:
         uvicorn.Server(config).run(sockets=[bound])

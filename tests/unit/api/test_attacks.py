@@ -118,6 +118,30 @@ def test_another_method_on_a_hot_route_runs_nothing(port: int, closed: tuple[int
     assert statuses(talk(closed[0], request(method=method, path=path))) in ([401], [400])
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"another"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_who_asks_for_another_protocol_is_answered_in_this_one_and_the_body_is_no_request(
+    port: int, protocol: bytes, apart: bool
+) -> None:
+    more = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + protocol + b"\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+    def answered(body: bytes) -> bytes:
+        head, _, rest = request(more=more, body=body).partition(b"\r\n\r\n")
+        pieces = (head + b"\r\n\r\n", rest) if apart else (head + b"\r\n\r\n" + rest,)
+        return talk(port, *pieces, pause_s=0.05)
+
+    assert statuses(answered(BODY_BYTES)) == [200]
+    got = answered(request(method="GET", path="/healthz", body=b"", length=False))
+    assert statuses(got) == [400]
+    assert b"alive" not in got
+
+
+def test_a_tunnel_is_refused(port: int) -> None:
+    tunnel = b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    got = talk(port, tunnel + request(method="GET", path="/healthz"))
+    assert statuses(got) == [400]
+
+
 def test_too_many_headers_are_refused_in_one_piece_and_in_many(port: int) -> None:
     many = b"".join(b"X-%d: a\r\n" % number for number in range(1000))
     assert statuses(talk(port, request(more=many))) == [431]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mainstay.api.errors import TooMany, Unauthenticated, headers_of
-from mainstay.api.keys import Keys, Scope
+from mainstay.api.keys import FORWARDING, Keys, Scope
 from mainstay.core.errors import Damaged, NotFound, Refused, StaleTransition, UsageError
 from mainstay.serve import keys as kept
 from mainstay.testing.clock import FakeClock
@@ -73,7 +73,7 @@ def test_beyond_loopback_without_keys_nothing_but_probes_is_open(tmp_path: Path,
         keys.check(bearer(kept.new_key()), scope)
 
 
-@pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip", b"x-forwarded-proto"])
+@pytest.mark.parametrize("header", sorted(FORWARDING))
 def test_through_a_proxy_a_server_on_loopback_needs_a_key(tmp_path: Path, header: bytes) -> None:
     through, clock = {header: b"203.0.113.9"}, FakeClock()
     keys = Keys(tmp_path / "keys.json", clock)

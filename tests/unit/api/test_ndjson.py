@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from api_kit import error_of, server
+from mainstay.api.ndjson import PIECE_READS
 from mainstay.core.events import Kind
 from mainstay.journal.read import Journal
 
@@ -77,6 +78,28 @@ def test_a_line_is_as_long_as_a_body_may_be_and_the_next_one_is_read_all_the_sam
     body = line("a" * 5000) + b"\n" + line("snow") + b"\n" + line("b" * 100_000)
     answers = [json.loads(one) for one in post(tmp_path, body).text.splitlines()]
     assert [one.get("label") or one["error"]["code"] for one in answers] == ["too_large", "cold", "too_large"]
+
+
+def test_others_have_their_turn_while_blank_lines_are_read(tmp_path: Path) -> None:
+    pieces = 100
+
+    async def do(client: httpx.AsyncClient) -> tuple[httpx.Response, int]:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(others())
+        response = await client.post("/v1/predict", content=b"\n" * pieces * PIECE_READS + line(), headers=LINES)
+        task.cancel()
+        return response, turns
+
+    response, turns = asked(tmp_path, do)
+    assert json.loads(response.text)["label"] == "cold"
+    assert turns >= pieces
 
 
 def test_what_is_wrong_with_the_whole_call_is_no_200(tmp_path: Path) -> None:

@@ -98,3 +98,8 @@ def test_the_end_of_a_log_is_bounded_and_never_fails(tmp_path: Path) -> None:
         assert len(family.tail("x").splitlines()) == families.TAIL_LINES
         assert family.tail("none") == ""
         assert family.last_line("none") == ""
+
+
+def test_others_cannot_look_into_the_folder_that_keys_and_the_token_come_to_lie_in(tmp_path: Path) -> None:
+    with families.Family(tmp_path / "run"):
+        assert (tmp_path / "run").stat().st_mode & 0o077 == 0

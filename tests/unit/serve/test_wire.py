@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainstay.core.errors import ContractViolation, MainstayError, Problem, TooLarge
-from mainstay.serve import wire
+from mainstay.serve import strict, wire
 
 GOOD = b'{"instances": [{"inputs": {"text": "a"}}]}'
 
@@ -41,7 +41,7 @@ def test_a_request_is_decoded() -> None:
     ],
 )
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(strict.Malformed):
         decode(body)
 
 
@@ -91,7 +91,7 @@ def test_another_shape_is_told_with_the_value_seen_and_what_is_allowed(
 
 @pytest.mark.parametrize("body", [b"[1 true]", b'{"a":', b'{"instances":[{"input":{}}', b'["\xff"]', b'{"x":NaN}'])
 def test_a_body_that_is_no_json_is_malformed_even_where_its_start_has_another_shape(body: bytes) -> None:
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(strict.Malformed):
         decode(body)
 
 
@@ -105,15 +105,15 @@ def test_a_value_that_is_nested_too_deeply_is_malformed_wherever_it_stands(depth
         deep,
     )
     for body in bodies:
-        with pytest.raises(wire.Malformed):
+        with pytest.raises(strict.Malformed):
             decode(body)
-    with pytest.raises(wire.Malformed, match="too deeply"):
+    with pytest.raises(strict.Malformed, match="too deeply"):
         wire.decode_feedback(b'{"items":[{"id":"a","value":%b}]}' % deep, max_rows=3)
 
 
 def test_a_key_that_stands_very_often_is_found_in_one_pass() -> None:
     body = b'{"items":[{"id":"a","value":{%b}}]}' % b",".join([b'"a":1'] * 200_000)
-    with pytest.raises(wire.Malformed) as caught:
+    with pytest.raises(strict.Malformed) as caught:
         wire.decode_feedback(body, max_rows=3)
     assert caught.value.message == "The body names 'a' twice in one object"
 
@@ -143,7 +143,7 @@ def test_times_are_taken_in_utc() -> None:
     ],
 )
 def test_a_key_that_stands_twice_is_refused_by_name(body: bytes) -> None:
-    with pytest.raises(wire.Malformed, match="twice"):
+    with pytest.raises(strict.Malformed, match="twice"):
         decode(body)
 
 
@@ -181,7 +181,7 @@ def test_any_bytes_give_a_request_or_an_error_of_ours(noise: bytes, at: int) -> 
 
 
 def test_feedback_with_a_key_twice_is_refused() -> None:
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(strict.Malformed):
         wire.decode_feedback(b'{"items":[{"id":"a","value":1,"value":2}]}', max_rows=3)
 
 
@@ -199,3 +199,32 @@ def test_values_of_any_kind_can_be_shown() -> None:
         Problem(where="x", what="?", value=value) for value in (10**400, {1: object()}, {"a"}, float("nan"), b"\xff")
     ]
     assert wire.encode(wire.error_response(ContractViolation("?", problems=problems)))
+
+
+@pytest.mark.parametrize(
+    ("decode", "body", "example"),
+    [
+        (wire.decode_predict, b'{"temperature": 1}', '{"instances": [{"inputs": {…}}]}'),
+        (wire.decode_feedback, b'{"id": "a", "value": "worn"}', '{"items": [{"id": "…", "value": …}]}'),
+    ],
+)
+def test_who_sends_another_shape_is_shown_that_of_the_route_that_was_called(
+    decode: Any, body: bytes, example: str
+) -> None:
+    with pytest.raises(ContractViolation) as caught:
+        decode(body, max_rows=10)
+    assert example in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        ('{"instances": []}'.encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_a_body_that_is_no_json_for_a_usual_reason_is_told_so(body: bytes, why: str) -> None:
+    with pytest.raises(strict.Malformed, match=why):
+        wire.decode_predict(body, max_rows=10)
