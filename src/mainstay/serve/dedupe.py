@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -15,6 +16,10 @@ from mainstay.core.events import Event
 
 REMEMBERED = 100_000
 """Ids that a worker keeps in memory; older ones are looked up in the journal."""
+
+
+MADE = re.compile(r"-\d+-[0-9a-f]{8}\Z")
+"""How ids end that a worker made for rows without one (log.py). They are not remembered: most never come again."""
 
 
 class Finds(Protocol):
@@ -33,16 +38,20 @@ class Ids:
         self._units: OrderedDict[str, str] = OrderedDict()
         self._remembered = remembered
         self.complete = alone and fresh
-        """Whether every id of the journal is in memory, so that nothing is looked up on disk."""
+        """Whether every id that was given is in memory, so that none of them is looked up on disk."""
+
+    def at_hand(self, ids: Iterable[str]) -> bool:
+        """Return whether `find` looks none of these new ids up on disk."""
+        return self.complete and not any(MADE.search(id_) for id_ in ids)
 
     def find(self, id_: str, unit: str) -> Event | None:
         """Return the prediction that answered this id before, None when it is new.
 
-        Raises IdReused when it was another key or other inputs. Free while this worker knows every id of the journal;
-        else a look at the journal's index.
+        Raises IdReused when it was another key or other inputs. Free while this worker knows every id that was given,
+        unless this one looks like one that was made; else a look at the journal's index.
         """
         known = self._units.get(id_)
-        if known is None and self.complete:
+        if known is None and self.at_hand((id_,)):
             return None
         event = self._journal.find(id_)
         if event is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -45,6 +45,12 @@ class Sightings(Job):
     def ids(self) -> list[str]:
         """Return the ids that were given."""
         return [item.id for item in self.items if item.id and item.event is not None]
+
+    def stored(self) -> Iterator[tuple[str, str]]:
+        """Yield the given ids that were committed, with the unit of each."""
+        for item, result in zip(self.items, self.results, strict=True):
+            if item.id and item.event is not None and result.status is wire.EventStatus.STORED:
+                yield item.id, item.event.unit
 
 
 class Ledger:

@@ -284,7 +284,7 @@ class Handler:
                 return False
             if isinstance(job, Call):
                 rows += job.rows
-                if job.names_ids and (self._claims is not None or self._shared is not None or not self._ids.complete):
+                if job.names_ids and (self._claims or self._shared or not self._ids.at_hand(_given(job))):
                     return False
                 live = self._lives.get(job.model) or self._slots[job.model].refresh() or self.live(job.model)
                 self._lives[job.model] = live
@@ -351,6 +351,7 @@ class Handler:
         for job in group.seen:
             if job not in failed:
                 self._ledger.note(job)
+                self._ids.note(job.stored())
                 outcomes[job] = wire.encode(wire.EventsResponse(results=job.results))
         answered = [call for call in group.calls if call not in outcomes]
         for call in answered:
@@ -510,6 +511,10 @@ class Handler:
 def _fresh(call: Call) -> list[Row]:
     """Return the rows that are answered now, for the first time."""
     return [row for row in call.items if row.before is None and row.first is None]
+
+
+def _given(call: Call) -> list[str]:
+    return [row.given_id for row in call.items if row.given_id is not None]
 
 
 def _prediction(event: Event, *, duplicate: bool) -> wire.Prediction:

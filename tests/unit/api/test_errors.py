@@ -9,7 +9,7 @@ import pytest
 
 from mainstay.api import errors as api_errors
 from mainstay.core import errors
-from mainstay.serve import wire
+from mainstay.serve import strict, wire
 
 
 def tree(kind: type[errors.MainstayError]) -> Iterator[type[errors.MainstayError]]:
@@ -37,7 +37,7 @@ def test_a_class_that_is_not_in_the_table_takes_its_parents_status() -> None:
         """Special."""
 
     assert api_errors.status_of(Special()) == 503
-    assert api_errors.status_of(wire.Malformed()) == 400
+    assert api_errors.status_of(strict.Malformed()) == 400
     assert api_errors.status_of(api_errors.Unauthenticated()) == 401
 
 

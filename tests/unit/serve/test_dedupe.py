@@ -29,6 +29,15 @@ def test_a_worker_that_knows_the_whole_journal_looks_nothing_up() -> None:
     assert journal.asked == []
 
 
+def test_an_id_that_looks_like_one_that_was_made_is_looked_up() -> None:
+    journal = Lookups(**{"w0-17-00c0ffee": "u"})
+    ids = Ids(journal, alone=True, fresh=True)
+    assert [ids.at_hand([id_]) for id_ in ("w0-17-00c0ffee", "order-17", "a-1-00c0ffee-b")] == [False, True, True]
+    with pytest.raises(IdReused):
+        ids.find("w0-17-00c0ffee", "other")
+    assert journal.asked == ["w0-17-00c0ffee"]
+
+
 @pytest.mark.parametrize(("alone", "fresh"), [(False, True), (True, False)])
 def test_other_writers_and_an_older_journal_are_looked_up(alone: bool, fresh: bool) -> None:
     ids = Ids(Lookups(a="u"), alone=alone, fresh=fresh)

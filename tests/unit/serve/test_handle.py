@@ -10,9 +10,10 @@ import pytest
 
 from mainstay.core.contracts import Field, FieldType
 from mainstay.core.errors import ContractViolation, IdReused, JournalFull, ModelOutputInvalid, NotFound, NotReady
-from mainstay.core.events import Arm, Kind
+from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.fallbacks import Condition, FallbackTo, OnAbstain, Rule, SegmentLimit
 from mainstay.core.routes import BundleRef, position
+from mainstay.serve.external import Sighting, Sightings
 from mainstay.serve.live import Side
 from mainstay.testing.models import WordModel, make_contract
 from serve_kit import CHALLENGER, CHAMPION, HASHER, Kit, make_route, make_side, one
@@ -114,6 +115,34 @@ def test_an_id_sent_again_with_another_body_is_refused() -> None:
         kit.predict(one("sun", id="a"))
     with pytest.raises(IdReused):
         kit.predict(one("snow", id="a"), client="another")
+
+
+def test_an_id_that_the_server_made_is_as_taken_as_one_that_was_given() -> None:
+    kit = Kit()
+    [made] = kit.predict(one("snow"))
+    with pytest.raises(IdReused):
+        kit.predict(one("sun", id=made["id"]))
+    assert kit.predict(one("snow", id=made["id"])) == [made | {"duplicate": True}]
+    assert len(kit.writer.events) == 1
+
+
+def test_the_id_of_an_event_from_elsewhere_is_taken() -> None:
+    kit = Kit()
+    event = Event(
+        model="weather",
+        worker="",
+        seq=0,
+        id="e1",
+        kind=Kind.EXTERNAL,
+        occurred_at=kit.clock.now(),
+        received_at=kit.clock.now(),
+        bundle="other",
+        unit="its own",
+        label="sun",
+    )
+    kit.work(Sightings(model="weather", items=[Sighting(id="e1", event=event)], arrived=0.0))
+    with pytest.raises(IdReused):
+        kit.predict(one("snow", id="e1"))
 
 
 def test_the_same_id_twice_in_one_batch_is_answered_once() -> None:
