@@ -1,14 +1,14 @@
-# make setup · fmt · check · test · bench · simulate · docs · demo
+# make setup · fmt · check · test · bench · bench-watch · simulate · docs · demo
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test bench bench-peers soak kills simulate docs demo demo-banking77 wheel ci-deps clean
+.PHONY: help setup fmt check test bench bench-peers bench-watch bench-scale soak kills simulate docs demo demo-banking77 wheel ci-deps clean
 
 help:
 	@echo "make demo [EXIT=1]   the support-desk story, live (EXIT=1 stops at the summary)"
 	@echo "make test            the environment and the tests"
-	@echo "make setup fmt check bench bench-peers soak kills simulate docs demo-banking77 wheel ci-deps clean"
+	@echo "make setup fmt check bench bench-peers bench-watch bench-scale soak kills simulate docs demo-banking77 wheel ci-deps clean"
 
 # The stamp depends on the locks: a changed lock installs again.
 $(VENV)/.stamp: requirements-dev.lock requirements-build.lock pyproject.toml tools/bootstrap.py
@@ -41,6 +41,15 @@ bench-peers: setup
 bench: bench-peers
 	$(BIN)/python bench/serving.py $(if $(WRITE),--write)
 	$(BIN)/python bench/soak.py $(if $(WRITE),--write)
+
+# The watch beside Evidently, NannyML and whylogs: their environments (2 GB), then all on the same data (25 minutes).
+bench-watch: setup
+	$(BIN)/python bench/peers/install.py evidently nannyml whylogs
+	$(BIN)/python bench/watch.py $(ARGS) $(if $(WRITE),--write)
+
+# What a window costs the watch, from 1,000 to 10,000,000 requests.
+bench-scale: setup
+	$(BIN)/python bench/watch_scale.py $(ARGS) $(if $(WRITE),--write)
 
 kills: setup
 	$(BIN)/python bench/kill_workers.py $(ARGS)

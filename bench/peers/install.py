@@ -1,7 +1,8 @@
-"""Make an environment for each server that the benchmark compares with: `python bench/peers/install.py [NAME …]`.
+"""Make an environment for each that the benchmarks compare with: `python bench/peers/install.py [NAME …]`.
 
-Each has its own (build/peers/NAME), as their requirements clash with ours and with one another's. A server whose
-environment cannot be made is left out of the comparison, which says so.
+Each has its own (build/peers/NAME), as their requirements clash with ours and with one another's. One whose environment
+cannot be made is left out of the comparison, which says so. Without names: the servers of bench/serving.py; those of
+bench/watch.py are evidently, nannyml and whylogs.
 """
 
 from __future__ import annotations

@@ -140,6 +140,7 @@ def _turn(
                 loaded_model_provider=feed.open_version,
                 settings=feed.settings,
                 clock=clock,
+                bounded=False,
             )
             if found.blocks:
                 _look(tx, feed.model, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from mainstay.stats.intervals import Floats
 from mainstay.stats.packing import pack, unpack
 from mainstay.stats.window_effects import WindowEffects
 from mainstay.watch import lessons, streams
+from mainstay.watch.intake import Rest
 from mainstay.watch.learners import Learner
 from mainstay.watch.streams import Plan
 from mainstay.watch.window import Observation
@@ -67,6 +68,10 @@ class WatchState:
     """Whether the last block counted keys (else requests)."""
     waiting: list[Observation] = field(default_factory=list)
     """Requests that make no block yet."""
+    rest: Rest | None = None
+    """Counts of those that make no block yet and are not measured; None: all are."""
+    busy_until: datetime | None = None
+    """Arrival time up to which what was measured would take at the rate of `intake`."""
     gaps: list[tuple[str, float]] = field(default_factory=list)
     """Labelled answers that are in no block yet: key, confidence minus right."""
     graded: list[str] = field(default_factory=list)
@@ -106,6 +111,8 @@ class WatchState:
             "keys": dict(self.keys),
             "by_key": self.by_key,
             "waiting": msgspec.to_builtins(self.waiting),
+            "rest": None if self.rest is None else self.rest.as_dict(),
+            "busy_until": _text(self.busy_until),
             "gaps": [list(gap) for gap in self.gaps],
             "graded": list(self.graded),
             "labels_seen": self.labels_seen,
@@ -153,6 +160,8 @@ class WatchState:
                 keys={str(key): int(n) for key, n in value["keys"].items()},
                 by_key=bool(value["by_key"]),
                 waiting=msgspec.convert(value["waiting"], list[Observation]),
+                rest=None if older or value.get("rest") is None else Rest.from_dict(value["rest"]),
+                busy_until=_moment(value.get("busy_until")),
                 gaps=[(str(key), float(gap)) for key, gap in value["gaps"]],
                 graded=[str(name) for name in value["graded"]],
                 labels_seen=int(value["labels_seen"]),
@@ -242,10 +251,12 @@ def update(
     settings: WatchSettings,
     *,
     key_declared: bool = True,
+    rest: Rest | None = None,
 ) -> Comparison:
     """Add one block (and the labelled answers that wait) to `state` in place; return where the evidence stands.
 
-    `rows` in order of arrival; may be empty when only labels came. A profile with other streams starts anew.
+    `rows` in order of arrival; may be empty when only labels came. `rest` counts the block's requests that are not
+    among them. A profile with other streams starts anew.
     """
     plan = plan_of(profile, settings)
     if state.signature != plan.signature:
@@ -255,40 +266,57 @@ def update(
         state.since, state.told, state.learners = [], None, {}
     plan = lessons.renew(state, plan, profile)
     rows = lessons.derive(rows, profile)
-    state.by_key = key_declared or len({row.key for row in rows}) >= FEW_KEYS
-    each = profile.distinct < MOSTLY_DISTINCT * profile.rows
+    state.by_key = rest.by_key if rest is not None else counts_keys({row.key for row in rows}, key_declared)
+    each = counts_each(profile)
     columns = streams.count_block(plan, rows, by_key=state.by_key, each=each) + streams.count_gaps(plan, state.gaps)
     columns += lessons.count_and_learn(state, plan, rows, profile)
+    if rest is not None and len(rest.columns) == len(columns):
+        columns += rest.columns
     state.gaps = []
     if state.told is not None:
         state.told = state.told + columns
     units = _see_keys(state, rows, each=each)
-    days, begins = _advance_time(state, rows)
+    days, begins = _advance_time(state, rows, rest)
     kept = state.history.add(columns, days)
     state.since = [moment for moment, keep in zip([*state.since, begins], kept, strict=True) if keep]
-    if rows:
+    if rows or rest is not None:
         state.number += 1
-        state.rows += len(rows)
+        state.rows += len(rows) + (0 if rest is None else rest.rows)
     assessment = evidence.assess(plan.bank, state.history, material_of(settings))
     if rows and state.history.effects is not None:  # after it was judged: a window's own change is no excuse for it
         state.history.effects.add(plan.bank, columns, rows=units, days=days)
     return Comparison(plan=plan, assessment=assessment, log_bar=log_bar(settings), units=units)
 
 
-def _advance_time(state: WatchState, rows: Sequence[Observation]) -> tuple[float, datetime]:
+def counts_keys(keys: Collection[str], key_declared: bool) -> bool:
+    """Return whether keys are the units of evidence (else requests)."""
+    return key_declared or len(keys) >= FEW_KEYS
+
+
+def counts_each(profile: Profile) -> bool:
+    """Return whether an equal request that comes again counts again."""
+    return profile.distinct < MOSTLY_DISTINCT * profile.rows
+
+
+def _advance_time(state: WatchState, rows: Sequence[Observation], rest: Rest | None) -> tuple[float, datetime]:
     """Return the days since the block before and the event time at which this block begins."""
+    if rest is not None:
+        return _days_until(state, rest.first_at, rest.last_at), rest.begins_at
     if not rows:
         moment = state.last_at or state.started_at
         if moment is None:
             raise Damaged("labels came for a bundle of which no request was ever seen")
         return LEAST_DAYS, moment
-    first, last = rows[0], rows[-1]
+    return _days_until(state, rows[0].received_at, rows[-1].received_at), rows[0].occurred_at
+
+
+def _days_until(state: WatchState, first_at: datetime, last_at: datetime) -> float:
+    """Move the state's time to the end of a block; return the days since the block before."""
     if state.started_at is None:
-        state.started_at = first.received_at
-    before = state.last_at or first.received_at
-    state.last_at = max(before, last.received_at)
-    days = (state.last_at - before).total_seconds() / SECONDS_PER_DAY
-    return max(days, LEAST_DAYS), first.occurred_at
+        state.started_at = first_at
+    before = state.last_at or first_at
+    state.last_at = max(before, last_at)
+    return max((state.last_at - before).total_seconds() / SECONDS_PER_DAY, LEAST_DAYS)
 
 
 def _see_keys(state: WatchState, rows: Sequence[Observation], *, each: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,8 @@ from mainstay.watch.window import Observation, Outcome
 REFUSED, FAILED, GAP, ERROR = "requests.refused", "requests.failed", "labels.gap", "labels.error"
 EXPECTED_BAD = 0.01
 """Share of requests that may be refused or fail without a word: no reference tells."""
+MISSING = ".missing"
+"""What the name of a missing share ends with."""
 KEY_CORRELATION = 0.3
 """Assumed correlation between two values of one key where the reference has each key about once."""
 YEARS = timedelta(days=2 * 365 - 14)
@@ -314,6 +316,63 @@ def count_block(plan: Plan, rows: Sequence[Observation], *, by_key: bool, each: 
     return out
 
 
+@dataclass(slots=True, kw_only=True)
+class Counted:
+    """Requests that are counted and not measured, one entry of each list for each."""
+
+    units: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    """Event time, Unix."""
+    missing: list[bytes] = field(default_factory=list)
+    """For each of `gap_fields`: 0 there, 1 missing, 2 not known."""
+
+
+def gap_fields(plan: Plan) -> list[str]:
+    """Return the fields whose missing values are counted over all traffic."""
+    return [item.name.removesuffix(MISSING) for item in plan.watched if _counts_gaps(item)]
+
+
+def _counts_gaps(item: Watched) -> bool:
+    return item.segment == ALL and item.table is not None and item.name.endswith(MISSING)
+
+
+def count_rest(plan: Plan, seen: Counted) -> Floats:
+    """Return the columns of requests that are counted and not measured: refusals, failures, missing values, requests.
+
+    All other streams stay empty: what a stream counts in full and what it counts of a sample never share a column. A
+    unit weighs 1 among what is counted at once.
+    """
+    out = np.zeros(plan.width)
+    out[-1] = len(seen.units)
+    if not seen.units:
+        return out
+    cells = None
+    if plan.bank.season is not None:
+        cells = season.cells(np.array(seen.seconds))
+        np.add.at(out, plan.bank.season + cells[0], 1.0)
+        np.add.at(out, plan.bank.season + season.WEEK + cells[1], 1.0)
+    known: dict[str, int] = {}
+    units = np.array([known.setdefault(unit, len(known)) for unit in seen.units], dtype=np.intp)
+    gaps = np.frombuffer(b"".join(seen.missing), dtype=np.uint8).reshape(len(units), len(gap_fields(plan)))
+    column = 0
+    for i, item in enumerate(plan.watched):
+        part = out[plan.offsets[i] : plan.offsets[i + 1]]
+        if isinstance(item.stream, evidence.RateStream):
+            outcome = Outcome.REFUSED if item.name == REFUSED else Outcome.FAILED
+            bad = np.array([one is outcome for one in seen.outcomes], dtype=np.float64)
+            each_unit = _weights(units)
+            part += [float(bad @ each_unit), float(each_unit.sum())]
+        elif _counts_gaps(item):
+            held = np.flatnonzero(gaps[:, column] < 2)
+            each_unit = _weights(units[held])
+            _count_numbers(item, part, gaps[held, column].astype(np.float64), each_unit, units[held])
+            if item.pattern is not None and cells is not None and len(held):
+                part[1:3] -= each_unit @ season.residuals(item.pattern, cells[0][held], cells[1][held])
+            column += 1
+    return out
+
+
 def unit_numbers(rows: Sequence[Observation], *, by_key: bool) -> NDArray[np.intp]:
     """Return for each row the number of its unit of evidence."""
     known: dict[str, int] = {}
@@ -335,14 +394,18 @@ def _count(item: Watched, part: Floats, values: Sequence[float | str], units: ND
         codes = np.array([item.places.get(str(value), other) for value in values], dtype=np.intp)
         part += np.bincount(codes, weights=each_unit, minlength=other + 1)[: other + 1]
         return
-    numbers = [(float(v), w, u) for v, w, u in zip(values, each_unit, units, strict=True) if not isinstance(v, str)]
-    if not numbers or item.edges is None or item.table is None:
+    held = np.array([not isinstance(value, str) for value in values], dtype=np.bool_)
+    x = np.array([value for value in values if not isinstance(value, str)], dtype=np.float64)
+    _count_numbers(item, part, x, each_unit[held], units[held])
+
+
+def _count_numbers(item: Watched, part: Floats, x: Floats, w: Floats, units: NDArray[np.intp]) -> None:
+    """Count numbers with their weights: score sums over bins, rows beside the tie, sum and sum of squares per unit."""
+    if not len(x) or item.edges is None or item.table is None:
         return
-    x, w = np.array([n[0] for n in numbers]), np.array([n[1] for n in numbers])
-    bins = np.searchsorted(item.edges, x, side="right")
     part[0] += w.sum()
-    part[1:7] += w @ item.table[bins]
-    sums = np.bincount(np.array([n[2] for n in numbers]), weights=w * np.clip(x, -1e150, 1e150))
+    part[1:7] += w @ item.table[np.searchsorted(item.edges, x, side="right")]
+    sums = np.bincount(units, weights=w * np.clip(x, -1e150, 1e150))
     part[7] += sums.sum()
     part[8] += float((sums**2).sum())
 

@@ -18,6 +18,7 @@ from mainstay.store import blocks, feedback, states
 from mainstay.watch import compare, diagnose, estimate, outlook
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.grading import LABELS, gap, is_graded, unit_of
+from mainstay.watch.intake import Cut, Intake, Rest, busy_after, is_dense
 from mainstay.watch.lifecycle import (
     Bundle,
     Reference,
@@ -56,6 +57,7 @@ def watch_turn(
     clock: Clock,
     cursor: Mapping[str, int] | None = None,
     recent: Recent | None = None,
+    bounded: bool = True,
 ) -> TurnResult:
     """Take the events once, add whole blocks to the evidence, and open, extend or close incidents.
 
@@ -65,7 +67,7 @@ def watch_turn(
     events). `loaded_model_provider` gets `model@version` and returns None for a bundle that cannot be opened; its
     requests are skipped and reported. Evidence is kept per bundle: a new version starts anew with its own profile.
     `recent` reads the newest requests again when an incident is told, to show them; without it those of this turn are
-    all that is shown.
+    all that is shown. `bounded`: of dense traffic a part is measured (`intake`); a replay has time, and measures all.
     """
     now = clock.now()
     place = blocks.cursor(tx, consumer(model))
@@ -87,19 +89,18 @@ def watch_turn(
             if events:
                 result.skipped[name] = len(events)
             continue
-        bundle = _open(tx, model, name, reference)
+        bundle, before = _open(tx, model, name, reference)
         bundle.recent, bundle.current = again, name == head["current"]
         bundle.labels_wanted = settings.retrain.min_labels
-        before = bundle.state.as_dict()
         result.rows += len(events)
-        bundle.state.waiting += [observe(event, reference.signals, reference.contract) for event in events]
+        dense = _take(bundle, events, settings.watch, bounded=bounded)
         _take_labels(tx, bundle, count=labels)
-        _work(tx, bundle, settings.watch, result, now)
+        _work(tx, bundle, dense, settings.watch, result, now)
         if name == head["current"]:
             close_old(tx, bundle, result, now)
         result.waiting += len(bundle.state.waiting)
         after = bundle.state.as_dict()
-        if after != before or bundle.version is None:
+        if after != before:
             states.put(tx, _state_name(model, name), after, expected_version=bundle.version)
     names = [*[name for name in head["bundles"] if name not in by_bundle], *by_bundle][-BUNDLES:]
     kept = {"bundles": names, "current": head["current"], "waiting": result.waiting, "labels": labels}
@@ -154,11 +155,43 @@ def _by_bundle(fresh: Sequence[Event], model: str, head: dict[str, Any]) -> dict
     return out
 
 
-def _open(tx: Connection, model: str, name: str, reference: Reference) -> Bundle:
+def _open(tx: Connection, model: str, name: str, reference: Reference) -> tuple[Bundle, Mapping[str, Any] | None]:
+    """Return the bundle and its state as it is stored."""
     found = states.get(tx, _state_name(model, name))
     if found is None:
-        return Bundle(name=name, reference=reference, state=WatchState(model=model, bundle=name), version=None)
-    return Bundle(name=name, reference=reference, state=WatchState.from_dict(found[0]), version=found[1])
+        return Bundle(name=name, reference=reference, state=WatchState(model=model, bundle=name), version=None), None
+    state = WatchState.from_dict(found[0])
+    return Bundle(name=name, reference=reference, state=state, version=found[1]), found[0]
+
+
+def _take(bundle: Bundle, events: Sequence[Event], settings: WatchSettings, *, bounded: bool) -> list[Cut]:
+    """Measure the requests, or of more than can be measured a part of the units; return blocks of dense traffic."""
+    state, reference = bundle.state, bundle.reference
+
+    def look(event: Event) -> Observation:
+        return observe(event, reference.signals, reference.contract)
+
+    if state.rest is not None and not events:  # nothing more comes to it
+        state.waiting, state.rest, over = [], None, Cut(rows=state.waiting, rest=state.rest)
+        return [over]
+    events = sorted(events, key=lambda event: event.received_at)
+    before = len(state.waiting)
+    if not bounded or (state.rest is None and not is_dense(state.busy_until, events)):
+        state.waiting += [look(event) for event in events]
+        if bounded and events:
+            state.busy_until = busy_after(state.busy_until, events[0].received_at, len(events))
+        return []
+    plan = compare.plan_of(reference.profile, settings)
+    rest = state.rest if state.rest is not None and len(state.rest.columns) == plan.width else None
+    state.waiting.sort(key=lambda row: (row.received_at, row.id))
+    keys = {event.key_hash for event in events}
+    by_key = compare.counts_keys(keys, reference.contract.key is not None) if rest is None else rest.by_key
+    each = compare.counts_each(reference.profile)
+    intake = Intake(plan, reference.contract, most=settings.block_max_rows, by_key=by_key, each=each)
+    cuts, state.waiting, state.rest = intake.take(state.waiting, rest, events, look)
+    measured = max(0, sum(len(one.rows) for one in cuts) + len(state.waiting) - before)
+    state.busy_until = busy_after(state.busy_until, events[0].received_at, measured)
+    return cuts
 
 
 def _take_labels(tx: Connection, bundle: Bundle, *, count: int) -> None:
@@ -176,30 +209,36 @@ def _take_labels(tx: Connection, bundle: Bundle, *, count: int) -> None:
     state.graded = state.graded[-MOST_GRADED:]
 
 
-def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnResult, now: datetime) -> None:
+def _work(
+    tx: Connection, bundle: Bundle, dense: Sequence[Cut], settings: WatchSettings, result: TurnResult, now: datetime
+) -> None:
     state = bundle.state
-    done, state.waiting = cut(
-        state.waiting,
-        least=settings.block_min_rows,
-        most=settings.block_max_rows,
-        patience=timedelta(minutes=settings.block_minutes),
-        now=now,
-    )
+    done = list(dense)
+    if state.rest is None:
+        whole, state.waiting = cut(
+            state.waiting,
+            least=settings.block_min_rows,
+            most=settings.block_max_rows,
+            patience=timedelta(minutes=settings.block_minutes),
+            now=now,
+        )
+        done += [Cut(rows=rows) for rows in whole]
     if not done and len(state.gaps) >= settings.block_min_rows and state.started_at is not None:
-        done = [[]]
+        done = [Cut(rows=[])]
     broken = bool(done) and has_broken_field(tx, bundle)
-    for cut_off in done:
-        rows, repeats = once(cut_off)
+    for one in done:
+        rows, repeats = once(one.rows)
         comparison = compare.update(
             state,
             rows,
             bundle.reference.profile,
             settings,
             key_declared=bundle.reference.contract.key is not None,
+            rest=one.rest,
         )
-        if rows:
+        if rows or one.rest is not None:
             result.blocks += 1
-            blocks.put_block(tx, _block(bundle, rows, comparison, broken=broken, repeats=repeats))
+            blocks.put_block(tx, _block(bundle, rows, one.rest, comparison, broken=broken, repeats=repeats))
         if comparison.alarm:
             on_alarm(tx, bundle, comparison, settings, result, now)
         else:
@@ -208,18 +247,35 @@ def _work(tx: Connection, bundle: Bundle, settings: WatchSettings, result: TurnR
 
 
 def _block(
-    bundle: Bundle, rows: Sequence[Observation], comparison: Comparison, *, broken: bool, repeats: int
+    bundle: Bundle,
+    rows: Sequence[Observation],
+    rest: Rest | None,
+    comparison: Comparison,
+    *,
+    broken: bool,
+    repeats: int,
 ) -> blocks.Block:
     state = bundle.state
+    summary = _summary(state, rows, comparison, bundle.reference.profile, broken=broken) | {"repeats": repeats}
+    moments, count, keys = [row.occurred_at for row in rows], len(rows), float(len({row.key for row in rows}))
+    if rest is not None:
+        moments.append(rest.begins_at)
+        count, keys = count + rest.rows, keys / rest.share
+        summary |= {
+            "outcomes": dict(Counter(rest.outcomes) + Counter(summary["outcomes"])),
+            "repeats": repeats + rest.repeats,
+            "measured": len(rows),
+            "measured_share": rest.share,
+        }
     return blocks.Block(
         model=state.model,
         bundle=bundle.name,
         number=state.number,
-        first_at=min(row.occurred_at for row in rows),
-        last_at=max(row.occurred_at for row in rows),
-        rows=len(rows),
-        keys=len({row.key for row in rows}),
-        summary=_summary(state, rows, comparison, bundle.reference.profile, broken=broken) | {"repeats": repeats},
+        first_at=min(moments),
+        last_at=max(moments),
+        rows=count,
+        keys=round(keys),
+        summary=summary,
     )
 
 
