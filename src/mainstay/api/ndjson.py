@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import IO
 
@@ -36,6 +36,8 @@ ALSO_LINE_ENDS = tuple((one.encode(), f"\\u{ord(one):04x}".encode()) for one in 
 LINES = "An Instance as JSON on each line."
 KEPT = (400, 409, 413, 422)
 """Statuses of lines that are written down as refusals."""
+MOST_KEPT = 1000
+"""Refusals of one body that are written down; more are counted only, or a few bytes could fill the disk."""
 
 
 async def answer_lines(ask: Ask, file: IO[bytes]) -> AsyncIterator[bytes]:
@@ -46,29 +48,20 @@ async def answer_lines(ask: Ask, file: IO[bytes]) -> AsyncIterator[bytes]:
     worker = ask.hall.of(ask.model)
     worker.handler.live(ask.model)
     await _room(worker, 0.0)
-    number = 0
+    number = refused = 0
     for lines in _pieces(file, longest=worker.plan.max_body_kb * 1024):
         if not lines:
             await asyncio.sleep(0)
             continue
         if number:
             await _room(worker, PATIENCE_S)
-        yield await _answer(ask, worker, lines, number)
+        answers = [await _outcome(call) for call in [_call(ask, worker, line) for line in lines]]
+        for line, answer in zip(lines, answers, strict=True):
+            refused += _note(ask, worker, line, answer, keep=refused < MOST_KEPT)
+        yield _written(answers, number)
         number += len(lines)
     if not number:
         raise ContractViolation("The body holds no line", remedy='Send {"inputs": {…}} on each line.')
-
-
-async def _answer(ask: Ask, worker: Worker, lines: list[bytes], first: int) -> bytes:
-    calls = [_call(ask, worker, line) for line in lines]
-    answers = [await _outcome(call) for call in calls]
-    written = b"".join(
-        _written(ask, worker, line, first + place, answer)
-        for place, (line, answer) in enumerate(zip(lines, answers, strict=True))
-    )
-    for character, escaped in ALSO_LINE_ENDS:
-        written = written.replace(character, escaped)
-    return written
 
 
 def _call(ask: Ask, worker: Worker, line: bytes) -> asyncio.Future[list[wire.Prediction]] | MainstayError:
@@ -99,17 +92,30 @@ async def _outcome(
         return error
 
 
-def _written(ask: Ask, worker: Worker, line: bytes, number: int, answer: wire.Prediction | MainstayError) -> bytes:
-    """Return the line that answers line `number`, from 0; what was refused is written down."""
+def _note(ask: Ask, worker: Worker, line: bytes, answer: wire.Prediction | MainstayError, *, keep: bool) -> bool:
+    """Count what was missed and write down or count what was refused; return whether the line was refused."""
     if not isinstance(answer, MainstayError):
-        return wire.encode(answer) + b"\n"
+        return False
     status = errors.status_of(answer)
     if status >= 500:
         worker.metrics.missed(ask.model, answer.code, trace_id=ask.trace_id)
     if status in KEPT:
-        worker.refuse(ask.model, line, answer, status)
-    answer.problems = tuple(replace(problem, row=number) for problem in answer.problems)
-    return errors.body_of(answer) + b"\n"
+        worker.refuse(ask.model, line, answer, status, keep=keep)
+    return status in KEPT
+
+
+def _written(answers: Sequence[wire.Prediction | MainstayError], first: int) -> bytes:
+    """Return the lines that answer a body's lines, the first of which has the number `first`, from 0."""
+    written = bytearray()
+    for number, answer in enumerate(answers, start=first):
+        if isinstance(answer, MainstayError):
+            answer.problems = tuple(replace(problem, row=number) for problem in answer.problems)
+            written += errors.body_of(answer) + b"\n"
+        else:
+            written += wire.encode(answer) + b"\n"
+    for character, escaped in ALSO_LINE_ENDS:
+        written = written.replace(character, escaped)
+    return bytes(written)
 
 
 async def _room(worker: Worker, patience_s: float) -> None:

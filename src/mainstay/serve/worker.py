@@ -129,10 +129,10 @@ class Worker:
 
     # asked by HTTP, in the event loop
 
-    def refuse(self, model: str, body: bytes, error: MainstayError, status: int) -> None:
-        """Write down a refusal, without delaying it; under overload it is only counted."""
+    def refuse(self, model: str, body: bytes, error: MainstayError, status: int, *, keep: bool = True) -> None:
+        """Write down a refusal, without delaying it; under overload, or not to `keep`, it is only counted."""
         self.metrics.count("refusals_total", model=model, code=error.code)
-        if isinstance(error, Overloaded) or self.pending.waiting_rows > self.plan.max_waiting_rows // 2:
+        if not keep or isinstance(error, Overloaded) or self.pending.waiting_rows > self.plan.max_waiting_rows // 2:
             self.metrics.count("records_dropped_total")
             return
         for note in self.handler.refusals(model, body, error, status):

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from api_kit import error_of, server
-from mainstay.api.ndjson import PIECE_READS
+from mainstay.api.ndjson import MOST_KEPT, PIECE_READS, PIECE_ROWS
 from mainstay.core.events import Kind
 from mainstay.journal.read import Journal
 
@@ -63,6 +63,16 @@ def test_each_line_is_answered_in_its_place_and_a_bad_one_costs_itself_alone(tmp
         "id_reused",
         "malformed",
     ]
+
+
+def test_of_very_many_bad_lines_each_is_answered_and_so_many_are_written_down_as_will_not_fill_the_disk(
+    tmp_path: Path,
+) -> None:
+    answers = post(tmp_path, b"{}\n" * (MOST_KEPT + 200)).text.splitlines()
+    assert {json.loads(one)["error"]["code"] for one in answers} == {"contract_violation"}
+    assert len(answers) == MOST_KEPT + 200
+    events, _ = Journal(tmp_path / "journal").read({}, 2 * MOST_KEPT)
+    assert MOST_KEPT <= len(events) < MOST_KEPT + PIECE_ROWS
 
 
 def test_more_lines_than_a_call_may_have_rows_and_a_body_larger_than_a_body_may_be(tmp_path: Path) -> None:
