@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.stats import season
+from mainstay.stats import concept, season
 from mainstay.stats.intervals import Floats
-from mainstay.stats.ratios import GAPS
 from mainstay.stats.scores import DEGREES
 
 NUMERIC_COLUMNS = DEGREES + 5
@@ -76,12 +75,15 @@ class RateStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapStream:
-    """Columns: counts on GAPS of a difference whose mean should be at most `margin`."""
+    """Labelled answers, columns as in `concept`. Looks for answers that are wrong more often than before."""
 
     weight: float
     margin: float
+    """Rise of the share of wrong answers, given their confidence, below which nothing is held against the budget."""
+    known: Floats = field(default_factory=lambda: np.zeros(concept.WIDTH))
+    """Columns of the reference rows; zeros: nothing is known of them."""
     correlation: float = 0.0
-    width: int = len(GAPS)
+    width: int = concept.WIDTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.stats import domain, mix_evidence, number_evidence
+from mainstay.stats import concept, domain, mix_evidence, number_evidence
 from mainstay.stats.bank import Bank as Bank
 from mainstay.stats.bank import CategoryStream as CategoryStream
 from mainstay.stats.bank import GapStream as GapStream
@@ -33,8 +33,7 @@ from mainstay.stats.bank import make as make_bank
 from mainstay.stats.bank import offsets as offsets
 from mainstay.stats.bank import scene as scene_of
 from mainstay.stats.intervals import Floats
-from mainstay.stats.ratios import GAPS as GAPS
-from mainstay.stats.ratios import log_gap_ratio, log_sum
+from mainstay.stats.ratios import log_sum
 from mainstay.stats.sequential import log_bernoulli_above
 from mainstay.stats.window_effects import WindowEffects
 
@@ -165,9 +164,7 @@ def log_ratios(streams: Sequence[Stream] | Bank, history: History, material: Mat
         if isinstance(stream, RateStream):
             out[i] = _rate(history.totals[None, part] - history.prefix[:, part], stream.limit)
         elif isinstance(stream, GapStream):
-            after = history.totals[None, part] - history.prefix[:, part]
-            spread = 1.0 + (scene.repeats_after - 1.0) * stream.correlation
-            out[i] = log_gap_ratio(after / spread[:, None], stream.margin)
+            out[i] = _gaps(stream, history, part, scene.repeats_after)
         elif isinstance(stream, RankStream):
             out[i] = _ranks(stream, history, part, scene.repeats_after, share=material.category_share)
     return out
@@ -202,6 +199,15 @@ def _ranks(stream: RankStream, history: History, part: slice, repeats_after: Flo
         base = stream.base + before / (1.0 + (history.repeats - 1.0) * stream.correlation)
         out[own] = domain.log_rank_ratio(after, base, share)
     return out
+
+
+def _gaps(stream: GapStream, history: History, part: slice, repeats_after: Floats) -> Floats:
+    if history.totals[part.start] <= 0:  # no label came yet
+        return np.full(len(history.candidates), NEVER)
+    before = history.prefix[:, part]
+    after = (history.totals[None, part] - before) / (1.0 + (repeats_after[:, None] - 1.0) * stream.correlation)
+    before = before / (1.0 + (history.repeats - 1.0) * stream.correlation)
+    return concept.log_ratio(after, before, stream.known, stream.margin)
 
 
 def _rate(after: Floats, limit: float) -> Floats:

@@ -6,14 +6,11 @@ import numpy as np
 from scipy import special
 
 from mainstay.stats.intervals import Floats
-from mainstay.stats.sequential import BETS
 
 TAUS = np.array([0.03, 0.06, 0.12, 0.25, 0.5])
 """Sizes of a numeric change that are looked for, in standard deviations, with equal weights."""
 KAPPAS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0])
 """Concentrations of a changed category mix around the old one, with equal weights."""
-GAPS = np.linspace(-1.0, 1.0, 41)
-"""Grid on which differences between -1 and 1 are counted."""
 
 
 def log_sum(logs: Floats, axis: int) -> Floats:
@@ -80,13 +77,3 @@ def log_category_ratio(after: Floats, base: Floats) -> Floats:
     total = prior.sum(axis=-1)
     changed = [log_dirichlet_multinomial(after, kappa * share, np.full_like(total, kappa)) for kappa in KAPPAS]
     return log_mean(np.stack(changed)) - log_dirichlet_multinomial(after, safe, total)
-
-
-def log_gap_ratio(counts: Floats, margin: float) -> Floats:
-    """Return the log e-value against "the mean of the counted values is at most `margin`"; shape (…, len(GAPS)).
-
-    Bets on "larger" as in `sequential.bounded_mean_sequence`, each bet's capital Π (1 + f (x/m − 1)) on [0, 1].
-    """
-    x, m = (GAPS + 1.0) / 2.0, (margin + 1.0) / 2.0
-    growth = np.log1p(BETS[:, None] * (x[None, :] / m - 1.0))
-    return log_mean(np.moveaxis(counts @ growth.T, -1, 0))

@@ -255,9 +255,10 @@ def level(item: Watched, columns: Floats) -> Move | None:
         bad, n = float(columns[0]), float(columns[1])
         return None if n <= 0 else Move(before=stream.limit, now=bad / n, shift=bad / n - stream.limit)
     if isinstance(stream, evidence.GapStream):
-        n = float(columns.sum())
-        gap = float(columns @ evidence.GAPS) / n if n > 0 else 0.0
-        return None if n <= 0 else Move(before=0.0, now=-gap, shift=-gap)
+        n, rows = float(columns[0]), float(stream.known[0])
+        before = -float(stream.known[1]) / rows if rows > 0 else 0.0
+        now = -float(columns[1]) / n if n > 0 else 0.0
+        return None if n <= 0 else Move(before=before, now=now, shift=now - before)
     if isinstance(stream, evidence.RankStream):
         area = domain.area(stream.base, columns)
         return None if columns.sum() <= 0 else Move(before=0.5, now=area, shift=area - 0.5)
@@ -300,8 +301,8 @@ def sentence(item: Watched, move: Move) -> str:
     """Return what moved, from what to what."""
     where = f" in {item.segment}" if item.segment else ""
     if item.name == streams.GAP:
-        points = abs(move.now) * 100
-        return f"labelled answers are right {points:.0f} points less often than their confidence says"
+        points = abs(move.shift) * 100
+        return f"labelled answers of the same confidence are right {points:.0f} points less often than before"
     if item.subject:
         return _apart(item, move)
     what = describe(item.name)

@@ -71,9 +71,9 @@ def size_of(found: Sequence[Finding], facts: Mapping[str, Any], comparison: Comp
         known = facts.get(name)
         if points is None and known and known["drop_shown"] and known["reference"] is not None:
             points, basis = max(float(known["reference"]) - float(known["value"]), 0.0), told
-    gap = next((finding for finding in found if finding.signal == streams.GAP and finding.now < 0), None)
+    gap = next((finding for finding in found if finding.signal == streams.GAP and finding.shift < 0), None)
     if points is None and gap is not None:
-        points, basis = -gap.now, "labels"
+        points, basis = -gap.shift, "labels"
     error = facts.get("error")
     rise = None
     if error and error["value"] is not None and error["reference"] > 0:

@@ -16,11 +16,11 @@ from mainstay.core.profiles import Profile, SignalKind, SignalProfile
 from mainstay.models import harm, seasons
 from mainstay.models.derived import RECONSTRUCTION
 from mainstay.stats import bank as banks
-from mainstay.stats import evidence, season
+from mainstay.stats import concept, evidence, season
 from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES, score_table, score_variances
 from mainstay.watch import learners, weights
-from mainstay.watch.window import Observation, Outcome
+from mainstay.watch.window import CONFIDENCE, Observation, Outcome
 
 REFUSED, FAILED, GAP, ERROR = "requests.refused", "requests.failed", "labels.gap", "labels.error"
 EXPECTED_BAD = 0.01
@@ -126,7 +126,12 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
         Watched(name=name, segment=ALL, harm=harm, stream=evidence.RateStream(weight=each[name], limit=EXPECTED_BAD))
         for name, harm in ((REFUSED, Harm.DATA_FAULT), (FAILED, Harm.OPERATIONS))
     ]
-    gap = evidence.GapStream(weight=each[GAP], margin=settings.material.accuracy, correlation=KEY_CORRELATION)
+    gap = evidence.GapStream(
+        weight=each[GAP],
+        margin=settings.material.accuracy,
+        known=known_labels(profile),
+        correlation=KEY_CORRELATION,
+    )
     watched.append(Watched(name=GAP, segment=ALL, harm=Harm.QUALITY, stream=gap))
     for segment in sorted(parts):
         own = weights.shares([signal.name for signal in parts[segment]])
@@ -139,6 +144,19 @@ def plan(profile: Profile, settings: WatchSettings) -> Plan:
     places = evidence.offsets(streams)
     bank = banks.make(streams, season_at=places[-1] if parts_of is not None else None)
     return Plan(watched=tuple(watched), offsets=tuple(places), bank=bank)
+
+
+def known_labels(profile: Profile) -> Floats:
+    """Return the reference rows as labelled answers, from counts of their confidences and their accuracy."""
+    signal = next((s for s in profile.signals if s.name == CONFIDENCE and s.segment == ALL), None)
+    if signal is None or profile.accuracy is None or signal.low is None or signal.high is None:
+        return np.zeros(concept.WIDTH)
+    counts = np.asarray(signal.counts, dtype=np.float64)
+    ends = np.array([signal.low, *signal.edges, signal.high], dtype=np.float64)
+    middles = (ends[:-1] + ends[1:]) / 2.0
+    middles += signal.mean - float(counts @ middles) / float(counts.sum())
+    wrong = (1.0 - profile.accuracy) * float(counts.sum())
+    return concept.reference(wrong, 1.0 - middles, counts, effect=signal.design_effect)
 
 
 def parts_matched(profile: Profile, settings: WatchSettings) -> season.Parts | None:
@@ -411,25 +429,24 @@ def _count_numbers(item: Watched, part: Floats, x: Floats, w: Floats, units: NDA
 
 
 def count_gaps(plan: Plan, gaps: Sequence[tuple[str, float]]) -> Floats:
-    """Return the columns of labelled answers, each (key, confidence − right): one mean per key, rounded down.
+    """Return the columns of labelled answers, each (key, confidence − right), as one mean per key.
 
-    Rounding down can only make the evidence smaller. For a regression each is (key, distance from the label).
+    For a regression each is (key, distance from the label).
     """
     out = np.zeros(plan.width)
+    if not gaps:
+        return out
+    numbers: dict[str, int] = {}
+    units = np.array([numbers.setdefault(key, len(numbers)) for key, _ in gaps], dtype=np.intp)
+    values = [gap for _, gap in gaps]
     for i, item in enumerate(plan.watched):
-        if item.name == ERROR and gaps:
-            numbers: dict[str, int] = {}
-            units = np.array([numbers.setdefault(key, len(numbers)) for key, _ in gaps], dtype=np.intp)
-            _count(item, out[plan.offsets[i] : plan.offsets[i + 1]], [gap for _, gap in gaps], units)
+        if item.name == ERROR:
+            _count(item, out[plan.offsets[i] : plan.offsets[i + 1]], values, units)
             return out
     where = plan.columns(GAP)
-    if where is None or not gaps:
-        return out
-    by_key: dict[str, list[float]] = {}
-    for key, gap in gaps:
-        by_key.setdefault(key, []).append(gap)
-    step = evidence.GAPS[1] - evidence.GAPS[0]
-    for values in by_key.values():
-        mean = min(max(sum(values) / len(values), -1.0), 1.0)
-        out[where.start + int(np.floor((mean + 1.0) / step + 1e-9))] += 1.0
+    if where is not None:
+        x = np.array(values, dtype=np.float64)
+        wrong = x > 0.0  # confidence less 1 when right, less 0 when wrong: the sign tells which
+        chances = np.where(wrong, 1.0 - x, -x)
+        out[where] = _weights(units) @ concept.columns(wrong.astype(np.float64), chances)
     return out

@@ -74,15 +74,6 @@ def test_the_category_ratio_averages_to_one_when_nothing_changed() -> None:
     assert total == pytest.approx(1.0, abs=1e-9)
 
 
-def test_the_gap_ratio_is_no_evidence_at_the_margin_and_much_beyond() -> None:
-    counts = np.zeros((2, len(evidence.GAPS)))
-    counts[0, np.argmin(np.abs(evidence.GAPS))] = 500
-    counts[1, np.argmin(np.abs(evidence.GAPS - 0.5))] = 60
-    nothing, much = ratios.log_gap_ratio(counts, 0.03)
-    assert nothing < 0
-    assert much > math.log(1e6)
-
-
 def test_old_candidates_thin_out_and_recent_ones_stay() -> None:
     kept = [n for n in range(1, 10_001) if evidence.keeps(n, 10_000)]
     assert set(range(9_985, 10_001)) <= set(kept)
