@@ -80,6 +80,8 @@ class ReferenceQuality(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     metrics: dict[str, MetricReference] = {}
     segments: dict[str, dict[str, MetricReference]] = {}
     """`field=value` -> metrics on its rows."""
+    period_overlap: float | None = None
+    """Share of the reference rows that look like those of one of its own periods (median); None: times not known."""
     error: LossModel | None = None
     """Of the loss of one answer: 0 or 1 for a wrong class, the absolute error of a number."""
     square: list[float] = []

@@ -370,17 +370,28 @@ def _overlap(reference: ReferenceQuality, sums: Sums) -> float | None:
     return additive.overlap(additive.restored(reference.error), sums["columns"] / rows, rows)
 
 
+def _least_overlap(reference: ReferenceQuality) -> float:
+    """Return the overlap below which an estimate is not to be trusted.
+
+    How far truth strayed between the reference's own periods is in the interval, so that what is no stranger than those
+    mostly are is no reason for a warning.
+    """
+    known = reference.period_overlap
+    return LEAST_OVERLAP if known is None else min(LEAST_OVERLAP, known)
+
+
 def _warnings(
     reference: ReferenceQuality, sums: Sums, shared: float | None, found: Sequence[Estimated]
 ) -> tuple[str, ...]:
     out = []
-    if shared is not None and shared < LEAST_OVERLAP:
+    least = _least_overlap(reference)
+    if shared is not None and shared < least:
         out.append(
             f"not to be trusted: at most {shared:.0%} of the reference rows look like these, so what a score means "
             "here was hardly seen"
         )
     accuracy = next((one for one in found if one.metric == "accuracy"), None)
-    if accuracy is not None and reference.error is not None and shared is not None and shared >= LEAST_OVERLAP:
+    if accuracy is not None and reference.error is not None and shared is not None and shared >= least:
         model = additive.restored(reference.error)
         rows = float(sums["rows"][0])
         loss, se = model.expect(sums["columns"] / rows)

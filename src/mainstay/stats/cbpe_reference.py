@@ -302,13 +302,33 @@ def _finished(
         effect += (float((np.bincount(codes) ** 2).sum()) / len(keys) - 1.0) * correlation
     spreads = _period_spreads(moments, gaps, effect)
     whole = {name: msgspec.structs.replace(held, period_sd=spreads.get(name)) for name, held in whole.items()}
-    error = None
+    error, overlap = None, None
     if len(rows):
         steps = additive.steps_of(rows, loss)
-        error = additive.stored(steps, additive.fit(additive.code(steps, rows), loss, keys))
+        design = additive.code(steps, rows)
+        model = additive.fit(design, loss, keys)
+        error = additive.stored(steps, model)
+        overlap = _period_overlap(_periods(moments), design, model)
     large = sorted((segments or {}).items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_SEGMENTS]
     parts = {name: metrics(index) for name, index in sorted(large) if len(index) >= SEGMENT_ROWS}
-    return msgspec.structs.replace(made, metrics=whole, segments=parts, correlation=correlation, error=error)
+    return msgspec.structs.replace(
+        made, metrics=whole, segments=parts, correlation=correlation, error=error, period_overlap=overlap
+    )
+
+
+def _periods(moments: Floats | None) -> list[Codes]:
+    """Return the rows of each period of the reference; none where their times tell nothing or are too few."""
+    if moments is None or len(np.unique(moments)) < len(moments) / 10:
+        return []
+    count = min(MOST_PERIODS, len(moments) // PERIOD_ROWS)
+    if count < LEAST_PERIODS:
+        return []
+    return [part.astype(np.intp) for part in np.array_split(np.argsort(moments, kind="stable"), count)]
+
+
+def _period_overlap(periods: Sequence[Codes], design: Floats, model: additive.Fit) -> float | None:
+    shares = [additive.overlap(model, design[part].mean(axis=0), len(part)) for part in periods]
+    return _short(float(np.median(shares))) if shares else None
 
 
 def _period_spreads(
@@ -319,13 +339,11 @@ def _period_spreads(
     Moments (DerSimonian, Laird 1986, §2, equal weights): τ² = s² − mean v over the periods' gaps, 0 unless
     (G−1) s² / mean v passes the PERIOD_LEVEL quantile of χ². Rows without different times give nothing.
     """
-    if moments is None or len(np.unique(moments)) < len(moments) / 10:
+    parts = _periods(moments)
+    count = len(parts)
+    if not parts:
         return {}
-    count = min(MOST_PERIODS, len(moments) // PERIOD_ROWS)
-    if count < LEAST_PERIODS:
-        return {}
-    parts = np.array_split(np.argsort(moments, kind="stable"), count)
-    found = [gaps(part.astype(np.intp)) for part in parts]
+    found = [gaps(part) for part in parts]
     out = {}
     for name in set.intersection(*(set(one) for one in found)):
         values, variances = np.array([one[name] for one in found]).T
