@@ -116,7 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return self.flow
         if self.in_head():
             return self.scope or self
-        if self.cycle.response_complete and self.cycle.more_body:
+        # Line ends after an answer begin no request, but uvicorn takes its time-out for idle connections away for them.
+        if self.cycle.response_complete and (self.cycle.more_body or self.timeout_keep_alive_task is None):
             return self.cycle
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
+from mainstay.api.connections import BoundedProtocol, most_connections, swept
 from mainstay.api.keys import Keys
 from mainstay.config import logs
 from mainstay.core import errors
@@ -21,6 +23,10 @@ from mainstay.serve import plan
 from mainstay.serve.keys import FILE, from_environment, why_closed
 from mainstay.web import app as pages
 
+MOST_CONNECTIONS = 200
+"""A browser keeps up to six; more than some people and a Prometheus hold this page up."""
+MOST_BYTES = 1024 * 1024
+"""Of one request; none has a body that is read."""
 log = logging.getLogger("mainstay.web")
 
 
@@ -52,23 +58,37 @@ def show(project: Project) -> None:
     if why := why_closed(project.run_folder, web.host, project.environ):
         log.warning("%s", why)
     application = pages.create_app(project.status, host=web.host, keys=keys, read_gauges=project.gauges)
+    file = project.run_folder / WEB_FILE
+    with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
+    try:
+        asyncio.run(serve(server_of(application), bound))
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def server_of(application: pages.Shell) -> uvicorn.Server:
+    """Return the server of the page, not started."""
+    limits = {"most_connections": most_connections(MOST_CONNECTIONS), "most_bytes": MOST_BYTES}
     config = uvicorn.Config(
         application,
+        http=type("PageProtocol", (BoundedProtocol,), limits),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
         lifespan="off",
     )
-    file = project.run_folder / WEB_FILE
-    with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
-    try:
-        uvicorn.Server(config).run(sockets=[bound])
-    finally:
-        with contextlib.suppress(OSError):
-            file.unlink(missing_ok=True)
+    return uvicorn.Server(config)
+
+
+async def serve(server: uvicorn.Server, bound: socket.socket) -> None:
+    """Serve on a bound socket until stopped; who holds a connection up is closed."""
+    async with swept(server.server_state.connections):
+        await server.serve(sockets=[bound])
 
 
 def bind(host: str, port: int) -> socket.socket:
