@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core import ports
+from mainstay.core.showable import showable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH_OF_FILES = 140
 """Width of tables where there is no terminal."""
-CONTROL = {code: "�" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
-"""Characters that a terminal would obey; text from data never carries them to it."""
 
 
 def safe(text: object) -> str:
     """Return text that a terminal shows and does not obey."""
-    return str(text).translate(CONTROL)
+    return showable(str(text))
 
 
 def plain(value: Any) -> Any:

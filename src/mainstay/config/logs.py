@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import msgspec
 
 from mainstay.core.errors import MainstayError
+from mainstay.core.showable import showable
 
 LINE = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 MOST_FRAMES = 20
@@ -27,6 +28,17 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class TextLine(logging.Formatter):
+    """Lines for people. Further lines of one record are indented: no text within it passes as a record of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(LINE)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record, without its end; nothing in it is obeyed by a terminal."""
+        return showable(super().format(record)).replace("\n", "\n    ")
 
 
 class JsonLine(logging.Formatter):
@@ -62,5 +74,5 @@ class JsonLine(logging.Formatter):
 def set_up(kind: LogFormat | str, *, model: str = "", level: int = logging.WARNING, to: TextIO | None = None) -> None:
     """Let this process write its log as `kind`, to stderr unless told otherwise; what was set up before is replaced."""
     handler = logging.StreamHandler(to or sys.stderr)
-    handler.setFormatter(JsonLine(model) if kind == LogFormat.JSON else logging.Formatter(LINE))
+    handler.setFormatter(JsonLine(model) if kind == LogFormat.JSON else TextLine())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mainstay.api import keys as keys_of
 from mainstay.api.guard import Guard
 from mainstay.api.keys import FORWARDING, Keys
 from mainstay.core import errors
+from mainstay.core.showable import showable
 from mainstay.oncall.gauges import Gauge
 from mainstay.status.records import Status
 from mainstay.web import metrics, overview
@@ -45,8 +45,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
-_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control signs, what turns the direction of the text around it, and halves of surrogate pairs."""
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +64,7 @@ def _showable(value: Any) -> Any:
     """Return a text without signs that would spoil the page around it, or keep it from being sent at all."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    return showable(value)
 
 
 def create_app(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mainstay.config import logs
 from mainstay.config.logs import JsonLine
 from mainstay.core.errors import StoreUnavailable
 
@@ -64,3 +65,23 @@ def test_an_error_of_our_own_comes_with_its_code_and_remedy(logged: Any) -> None
         logger.exception("the turn could not be done")
     (line,) = lines()
     assert (line["code"], line["text"], line["remedy"]) == ("store_unavailable", "the store is away", "Start it.")
+
+
+def test_a_text_in_the_log_for_people_is_neither_obeyed_nor_taken_for_a_line_of_its_own() -> None:
+    forged = "2026-11-27 09:00:00,000 1 ERROR mainstay: all is lost"
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(logs.TextLine())
+    logger = logging.getLogger("mainstay.test_text")
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.warning("one\r\n%s\x1b[2J\u202e\ud800\u2028%s", forged, forged)
+    try:
+        raise ValueError(f"two\n{forged}")
+    except ValueError:
+        logger.exception("failed")
+    logger.removeHandler(handler)
+    text = out.getvalue()
+    assert sum(line.startswith("2026-11-27") and line.endswith("lost") for line in text.splitlines()) == 0
+    assert "\x1b" not in text
+    assert text.encode()
