@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ import pytest
 from live_kit import Customer, Running, acknowledged, check_journal, until
 from loop_kit import MODEL, Shop
 from mainstay.backup import copying, make, manifest, restore
-from mainstay.core.errors import Damaged, EnvironmentFault, NotFound, UsageError
+from mainstay.core.errors import Damaged, EnvironmentFault, NotFound, Refused, UsageError
 from mainstay.core.routes import BundleRef, Route
 from mainstay.journal import files
 from mainstay.journal.read import Journal
@@ -242,6 +244,59 @@ def test_a_state_that_is_there_is_not_overwritten_and_with_force_is_moved_aside_
     assert not (tmp_path / "without-keys" / ".mainstay" / "subjects").exists()
 
 
+def forge(dest: Path) -> None:
+    """Write a backup's manifest anew over what lies there now, as whoever made it can."""
+    made, _ = manifest.read(dest)
+    entries = [
+        manifest.Entry(path=one.path, size=(dest / one.path).stat().st_size, sha256=digest, mode=one.mode)
+        for one in made.files
+        for digest in [manifest.digest_of(dest / one.path) if (dest / one.path).is_file() else one.sha256]
+    ]
+    manifest.write(dest, msgspec.structs.replace(made, files=entries))
+
+
+def test_a_backup_that_somebody_forged_leads_nowhere_else_and_makes_no_program_of_a_file(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.customers(5)
+    dest, elsewhere = tmp_path / "backup", tmp_path / "elsewhere"
+    back_up(shop.folder, dest)
+    segment = next((dest / "state").rglob("*.seg"))
+    for path in (dest / "store.db", segment):
+        path.chmod(0o6777)
+    forge(dest)
+    put_back(dest, elsewhere)
+    for path in [elsewhere, *elsewhere.rglob("*")]:
+        assert path.stat().st_mode & 0o7002 == 0
+
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    file = dest / "mainstay.toml"
+    plain = file.read_text()
+    file.write_text(plain + f'[store]\nurl = "sqlite:///{precious}"\n')
+    forge(dest)
+    with pytest.raises(Refused, match="outside of"):
+        put_back(dest, tmp_path / "third")
+    assert (precious.read_text(), (tmp_path / "third").exists()) == ("mine", False)
+    file.write_text(plain)
+
+    (dest / "state" / "bundles").rename(tmp_path / "bundles")
+    (dest / "state" / "bundles").symlink_to(tmp_path / "bundles")
+    forge(dest)
+    with pytest.raises(Damaged) as caught:
+        put_back(dest, tmp_path / "third")
+    assert {str(problem.what) for problem in caught.value.problems} == {"is a link, or lies behind one"}
+    (dest / "state" / "bundles").unlink()
+    (tmp_path / "bundles").rename(dest / "state" / "bundles")
+
+    segment.unlink()
+    os.mkfifo(segment)
+    forge(dest)
+    with pytest.raises(Damaged) as caught:  # and does not wait for whoever would write into it
+        put_back(dest, tmp_path / "third")
+    assert [str(problem.what) for problem in caught.value.problems] == ["is no plain file"]
+
+
 def test_tombstones_travel_and_win_over_keys_of_an_older_backup(shop: Shop, tmp_path: Path) -> None:
     subjects = Subjects(shop.state / "subjects")
     subject = b"1" * 16
@@ -303,6 +358,10 @@ def test_a_store_in_postgresql_is_dumped_and_put_back(
             file.write(f'[store]\nurl = "{url}"\n')
         dest = tmp_path / "backup"
         assert back_up(shop.folder, dest).store == "postgresql"
+        with pytest.raises(Refused, match="a PostgreSQL server"):
+            put_back(dest, tmp_path / "target")
+        (tmp_path / "target").mkdir()
+        shutil.copy(dest / "mainstay.toml", tmp_path / "target")
         with pytest.raises(UsageError, match="has a state already"):
             put_back(dest, tmp_path / "target")
         target = tmp_path / "other"

@@ -12,6 +12,8 @@ from mainstay.backup.manifest import Entry, digest_of
 from mainstay.journal import files
 
 _CHUNK = 1 << 20
+_KEPT_MODE = 0o775
+"""Of a file's permissions: no copy becomes a program that runs as its owner, or can be written by everybody."""
 
 
 class Copy:
@@ -25,7 +27,7 @@ class Copy:
         """Copy a file under a name; raises FileNotFoundError where it is gone."""
         running, size = sha256(), 0
         with source.open("rb") as read, _new(target := self._target(name)) as out:
-            mode = stat.S_IMODE(os.fstat(read.fileno()).st_mode)
+            mode = stat.S_IMODE(os.fstat(read.fileno()).st_mode) & _KEPT_MODE
             while chunk := read.read(_CHUNK):
                 running.update(chunk)
                 size += out.write(chunk)

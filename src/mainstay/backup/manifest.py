@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
@@ -128,9 +129,13 @@ def _wrong(folder: Path, entry: Entry) -> str:
         return "its name leads out of the backup"
     path = folder / name
     try:
-        if path.is_symlink():
-            return "is a link"
-        size = path.stat().st_size
+        for place in (path, *path.parents[: len(name.parts) - 1]):
+            if place.is_symlink():
+                return "is a link, or lies behind one"
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return "is no plain file"
+        size = status.st_size
         if size != entry.size:
             return f"has {size} bytes, not {entry.size}"
         return "" if digest_of(path) == entry.sha256 else "has another content"

@@ -6,6 +6,7 @@ leaves the old state, or none and a draft, never a mixture; the same call again 
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -109,6 +110,7 @@ def _project(source: Path, folder: Path, made: Manifest, environ: Mapping[str, s
     file = folder / config.FILE_NAME
     notes = []
     if not file.exists():
+        _refuse_to_write_elsewhere(source, folder, made, environ)
         folder.mkdir(parents=True, exist_ok=True)
         files.write_durably(file, (source / manifest.PROJECT_FILE).read_bytes())
         notes.append(f"{file} was written; code and data of the project are not part of a backup")
@@ -121,6 +123,22 @@ def _project(source: Path, folder: Path, made: Manifest, environ: Mapping[str, s
             remedy="Name the folder of that project, or an empty one, with --project.",
         )
     return loaded, notes
+
+
+def _refuse_to_write_elsewhere(source: Path, folder: Path, made: Manifest, environ: Mapping[str, str]) -> None:
+    """Refuse a backup whose own project file names a database elsewhere: nobody here has said that it may go there."""
+    file, home = source / manifest.PROJECT_FILE, folder.resolve()
+    loaded = dataclasses.replace(config.load(file, environ=environ), root=home, file=home / config.FILE_NAME)
+    for name, url in _outside(made, loaded):
+        key = "registry.url" if name == manifest.MLFLOW_FILE else "store.url"
+        target = databases.file_of(url)
+        within = target is not None and home in target.resolve().parents
+        if loaded.origins[key] == config.FILE_NAME and not within:
+            raise errors.Refused(
+                f"the backup's own project file ({key}) has {name} put outside of {home}, "
+                f"to {target or 'a PostgreSQL server'}, where other files or tables may be",
+                remedy=f"Read {file}. If that is meant, copy it to {home} and restore again.",
+            )
 
 
 @contextmanager
