@@ -19,8 +19,12 @@ _YES = frozenset({"yes", "true", "1"})
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 """RFC 6052: an IPv4 address in the last 32 bits, which a gateway speaks for."""
-_NAT64_HERE = IPv6Network("64:ff9b:1::/48")
-"""RFC 8215: the same within one's own network."""
+_GLOBAL = IPv6Network("2000::/3")
+"""RFC 4291: all that is routed on the internet; beside it lie forms that translators turn into others."""
+_EXAMPLES = IPv6Network("3fff::/20")
+"""RFC 9637: for documents; later than Python's own table."""
+_ISATAP = 0x00005EFE
+"""RFC 5214: third quarter of the address, an IPv4 address in the last; the bit that says `of this site` left out."""
 _COMPATIBLE = IPv6Network("::/96")
 """RFC 4291, 2.5.5.1: deprecated, but some stacks still route it."""
 
@@ -137,7 +141,7 @@ def _is_allowed(address: Address, *, private: bool, here: bool) -> bool:
         return True
     if plain.is_loopback:
         return here
-    if isinstance(plain, IPv6Address) and (plain.is_site_local or plain in _NAT64_HERE):
+    if isinstance(plain, IPv6Address) and (plain not in _GLOBAL or plain in _EXAMPLES):
         return False
     return plain.is_global
 
@@ -152,6 +156,7 @@ def _inner(address: Address) -> Address:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    isatap = (int(address) >> 32) & 0xFDFFFFFF == _ISATAP
+    if address in _NAT64 or isatap or (address in _COMPATIBLE and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address

@@ -193,7 +193,9 @@ def test_a_client_that_does_not_go_on_is_closed(tmp_path: Path, monkeypatch: pyt
         assert statuses(talk(port, *(half[place : place + 1] for place in range(30)), pause_s=0.03)) == [408]
         assert statuses(talk(port, unread)) == [200]  # and closed: `talk` returns
         lines = request().replace(b"Connection: close\r\n", b"") + b"\r\n"
-        assert statuses(talk(port, lines)) == [200]  # a line end after the answer begins nothing, and keeps nothing open
+        assert statuses(talk(port, lines)) == [
+            200
+        ]  # a line end after the answer begins nothing, and keeps nothing open
         with socket.create_connection(("127.0.0.1", port), timeout=5) as patient:
             one = request().replace(b"Connection: close\r\n", b"")
             patient.sendall(one)
