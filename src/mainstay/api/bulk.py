@@ -12,8 +12,9 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from mainstay.api import errors
+from mainstay.api.errors import Unauthenticated
 from mainstay.api.routes import Ask, HotRoute
-from mainstay.core.errors import EnvironmentFault, TooLarge
+from mainstay.core.errors import EnvironmentFault, Refused, TooLarge
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -36,9 +37,11 @@ async def answer(
     *,
     head: Sequence[tuple[bytes, bytes]],
     begun: Callable[[], None],
+    still: Callable[[], None],
 ) -> None:
     """Answer one request by `route.stream`, until it ends or the caller is gone; `begun` is called before the 200.
 
+    `still` raises when the caller is no longer let in, and is asked before each piece: a body may take an hour to arrive.
     Raises what is wrong with the call as a whole, before anything was sent.
     """
     if route.stream is None:
@@ -50,6 +53,7 @@ async def answer(
         raise _too_large(int(declared), most)
     with SpooledTemporaryFile(IN_MEMORY, dir=plan.run) as file:
         await _spool(receive, file, most)
+        still()
         gone = asyncio.ensure_future(receive())
         sent = False
         try:
@@ -62,6 +66,12 @@ async def answer(
                 if gone.done():
                     return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                still()
+        except (Unauthenticated, Refused) as error:
+            if not sent:
+                raise
+            _log.warning("%s, so the rest of its answer is cut off", error.message)
+            return
         except Exception:
             if not sent:
                 raise

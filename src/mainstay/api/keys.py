@@ -86,8 +86,10 @@ class Keys:
         self._looked = float("-inf")
         self._known = self._of((), None)
 
-    def check(self, headers: Mapping[bytes, bytes], scope: Scope | None, client: str = "") -> None:
-        """Return if the request may go on.
+    def check(
+        self, headers: Mapping[bytes, bytes], scope: Scope | None, client: str = "", *, again: bool = False
+    ) -> None:
+        """Return if the request may go on; `again`: it was let in already, and counts for no rate.
 
         Raises Unauthenticated, Refused (scope, a proxy), TooMany, or Damaged (unreadable keys). Without a scope, for
         probes, everybody may, except through a proxy to a server that is for this machine alone.
@@ -105,7 +107,7 @@ class Keys:
         if scope is None and not (forwarded and is_open):
             return
         if is_open and not forwarded and scope is not Scope.ADMIN:
-            if self._rate_per_client:
+            if self._rate_per_client and not again:
                 self._limit(f"@{client}", self._rate_per_client)
             return
         given = _given(headers)
@@ -117,7 +119,7 @@ class Keys:
                 f"The key {key.name!r} has scopes {', '.join(key.scopes) or 'none'}; {scope.value} is needed",
                 remedy=f"Use a key with the scope {scope.value}.",
             )
-        if key.rate:
+        if key.rate and not again:
             self._limit(key.name, key.rate)
 
     def _is_token(self, given: bytes) -> bool:

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from starlette.routing import BaseRoute, Match
 
 from mainstay.api import bulk, errors, table
 from mainstay.api.guard import Guard
-from mainstay.api.keys import Keys, Scope
+from mainstay.api.keys import LOOK_S, Keys, Scope
 from mainstay.api.routes import JSON, NO_TYPE, Ask, Found, Headers, HotRoute, Reply, Table, media_of
 from mainstay.core.errors import JournalFull, MainstayError, Overloaded, TooLarge
 from mainstay.serve.hall import Hall
@@ -83,9 +84,15 @@ class Shell:
             route = found.route(scope["method"], headers)
             self.admit(scope, headers, found, route)
             if route.stream is not None:
-                await self._stream(route, self.ask(route, found, scope, headers, b""), receive, send)
+                ask = self.ask(route, found, scope, headers, b"")
+                await self._stream(route, ask, receive, send, still=lambda: self.admit_again(headers, found, route))
                 return
-            body = await self._body(receive, self.limit_kb(found)) if route.takes else b""
+            body = b""
+            if route.takes:
+                began = asyncio.get_running_loop().time()
+                body = await self._body(receive, self.limit_kb(found))
+                if asyncio.get_running_loop().time() - began > LOOK_S:
+                    self.admit_again(headers, found, route)
             reply = await self._hot(route, self.ask(route, found, scope, headers, body))
         except MainstayError as error:
             self.note_miss(route, scope, error)
@@ -120,6 +127,10 @@ class Shell:
                 raise _too_large(int(declared), self.limit_kb(found))
             if route.stream is None and self._hall.crowded(model):
                 raise Overloaded("More requests came than this worker can answer in time")
+
+    def admit_again(self, headers: Headers, found: Found, route: HotRoute) -> None:
+        """Return if the key of a request that takes long is still good."""
+        self._keys_of.get(found.params.get("model", ""), self._keys).check(headers, route.scope, again=True)
 
     def limit_kb(self, found: Found) -> int:
         """Return how large the body of a request may be (kB): as its model's project says."""
@@ -195,9 +206,12 @@ class Shell:
             self.note_refusal(route, ask, error)
             raise
 
-    async def _stream(self, route: HotRoute, ask: Ask, receive: Receive, send: Send) -> None:
+    async def _stream(
+        self, route: HotRoute, ask: Ask, receive: Receive, send: Send, *, still: Callable[[], None]
+    ) -> None:
+        begun = partial(self.count, route, 200)
         try:
-            await bulk.answer(route, ask, receive, send, head=_head_of(ask), begun=lambda: self.count(route, 200))
+            await bulk.answer(route, ask, receive, send, head=_head_of(ask), begun=begun, still=still)
         except MainstayError as error:
             self.note_refusal(route, ask, error)
             raise

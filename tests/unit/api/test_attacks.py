@@ -9,15 +9,18 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api_kit import BODY, listening, talk
-from mainstay.api import connections
+from mainstay.api import connections, keys, shell
+from mainstay.api.ndjson import PIECE_ROWS
 from mainstay.serve import keys as kept
 from mainstay.testing.clock import FakeClock
 
 BODY_BYTES = json.dumps(BODY).encode()
+LINE = json.dumps(BODY["instances"][0]).encode() + b"\n"
 
 
 def request(
@@ -203,3 +206,46 @@ def test_a_client_that_does_not_go_on_is_closed(tmp_path: Path, monkeypatch: pyt
             time.sleep(0.4)  # keeping a connection for later is no fault
             patient.sendall(one)
             assert statuses(patient.recv(1 << 16)) == [200]
+
+
+@pytest.mark.parametrize("media", [b"application/json", b"application/x-ndjson"])
+def test_a_key_that_is_revoked_while_the_body_arrives_opens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, media: bytes
+) -> None:
+    monkeypatch.setattr(keys, "LOOK_S", 0.0)
+    monkeypatch.setattr(shell, "LOOK_S", 0.0)
+    key = kept.add(tmp_path, "app", scopes=["predict"], rate=1, lifetime=None, now=FakeClock().now())
+    with listening(tmp_path) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        body = BODY_BYTES if media.endswith(b"/json") else LINE
+        more = f"Authorization: Bearer {key}\r\n".encode()
+        sent = request(more=more, body=body).replace(b"application/json", media)
+        connection.sendall(sent[:-5])
+        time.sleep(0.1)
+        kept.revoke(tmp_path, "app", now=FakeClock().now())
+        connection.sendall(sent[-5:])
+        assert statuses(connection.recv(1 << 16)) == [401]
+
+
+def test_a_key_that_is_revoked_while_the_answer_goes_out_gets_no_more_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keys, "LOOK_S", 0.0)
+    key = kept.add(tmp_path, "app", scopes=["predict"], rate=1, lifetime=None, now=FakeClock().now())
+    asked = 0
+    check = keys.Keys.check
+
+    def counting(self: keys.Keys, *given: Any, again: bool = False) -> None:
+        nonlocal asked
+        asked += again
+        if asked == 3:
+            kept.revoke(tmp_path, "app", now=FakeClock().now())
+        check(self, *given, again=again)
+
+    monkeypatch.setattr(keys.Keys, "check", counting)
+    with listening(tmp_path) as port:
+        more = f"Authorization: Bearer {key}\r\n".encode()
+        got = talk(port, request(more=more, body=LINE * 1000).replace(b"application/json", b"application/x-ndjson"))
+    assert statuses(got) == [200]
+    assert got.count(b'"label"') == 2 * PIECE_ROWS
+    assert not got.endswith(b"0\r\n\r\n")  # a client sees that it is not whole
+    assert "was revoked, so the rest of its answer is cut off" in caplog.text
