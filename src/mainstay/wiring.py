@@ -14,6 +14,7 @@ from typing import Any
 from mainstay import watchdog
 from mainstay.config import clocks
 from mainstay.config import load as config
+from mainstay.config.folders import make_private
 from mainstay.config.settings import Settings
 from mainstay.core import errors
 from mainstay.core.calls import Minute
@@ -118,7 +119,7 @@ def make_state(folder: Path) -> None:
             f"the state folder {folder} is a file", remedy="Move the file away; the folder is then made."
         )
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_private(folder)
         with TemporaryFile(dir=folder):  # without a name: several processes look at the same time
             pass
     except OSError as error:

@@ -41,8 +41,8 @@ async def answer(
 ) -> None:
     """Answer one request by `route.stream`, until it ends or the caller is gone; `begun` is called before the 200.
 
-    `still` raises when the caller is no longer let in, and is asked before each piece: a body may take an hour to arrive.
-    Raises what is wrong with the call as a whole, before anything was sent.
+    `still` raises when the caller is no longer let in, and is asked before each piece: a body may take an hour to
+    arrive. Raises what is wrong with the call as a whole, before anything was sent.
     """
     if route.stream is None:
         raise errors.Defect(f"the route {route.name} does not stream")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core import errors
 from mainstay.core.events import Event
 from mainstay.core.ports import Clock
@@ -92,7 +93,7 @@ class Sink:
 
     def _open(self, segment_mb: float) -> SegmentWriter:
         folder = self._state / "journal"
-        self._state.mkdir(parents=True, exist_ok=True)
+        make_private(self._state)
         free_mb = shutil.disk_usage(self._state).free / 1e6
         size = min(segment_mb, SEGMENT_MB, max(free_mb / 16, 0.01))
         host = re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname())[:40] or "host"
@@ -120,7 +121,7 @@ def _require_room(folder: Path) -> None:
 
 def tell(path: Path, content: dict[str, Any]) -> None:
     """Write a small JSON file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(msgspec.json.encode(content) + b"\n")
     draft.replace(path)

@@ -24,6 +24,7 @@ from mainstay.backup import databases, manifest
 from mainstay.backup.copying import Copy
 from mainstay.backup.manifest import Entry, Manifest
 from mainstay.config import load as config
+from mainstay.config.folders import PRIVATE, make_private
 from mainstay.core import errors
 from mainstay.core.ports import Clock, Progress, silent
 from mainstay.journal import files
@@ -289,7 +290,7 @@ def _draft(source: Path, made: Manifest, loaded: config.Loaded) -> Path:
     state = loaded.state
     draft = state.with_name(DRAFT)
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o755)
+    draft.mkdir(mode=PRIVATE)
     into = Copy(draft)
     keeps_keys = (state / SUBJECTS / PROJECT_KEY).exists()
     keeps_api_keys = (state / "run" / keys.FILE).exists()
@@ -347,7 +348,7 @@ def _finish_interrupted(state: Path) -> None:
     """Give back the keys that a killed restore had moved; its draft is made anew."""
     draft = state.with_name(DRAFT)
     if (draft / _KEPT).exists() and (draft / SUBJECTS).exists() and not (state / SUBJECTS).exists():
-        state.mkdir(mode=0o755, exist_ok=True)
+        make_private(state)
         (draft / SUBJECTS).rename(state / SUBJECTS)
         files.sync_folder(state)
 

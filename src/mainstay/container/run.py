@@ -21,6 +21,7 @@ from typing import Any
 
 from mainstay.config import clocks, logs
 from mainstay.config import load as config
+from mainstay.config.folders import make_private
 from mainstay.container import packaged as packages
 from mainstay.container.packaged import Packaged
 from mainstay.core.errors import EnvironmentFault, ExitCode, MainstayError, UsageError
@@ -160,7 +161,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _make_usable(state: Path) -> None:
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        make_private(state)
         with TemporaryFile(dir=state):
             pass
     except OSError as error:

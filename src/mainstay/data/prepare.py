@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from mainstay.config.folders import make_private
 from mainstay.config.load import Loaded
 from mainstay.config.settings import TestSplit
 from mainstay.core.errors import BadData, ContractViolation, EnvironmentFault, Problem
@@ -162,7 +163,7 @@ def _write_quarantine(loaded: Loaded, part: Part, name: str) -> Path:
     path = folder / f"{name}.parquet"
     temporary = path.with_suffix(".tmp")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         part.report.bad.write_parquet(temporary)
         temporary.replace(path)
     except OSError as error:

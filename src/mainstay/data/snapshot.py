@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import Damaged, EnvironmentFault, NotFound
 from mainstay.data.content import digest_of
 from mainstay.data.sealed import OpenValue, Read, unsealed
@@ -122,7 +123,7 @@ class Snapshots:
         return sorted(path.name for path in self._folder.iterdir() if len(path.name) == 64 and path.is_dir())
 
     def _write(self, target: Path, frame: pl.DataFrame, about: Mapping[str, Any]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private(self._folder)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
         try:
             frame.write_parquet(temporary / DATA_NAME, compression="zstd")
@@ -130,7 +131,6 @@ class Snapshots:
             (temporary / ABOUT_NAME).write_text(text, encoding="utf-8")
             for name in (DATA_NAME, ABOUT_NAME):
                 _sync(temporary / name)
-            temporary.chmod(0o755)
             self._move(temporary, target)
             _sync(self._folder)
         finally:

@@ -49,6 +49,12 @@ def state(place: Place) -> Iterator[Finding]:
         )
     elif about.st_mode & stat.S_IWOTH:
         yield warn("state folder", f"{folder} can be written by everybody", f"chmod o-w {folder}")
+    elif about.st_mode & stat.S_IRWXO:
+        yield warn(
+            "state folder",
+            f"every user of this machine may look into {folder}, where what was asked and answered lies",
+            f"chmod 700 {folder}, or 750 for a group",
+        )
     else:
         yield well("state folder", f"{folder}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from mainstay.config.folders import make_private
 from mainstay.core import errors
 
 _WORKER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -95,7 +96,7 @@ def _sealed_name(place: Path, name: str) -> SealedName | None:
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it, so that their names outlive a power cut."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     for one in reversed(missing):
         sync_folder(one.parent)
 

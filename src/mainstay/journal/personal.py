@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core.contracts import Contract, Pii
 from mainstay.core.errors import Damaged, EnvironmentFault, MainstayError, Problem, UsageError
 from mainstay.journal.vault import Vault
@@ -27,7 +28,7 @@ UNDECLARED = "(undeclared)"
 def read_or_make_salt(path: Path, random: Callable[[int], bytes] = os.urandom) -> str:
     """Return the project's salt, made at the first call; two processes that make it at once get the same."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         handle, name = mkstemp(prefix=".salt-", dir=path.parent)
         temporary = Path(name)
         try:

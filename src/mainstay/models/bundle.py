@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import Damaged, EnvironmentFault
 from mainstay.core.profiles import Profile
@@ -111,7 +112,7 @@ def write_contents(folder: Path, contents: Mapping[str, bytes]) -> Bundle:
     digest = sha256(manifest).hexdigest()
     target = folder / digest
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         if target.exists():
             kept = _keep_or_drop(target, digest)
             if kept is not None:
@@ -119,7 +120,6 @@ def write_contents(folder: Path, contents: Mapping[str, bytes]) -> Bundle:
         temporary = Path(mkdtemp(prefix=".new-", dir=folder))
         try:
             _write_files(temporary, {**contents, MANIFEST: manifest})
-            temporary.chmod(0o755)
             _move(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mainstay.config.folders import make_private
 from mainstay.config.load import STATE_NAME
 from mainstay.core.errors import Damaged, EnvironmentFault, NotFound, Refused
 
@@ -134,7 +135,7 @@ def key_at(path: Path, *, make: bool) -> bytes:
 
 
 def _make_key(path: Path) -> bytes:
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_private(path.parent)
     key = secrets.token_bytes(_KEY_BYTES)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

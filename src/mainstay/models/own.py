@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import EnvironmentFault, Refused
 from mainstay.models import carried
 from mainstay.models.bundle import PROGRAM, Bundle
@@ -31,7 +32,7 @@ def sign(state: Path, digest: str) -> None:
     """Vouch for a bundle: with this project's key, made on first use. Raises EnvironmentFault where it cannot."""
     folder = state / FOLDER
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         key = carried.key_at(state / carried.KEY_NAME, make=True)
         draft = folder / f".{digest}.{os.getpid()}"
         draft.write_text(_signature(key, digest) + "\n", encoding="ascii")
@@ -58,7 +59,7 @@ def take_in(state: Path) -> list[str]:
     for digest in found:
         sign(state, digest)
     try:
-        (state / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)  # also where nothing was: it was looked at
+        make_private(state / FOLDER)  # also where nothing was: it was looked at
     except OSError as error:
         raise EnvironmentFault(f"{state / FOLDER} cannot be made: {error.strerror or error}") from error
     return found

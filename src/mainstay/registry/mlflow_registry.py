@@ -8,11 +8,12 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import EnvironmentFault, MainstayError
 from mainstay.models import environment, pyfunc
 
@@ -25,6 +26,7 @@ _ADDRESS = "MLFLOW_TRACKING_URI"
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 _BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 """MLflow would ask a server that is away for many minutes, and the loop with it."""
+_SQLITE = "sqlite:///"
 _REMEDY = "Check [registry] url and its database or server; training and serving go on without it."
 DATABASE_TRIES = 3
 """For the same reason: MLflow's own 10 take 100 seconds."""
@@ -141,6 +143,7 @@ class Registry:
             from mlflow.tracking import MlflowClient
 
             utils.MAX_RETRY_COUNT = DATABASE_TRIES
+            _make_private_file(self.url)
             self._client = MlflowClient(tracking_uri=self.url, registry_uri=self.url)
         return self._client
 
@@ -148,7 +151,7 @@ class Registry:
         known = client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)
-        self.artifacts.mkdir(parents=True, exist_ok=True)
+        make_private(self.artifacts)
         return str(client.create_experiment(name, artifact_location=self.artifacts.resolve().as_uri()))
 
     def _log(self, client: MlflowClient, run_id: str, facts: RunFacts) -> None:
@@ -184,6 +187,14 @@ def _number(client: MlflowClient, model: str, *, version: int, digest: str) -> s
         if known.tags.get(DIGEST_TAG) == digest and known.tags.get(VERSION_TAG) == str(version):
             return str(known.version)
     return None
+
+
+def _make_private_file(url: str) -> None:
+    """Make a database that is a file, and not there yet, before MLflow makes it one that everybody may read."""
+    path = Path(url.removeprefix(_SQLITE))
+    if url.startswith(_SQLITE) and path.parent.is_dir():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _is_finite(value: Any) -> bool:

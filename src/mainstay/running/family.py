@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from mainstay.config.folders import make_private
 from mainstay.core import errors
 
 PATIENCE_S = 15.0
@@ -49,7 +50,7 @@ class Family:
         """Set once all answered: from then on a vital process is started again too."""
 
     def __enter__(self) -> Family:
-        self.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and the token come to lie in it
+        make_private(self.run_folder)
         return self
 
     def __exit__(self, *exc: object) -> None:

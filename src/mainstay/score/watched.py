@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import Damaged, EnvironmentFault, JournalFull
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.fallbacks import ABSTAINED
@@ -158,7 +159,7 @@ class Watched:
 
     def _take_run(self) -> int:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             lock = os.open(self._folder / f".{self._run}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise EnvironmentFault(f"{self._folder} cannot be written: {error.strerror}") from error

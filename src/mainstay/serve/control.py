@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import EnvironmentFault, MainstayError, UsageError
 from mainstay.serve import plan as plans
 
@@ -89,7 +90,7 @@ class Control:
     def _bind(self) -> socket.socket:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.path.parent)
             if self.path.parent.stat().st_uid != os.getuid():
                 raise PermissionError(f"{self.path.parent} belongs to another user")
             # The caller holds the lock of the run folder: a socket that is there is a dead supervisor's.

@@ -21,6 +21,7 @@ from zlib import crc32
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import Damaged, EnvironmentFault, NotFound, StaleTransition, UsageError
 
 FILE = "keys.json"
@@ -212,7 +213,7 @@ def make_token(run: Path, random: Callable[[int], str] = secrets.token_hex) -> s
 @contextlib.contextmanager
 def _changed(run: Path) -> Iterator[list[Key]]:
     """Yield the keys to change, and write them: at once or not at all, one change after the other."""
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(run)
     with (run / "keys.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = read(run)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, ProjectFileError, UsageError
 from mainstay.core.ports import Clock
 from mainstay.core.routes import Route
@@ -83,9 +84,9 @@ class House:
         self._clock = clock
         self._state = member.state or member.root / ".mainstay"
         self.run_folder = self._state / "run"
-        self.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.run_folder)
         self._journal = self._state / "journal"
-        self._journal.mkdir(parents=True, exist_ok=True)
+        make_private(self._journal)
         self._lock = _take_lock(self.run_folder / "serve.lock")
         read_or_make_salt(self._state / "salt")
         self._token = keys.make_token(self.run_folder)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from mainstay.config.folders import make_private
 from mainstay.core.errors import Damaged, EnvironmentFault
 from mainstay.core.routes import Route
 
@@ -109,7 +110,7 @@ class RouteFile:
         payload = _ENCODER.encode(route)
         if _START + len(payload) > SLOT:
             raise Damaged(f"A route of {len(payload)} bytes does not fit a slot of {SLOT} bytes")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.path.parent)
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             content = os.pread(handle, 2 * SLOT, 0).ljust(2 * SLOT, b"\0")

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, t
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
+from mainstay.config.folders import make_private
 from mainstay.core import errors
 from mainstay.core.ports import Clock
 from mainstay.store import faults
@@ -219,7 +220,7 @@ def _migrate(engine: Engine, address: URL, where: str) -> None:
 
 def _migrate_file(engine: Engine, path: Path, where: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         with path.with_name(path.name + ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             new = not path.exists()

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mainstay.config.folders import make_private
+
 INK, ACCENT, PALE = "#1f2933", "#2563a8", "#c7ccd1"
 LARGEST_IN = 16.0
 """Side of the largest picture (inches): one that grew with 150 classes took 4 GB to draw."""
@@ -18,7 +20,7 @@ def save_plots(evaluation: Mapping[str, Any], classes: Sequence[str], folder: Pa
     """Write confusion.png and calibration.png into `folder`; regression has neither."""
     if "confusion" not in evaluation or not evaluation["rows"]:
         return []
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     return [
         _confusion(np.array(evaluation["confusion"]), classes, folder / "confusion.png"),
         _calibration(evaluation["calibration"], folder / "calibration.png"),

@@ -17,6 +17,7 @@ import uvicorn
 from mainstay.api.connections import BoundedProtocol, most_connections, swept
 from mainstay.api.keys import Keys
 from mainstay.config import logs
+from mainstay.config.folders import make_private
 from mainstay.core import errors
 from mainstay.project import WEB_FILE, Project
 from mainstay.serve import plan
@@ -60,7 +61,7 @@ def show(project: Project) -> None:
     application = pages.create_app(project.status, host=web.host, keys=keys, read_gauges=project.gauges)
     file = project.run_folder / WEB_FILE
     with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
     try:
         asyncio.run(serve(server_of(application), bound))

@@ -204,6 +204,8 @@ def test_more_workers_than_processors(patient: Patient) -> None:
 def test_a_state_folder_that_is_open_to_all_or_no_folder(patient: Patient) -> None:
     patient.state.chmod(0o777)
     patient.only("state folder", Severity.WARN)
+    patient.state.chmod(0o755)
+    assert "every user of this machine may look into" in patient.only("state folder", Severity.WARN)
     shutil.rmtree(patient.state)
     patient.state.write_text("")
     ill = patient.ill()
