@@ -30,6 +30,9 @@ from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
 from mainstay.train import choose, run
+from mainstay.train.fit import read_rows
+from mainstay.train.stress import check as stress
+from mainstay.train.stress.measure import measure
 
 if TYPE_CHECKING:
     from mainstay.data.snapshot import Snapshot
@@ -104,7 +107,7 @@ def deliver_candidate(
     progress(STEPS[3], 3, len(STEPS))
     version, noticed = register(parts, trained, trigger)
     progress(STEPS[4], 4, len(STEPS))
-    report = judge(parts, version, data)
+    report = judge(parts, version, data, evaluation=trained.evaluation)
     asked = {"by": by or BY, "trigger": trigger}
     version = _after_gate(parts, version, report, trained, choice, release=release, asked=asked)
     progress(STEPS[5], 5, len(STEPS))
@@ -116,8 +119,13 @@ def deliver_candidate(
     return Delivered(release=version, gate_report=report, metrics=trained.metrics, warnings=told, choice=choice)
 
 
-def judge(parts: Parts, version: releases.Release, data: Any = None) -> gates.GateReport:
-    """Ask the gate about a version, with the champion of now; `mainstay gate --again` does the same."""
+def judge(
+    parts: Parts, version: releases.Release, data: Any = None, *, evaluation: Mapping[str, Any] | None = None
+) -> gates.GateReport:
+    """Ask the gate about a version, with the champion of now; `mainstay gate --again` does the same.
+
+    `evaluation` is what was measured of it just now; without it that is measured anew where the gate needs it.
+    """
     data = data or _prepare(parts)
     contract, settings = parts.loaded.contract, parts.settings
     candidate = parts.open_model(version.digest)
@@ -133,7 +141,23 @@ def judge(parts: Parts, version: releases.Release, data: Any = None) -> gates.Ga
         contract=contract,
         bundle_path=path,
         probe=lambda: probe.latencies_ms(path, version.digest, test.rows[:100], parts.clock),
+        more=lambda: [_stressed(parts, candidate, data, evaluation)],
     )
+
+
+def _stressed(parts: Parts, candidate: LoadedModel, data: _Data, evaluation: Mapping[str, Any] | None) -> Check:
+    settings = parts.settings
+    if not settings.stress.enabled:
+        return stress.unasked("[stress] enabled is false", applies=False)
+    if candidate.lineage.get("saw_test"):
+        return stress.unasked(
+            "the model saw the test rows: they prove nothing of it", applies=bool(settings.gate.stress)
+        )
+    found = None if evaluation is None else evaluation.get("stress")
+    if found is None:
+        rows = read_rows(parts.loaded.contract, data.test.frame())
+        found = measure(candidate, rows, settings, root=parts.loaded.root)
+    return stress.check(found, settings.gate.stress)
 
 
 def try_version(parts: Parts, version: releases.Release, sample: Sequence[Mapping[str, Any]]) -> Check:

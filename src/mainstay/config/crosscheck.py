@@ -18,6 +18,7 @@ from mainstay.config.settings import (
     Plan,
     Runners,
     Settings,
+    StressKind,
     TestSplit,
 )
 from mainstay.core.contracts import FieldType, Pii, Role, Task
@@ -40,6 +41,7 @@ def check_all(settings: Settings) -> list[Found]:
         _abstain,
         _pipelines,
         _metrics,
+        _stress,
         _rollout,
         _guards,
         _limits,
@@ -337,6 +339,19 @@ def _metrics(settings: Settings) -> Iterator[Found]:
                 yield _unknown(path, f"is no metric of a {settings.project.task} task", metric, known)
             if key != "floors" and value < 0:
                 yield _problem(path, "is below 0", value, allowed="a margin of 0 or more")
+
+
+def _stress(settings: Settings) -> Iterator[Found]:
+    stress = settings.stress
+    asked = [*(stress.kinds or StressKind), *stress.own]
+    for kind in settings.gate.stress:
+        if kind not in asked:
+            yield _unknown(("gate", "stress", kind), "is no kind of stress that is measured", kind, asked)
+    for name in stress.own:
+        if name in set(StressKind):
+            yield _problem(("stress", "own", name), "is the name of a built-in kind", name, allowed="another name")
+    if settings.gate.stress and not stress.enabled:
+        yield _problem(("stress", "enabled"), "is false, and [gate] stress asks for it", allowed="true")
 
 
 def _rollout(settings: Settings) -> Iterator[Found]:

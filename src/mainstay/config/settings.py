@@ -51,6 +51,22 @@ class Answers(StrEnum):
     """A service of its own, which is watched (`mainstay.Watch`, `mainstay.log`)."""
 
 
+class StressKind(StrEnum):
+    """How rows go wrong."""
+
+    TYPOS = "typos"
+    SLANG = "slang"
+    CASE = "case"
+    EMOJI = "emoji"
+    TRUNCATION = "truncation"
+    CODE_MIXING = "code_mixing"
+    MISSING = "missing"
+    UNITS = "units"
+    SWAPPED = "swapped"
+    CATEGORIES = "categories"
+    SCALE = "scale"
+
+
 class SplitBy(StrEnum):
     """How test rows are chosen."""
 
@@ -264,6 +280,24 @@ class EvaluateSettings(Section):
     """Segments with fewer rows are reported, not judged (rows)."""
 
 
+class StressSettings(Section):
+    """The evaluation set as real users and broken pipelines would send it: what is kept of the primary metric."""
+
+    enabled: bool = True
+    """Whether it is measured with each version."""
+    kinds: tuple[StressKind, ...] = ()
+    """Which kinds; empty: all that can happen to this contract's fields."""
+    strengths: tuple[Share, ...] = (0.1, 0.3, 1.0)
+    """How strong: share of the words, of the rows, or of the size (0 to 1)."""
+    judged_at: Share = 0.3
+    """The strength at which [gate] stress judges (0 to 1)."""
+    rows: int = Field(500, ge=20)
+    """Most test rows that it is measured on (rows)."""
+    own: dict[str, Annotated[str, Field(pattern=CODE_PATTERN)]] = {}
+    """This project's own kinds: name = "module:function", which takes a row, a strength and a NumPy generator and
+    returns the row as it comes then."""
+
+
 class GateSettings(Section):
     """What a version must show before it may answer anybody."""
 
@@ -274,6 +308,8 @@ class GateSettings(Section):
     ranking: ndcg)."""
     segment_not_worse_by: dict[str, float] = {"accuracy": 0.10}
     """The same in each segment (regression: none; ranking: ndcg)."""
+    stress: dict[str, Share] = {}
+    """Kind of stress = least share of the primary metric that must be kept at [stress] judged_at."""
     max_p99_ms: float = Field(100.0, gt=0)
     """Slowest 99th percentile of one row's answer (milliseconds)."""
     max_bundle_mb: float = Field(500.0, gt=0)
@@ -655,6 +691,7 @@ class Settings(Section):
     target: TargetSettings = TargetSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    stress: StressSettings = StressSettings()
     gate: GateSettings = GateSettings()
     serve: ServeSettings = ServeSettings()
     web: WebSettings = WebSettings()

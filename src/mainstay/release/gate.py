@@ -59,12 +59,13 @@ def run_gate(
     contract: Contract,
     bundle_path: Path,
     probe: Probe,
+    more: Callable[[], Sequence[Check]] = tuple,
 ) -> GateReport:
     """Ask everything that can be asked of the candidate, in order, and report all of it.
 
     `test` are the frozen test rows, `recent` held-out rows of labelled traffic (none yet: None or empty). The candidate
-    should be the one reloaded from `bundle_path`. A champion that cannot answer these rows counts as unknown: what
-    needs it is NOT_ENOUGH.
+    should be the one reloaded from `bundle_path`; `more` asks what others measure. A champion that cannot answer these
+    rows counts as unknown: what needs it is NOT_ENOUGH.
     """
     recent = recent if recent is not None and len(recent) else None
     behaves = _behaviour(candidate, test, contract, settings)
@@ -92,6 +93,7 @@ def run_gate(
         else quality.champion_saw("segments"),
         _timed(probe, gate.max_p99_ms),
         behaviour.size(bundle_path, gate.max_bundle_mb),
+        *more(),
     ]
     if settings.serve.pickles == "never":
         checks.append(behaviour.no_pickle(candidate))

@@ -168,7 +168,7 @@ def measure(name: str, contract: Contract, outcome: Outcome, groups: NDArray[np.
         bounds = intervals.wilson(int(outcome.is_right.sum()), len(groups))
         return {"value": value, "low": bounds[0], "high": bounds[1], "method": "wilson"}
     low, high = bootstrap(METRICS[name], outcome, groups, seed=seed)
-    return {"value": _finite(value), "low": low, "high": high, "method": f"bootstrap_by_key_{DRAWS}"}
+    return {"value": finite(value), "low": low, "high": high, "method": f"bootstrap_by_key_{DRAWS}"}
 
 
 def bootstrap(
@@ -188,7 +188,7 @@ def bootstrap(
         chosen = draw.integers(0, len(parts), len(parts))
         values.append(metric(outcome, np.concatenate([parts[i] for i in chosen])))
     low, high = np.nanquantile(values, [0.025, 0.975])
-    return _finite(low), _finite(high)
+    return finite(low), finite(high)
 
 
 def accuracy(outcome: Outcome, index: NDArray[np.int64]) -> float:
@@ -314,7 +314,7 @@ def _slices(
             value = METRICS["ndcg"](outcome, place)
             part = replace(outcome, ranked=ordering.take(outcome.ranked, place))
             bounds = bootstrap(METRICS["ndcg"], part, groups[place], seed=seed)
-            out[name] = {"rows": len(members), "value": _finite(value), "low": bounds[0], "high": bounds[1]}
+            out[name] = {"rows": len(members), "value": finite(value), "low": bounds[0], "high": bounds[1]}
             continue
         if contract.task.is_classification:
             values = outcome.is_right[place].astype(float)
@@ -323,9 +323,9 @@ def _slices(
         mean, low, high = intervals.bootstrap_by_key(
             values, groups[place].tolist(), rng=np.random.default_rng(seed), draws=DRAWS
         )
-        out[name] = {"rows": len(members), "value": mean, "low": _finite(low), "high": _finite(high)}
+        out[name] = {"rows": len(members), "value": mean, "low": finite(low), "high": finite(high)}
     return out
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None

@@ -71,7 +71,7 @@ class Rows:
             truth=self.truth[index],
             keys=None if self.keys is None else [self.keys[i] for i in index],
             groups=None if self.groups is None else [self.groups[i] for i in index],
-            is_traffic=self.is_traffic[index],
+            is_traffic=self.is_traffic[index] if len(self.is_traffic) else self.is_traffic,
         )
 
 

@@ -17,14 +17,19 @@ LARGEST_IN = 16.0
 
 
 def save_plots(evaluation: Mapping[str, Any], classes: Sequence[str], folder: Path) -> list[Path]:
-    """Write confusion.png and calibration.png into `folder`; regression has neither."""
-    if "confusion" not in evaluation or not evaluation["rows"]:
+    """Write confusion.png and calibration.png (regression has neither) and stress.png into `folder`."""
+    if not evaluation.get("rows"):
         return []
     make_private(folder)
-    return [
-        _confusion(np.array(evaluation["confusion"]), classes, folder / "confusion.png"),
-        _calibration(evaluation["calibration"], folder / "calibration.png"),
-    ]
+    plots = []
+    if "confusion" in evaluation:
+        plots += [
+            _confusion(np.array(evaluation["confusion"]), classes, folder / "confusion.png"),
+            _calibration(evaluation["calibration"], folder / "calibration.png"),
+        ]
+    if (evaluation.get("stress") or {}).get("kept"):
+        plots.append(_stress(evaluation["stress"], folder / "stress.png"))
+    return plots
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -75,5 +80,38 @@ def _calibration(bins: Sequence[Mapping[str, Any]], path: Path) -> Path:
     axes.set_ylabel("share of right answers")
     axes.set_title("Calibration on the test rows (numbers: rows)", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+    return path
+
+
+def _stress(report: Mapping[str, Any], path: Path) -> Path:
+    """Draw what is kept of the metric over the strength, a small picture for each kind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(found["kind"] for found in report["kept"]))
+    across = min(4, len(kinds))
+    down = -(-len(kinds) // across)
+    figure = Figure(figsize=(2.5 * across + 0.6, 2.1 * down + 0.7), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(kinds) :]:
+        axes.axis("off")
+    for axes, kind in zip(grid, kinds, strict=False):
+        found = [one for one in report["kept"] if one["kind"] == kind]
+        known = [(0.0, 1.0), *((one["strength"], one["kept"]) for one in found if one["kept"] is not None)]
+        axes.axhline(1.0, color=PALE, linewidth=1)
+        axes.plot([x for x, _ in known], [y for _, y in known], marker="o", markersize=3, color=ACCENT)
+        for one in found:
+            if one["low"] is not None and one["high"] is not None:
+                axes.plot([one["strength"]] * 2, [one["low"], one["high"]], color=ACCENT, linewidth=1)
+        refused = max(one["refused"] for one in found)
+        title = kind.replace("_", " ") + (f" ({refused:.0%} refused)" if refused else "")
+        axes.set_title(title, fontsize=9, color=INK)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(0, 1.15)
+        axes.tick_params(labelsize=7)
+    figure.supxlabel("strength", fontsize=9)
+    figure.supylabel(f"share of {report['metric']} kept", fontsize=9)
     figure.savefig(path)
     return path

@@ -33,6 +33,7 @@ from mainstay.train.folds import OutOfFold, group_codes, left_out_signals, out_o
 from mainstay.train.limits import thresholds_of
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
+from mainstay.train.stress.measure import measure as measure_stress
 
 if TYPE_CHECKING:
     from mainstay.config.load import Loaded
@@ -69,7 +70,7 @@ class Trained:
     metrics: Mapping[str, Any]
     """On the frozen test rows: name -> {value, low, high, method}."""
     evaluation: Mapping[str, Any]
-    """Everything measured on the test rows: metrics, slices, classes, confusion, calibration; JSON-ready."""
+    """Everything measured on the test rows: metrics, slices, classes, confusion, calibration, stress; JSON-ready."""
     recent: Mapping[str, Any] | None
     """The same on the held-out labelled traffic, when there is any."""
     plots: list[Path]
@@ -166,6 +167,8 @@ def train_candidate(
         evaluation = _evaluate_held_out(served, rows, held_out, settings)
     else:
         evaluation = _evaluate(served, test_rows, settings)
+    if settings.stress.enabled and not saw_test:
+        evaluation["stress"] = measure_stress(served, test_rows, settings, root=loaded.root)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))

@@ -161,6 +161,18 @@ def test_a_value_of_the_wrong_kind_is_never_bent_into_shape(tmp_path: Path, valu
         ("[train.pipelines]", "[rollout]\nsteps = [5, 50]\n[train.pipelines]", "rollout.steps"),
         ("[train.pipelines]", "[rollout]\nsteps = [50, 5, 100]\n[train.pipelines]", "rollout.steps"),
         ("[train.pipelines]", "[gate]\nfloors = { accurracy = 0.5 }\n[train.pipelines]", "gate.floors.accurracy"),
+        ("[train.pipelines]", "[gate]\nstress = { tipos = 0.5 }\n[train.pipelines]", "gate.stress.tipos"),
+        (
+            "[train.pipelines]",
+            '[gate]\nstress = { typos = 0.5 }\n[stress]\nkinds = ["case"]\n[train.pipelines]',
+            "gate.stress.typos",
+        ),
+        (
+            "[train.pipelines]",
+            "[gate]\nstress = { typos = 0.5 }\n[stress]\nenabled = false\n[train.pipelines]",
+            "stress.enabled",
+        ),
+        ("[train.pipelines]", '[stress]\nown = { typos = "own:typos" }\n[train.pipelines]', "stress.own.typos"),
         ("[train.pipelines]", '[evaluate]\nprimary = "rmse"\n[train.pipelines]', "evaluate.primary"),
         ("[train.pipelines]", '[serve]\nfallback = { label = "maybe" }\n[train.pipelines]', "serve.fallback.label"),
         ("[train.pipelines]", '[serve]\nfallback = { to = "label" }\n[train.pipelines]', "serve.fallback.to"),

@@ -25,3 +25,15 @@ def test_class_names_may_hold_any_character(tmp_path: Path) -> None:
     names = ['it\'s "odd"', "$\\frac$", "日本 🎌", "a_b^c"]
     confusion, _ = save_plots(evaluation(4), names, tmp_path)
     assert confusion.stat().st_size > 0
+
+
+def test_what_is_kept_under_stress_is_drawn_for_each_kind(tmp_path: Path) -> None:
+    kept = [
+        {"kind": kind, "strength": s, "kept": value, "low": low, "high": 1.0, "refused": 0.1}
+        for kind in ("typos", "units", "swapped", "scale", "case")
+        for s, value, low in ((0.1, 0.95, None), (0.3, 0.9, 0.8), (1.0, None, None))
+    ]
+    found = {"rows": 5, "stress": {"metric": "rmse", "kept": kept}}
+    [stress] = save_plots(found, [], tmp_path)
+    assert stress.name == "stress.png"
+    assert pixels(stress)[0] > 1000
