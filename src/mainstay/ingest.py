@@ -26,6 +26,8 @@ JOINED = "feedback-joined"
 """How far the journal was read when everything that waits was last looked for."""
 CHUNK = 5_000
 """Journal records read in one transaction."""
+CHANCE_DIGITS = 5
+"""Of the probabilities that stand beside a label."""
 JOIN = 2_000
 """Waiting items that one turn tries to join."""
 
@@ -138,6 +140,7 @@ def _grade(model: str, item: Feedback, event: Event, contract: Contract, unnamed
         confidence=event.confidence,
         inputs=event.inputs,
         correct=_right(item, event, contract) if about_the_target else None,
+        probabilities={name: round(value, CHANCE_DIGITS) for name, value in event.probabilities.items()},
     )
 
 

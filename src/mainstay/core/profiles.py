@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from mainstay.core.quality import ReferenceQuality
+
 PROFILE_VERSION = 1
 BINS = 200
 """Most bins of a numeric signal."""
@@ -117,3 +119,5 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """None in profiles of before it was kept, and where there are too few rows."""
     reconstruction: Reconstruction | None = None
     """None where too few numbers vary together."""
+    quality: ReferenceQuality | None = None
+    """What label-free estimates and attribution need; None in profiles of before it was kept, or without truth."""

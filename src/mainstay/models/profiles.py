@@ -65,7 +65,7 @@ def build_profile(
     `vocabulary` where another one holds per row (out-of-fold rows). Numeric signals are binned at quantiles, at most
     200 bins; a signal of zeros and ones always has the one edge 0.5.
     """
-    from mainstay.models import harm, seasons  # with SciPy, which workers do without
+    from mainstay.models import harm, quality, seasons  # with SciPy, which workers do without
 
     measured = list(signals) if signals is not None else _measure(contract, vocabulary, rows)
     traits = Traits(contract)
@@ -102,6 +102,7 @@ def build_profile(
         segment_accuracy=_segment_accuracy(places, correct),
         sample=sample.take(found, table, groups, texts, counted),
         reconstruction=reconstruction,
+        quality=quality.reference_quality(contract, table, answers, truth, keys=groups, places=places, moments=times),
     )
     made = harm.with_harm(made, table, correct)
     return made if times is None else seasons.with_season(made, table, places, times)

@@ -61,10 +61,14 @@ def put_block(tx: Connection, block: Block) -> None:
     upsert(tx, table, row | {"summary": dict(block.summary)}, on=["model", "bundle", "number"])
 
 
-def blocks(tx: Connection, model: str, *, since: datetime | None = None, limit: int) -> list[Block]:
-    """Return the newest `limit` blocks that ended at or after `since`, oldest first."""
-    # The newest blocks of the model, over all its bundles.
+def blocks(
+    tx: Connection, model: str, *, since: datetime | None = None, bundle: str | None = None, limit: int
+) -> list[Block]:
+    """Return the newest `limit` blocks that ended at or after `since`, oldest first; of one bundle or of all."""
+    # The newest blocks of the model.
     query = select(table).where(table.c.model == model)
+    if bundle is not None:
+        query = query.where(table.c.bundle == bundle)
     if since is not None:
         query = query.where(table.c.last_at >= since)
     query = query.order_by(table.c.last_at.desc(), table.c.bundle.desc(), table.c.number.desc()).limit(limit)

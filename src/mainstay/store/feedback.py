@@ -19,6 +19,9 @@ from mainstay.store.tables import feedback as table
 from mainstay.store.tables import labels as labels_table
 from mainstay.store.writes import insert_new, upsert
 
+AT_ONCE = 500
+"""Ids asked for in one query."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
@@ -45,6 +48,8 @@ class Graded:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     correct: bool | None
     """None where the question makes no sense (a reward)."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """What the model gave each class; empty where it is not known."""
 
 
 def put(tx: Connection, model: str, feedback: Feedback, *, received_at: datetime) -> FeedbackStatus:
@@ -110,6 +115,22 @@ def told_about(tx: Connection, model: str, id_: str) -> list[Feedback]:
     return [_feedback(row) for row in tx.execute(query)]
 
 
+def labelled_twice(tx: Connection, model: str, name: str, ids: Sequence[str]) -> list[tuple[Any, Any]]:
+    """Return of each of these predictions that two people (`by`) labelled their first values, oldest first."""
+    given: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        # Every label of some predictions, in the order in which they came.
+        query = (
+            select(table.c.id, table.c.given_by, table.c.value)
+            .where(table.c.model == model, table.c.name == name, table.c.id.in_(list(ids[start : start + AT_ONCE])))
+            .order_by(table.c.received_at, table.c.feedback_id)
+        )
+        for row in tx.execute(query):
+            given.setdefault(row.id, {}).setdefault(row.given_by, row.value)
+    pairs = [list(values.values()) for values in given.values() if len(values) > 1]
+    return [(values[0], values[1]) for values in pairs]
+
+
 def missed(tx: Connection, model: str, feedback_ids: Collection[str]) -> None:
     """Note that the predictions of these items were looked for and not found."""
     # Count one more miss for each item.
@@ -165,6 +186,16 @@ def labels(tx: Connection, model: str, *, since: datetime | None = None, limit: 
     return [_graded(row) for row in reversed(tx.execute(query).all())]
 
 
+def labels_of(tx: Connection, model: str, bundle: str, *, since: datetime | None = None, limit: int) -> list[Graded]:
+    """Return the valid items of one version's newest `limit` predictions from `since` on, by when these happened."""
+    # The newest labelled predictions of one version.
+    query = select(labels_table).where(labels_table.c.model == model, labels_table.c.bundle == bundle)
+    if since is not None:
+        query = query.where(labels_table.c.occurred_at >= since)
+    query = query.order_by(labels_table.c.occurred_at.desc(), labels_table.c.id.desc()).limit(limit)
+    return [_graded(row) for row in reversed(tx.execute(query).all())]
+
+
 def count(tx: Connection, model: str, *, since: datetime | None = None) -> int:
     """Return how many valid items were stated at or after `since`."""
     # How many valid items the model has.
@@ -193,7 +224,8 @@ def _feedback(row: Row[Any]) -> Feedback:
 
 def _graded_row(graded: Graded) -> dict[str, Any]:
     row = {name: getattr(graded, name) for name in Graded.__dataclass_fields__}
-    return row | {"served_arm": str(graded.served_arm), "inputs": dict(graded.inputs)}
+    plain = {"inputs": dict(graded.inputs), "probabilities": dict(graded.probabilities)}
+    return row | {"served_arm": str(graded.served_arm), **plain}
 
 
 def _graded(row: Row[Any]) -> Graded:

@@ -152,7 +152,9 @@ labels = Table(
     Column("confidence", Float),
     _json("inputs"),
     Column("correct", Boolean),
+    Column("probabilities", Json, nullable=False, default=dict, server_default="{}"),
     Index(None, "model", "at"),
+    Index(None, "model", "bundle", "occurred_at"),
 )
 
 cursors = Table("cursors", METADATA, _key("consumer"), _key("worker"), _v(), _whole("seq"))

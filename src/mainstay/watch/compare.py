@@ -86,6 +86,8 @@ class WatchState:
     """Number of the block with which that incident began."""
     retell_at: float = 0.0
     """Requests since that start from which the incident's story is told anew."""
+    newest: dict[str, list[float]] = field(default_factory=dict)
+    """Fading sums of the newest answers, by which it is told whether a label-free estimate can be trusted."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as plain values."""
@@ -120,6 +122,7 @@ class WatchState:
             "told": None if self.told is None else pack(self.told),
             "told_from": self.told_from,
             "retell_at": self.retell_at,
+            "newest": {name: list(values) for name, values in self.newest.items()},
         }
 
     @classmethod
@@ -169,6 +172,7 @@ class WatchState:
                 told=None if older or value["told"] is None else unpack(value["told"]),
                 told_from=int(value["told_from"]),
                 retell_at=float(value["retell_at"]),
+                newest={str(name): [float(x) for x in held] for name, held in value.get("newest", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise Damaged(f"the watch's state of {value.get('bundle')!r} cannot be read: {error!r}") from error

@@ -41,6 +41,8 @@ class Window:
     """Some of the requests themselves."""
     worst: Mapping[str, Any] | None = None
     """The worst slice that nobody declared (`watch.worst`)."""
+    causes: Mapping[str, Any] | None = None
+    """Why answers became worse, by their labels (`watch.quality_causes`); None: none came."""
     changes: Sequence[Change] = ()
     """What else changed then."""
     way_back: str = ""
@@ -276,6 +278,7 @@ def _facts(
         "low_trust": _low_trust(comparison, columns),
         "segments": _segments(state, comparison, profile, columns),
         "fields": fields.ranked(found, seen, profile),
+        "causes": None if window.causes is None else dict(window.causes),
         "worst_slice": None if window.worst is None else dict(window.worst),
         "words": {
             name: [{"word": w.word, "now": w.now, "before": w.before, "z": round(w.z, 2)} for w in told]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from mainstay.stats.intervals import Floats
 from mainstay.watch import faults, learners, streams
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.streams import Watched
+from mainstay.watch.window import field_of
 
 MOST = 20
 SURE = 20.0
@@ -137,6 +138,12 @@ def is_broken(finding: Finding) -> bool:
     name = finding.signal
     parts = (".missing", ".future", ".midnight")  # of a value at a default nobody knows what it should have been
     return finding.harm is Harm.DATA_FAULT and name not in _ANSWERS and not name.endswith(parts)
+
+
+def broken_fields(found: Iterable[Finding]) -> list[str]:
+    """Return the fields whose own values are broken, or that are missing more often than they were."""
+    hurt = [one for one in found if one.harm is Harm.DATA_FAULT and one.signal not in _ANSWERS]
+    return sorted({field_of(finding.signal) for finding in hurt})
 
 
 def _harm(item: Watched, move: Move) -> Harm:

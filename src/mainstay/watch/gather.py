@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mainstay.core.incidents import Severity
 from mainstay.models.reference import ReferenceOnly
 from mainstay.store import blocks, feedback, incidents, routes
-from mainstay.watch import changes, grading, recall, worst
+from mainstay.watch import changes, grading, quality_causes, recall, worst
 from mainstay.watch.diagnose import Window
 from mainstay.watch.onset import Onset
 
@@ -24,8 +25,8 @@ SAME_HARM_WITHIN = timedelta(days=7)
 """A version whose own incident is younger than this is no way back."""
 
 
-def window(tx: Connection, bundle: Bundle, first: int, onset: Onset) -> Window:
-    """Return words, requests, labels and other changes since block `first`."""
+def window(tx: Connection, bundle: Bundle, first: int, onset: Onset, *, broken: Collection[str] = ()) -> Window:
+    """Return words, requests, labels and other changes since block `first`; `broken` are fields with broken values."""
     state, reference = bundle.state, bundle.reference
     words: dict[str, Counter[str]] = {}
     for block in blocks.blocks(tx, state.model, limit=BLOCKS):
@@ -33,9 +34,10 @@ def window(tx: Connection, bundle: Bundle, first: int, onset: Onset) -> Window:
             continue
         for name, counts in block.summary.get("words", {}).items():
             words.setdefault(name, Counter()).update(counts)
+    labelled = feedback.labels(tx, state.model, limit=grading.LABELS)
     graded = [
         item
-        for item in feedback.labels(tx, state.model, limit=grading.LABELS)
+        for item in labelled
         if item.bundle == bundle.name and item.occurred_at >= onset.at and grading.is_graded(item, reference.contract)
     ]
     recalled = recall.recall(
@@ -59,6 +61,7 @@ def window(tx: Connection, bundle: Bundle, first: int, onset: Onset) -> Window:
             contract=reference.contract,
             by_key=state.by_key,
         ),
+        causes=quality_causes.causes_of(tx, bundle, labelled, since=onset.at, broken=broken) if graded else None,
         changes=changes.changes(tx, state.model, onset, recalled, reference.contract, known_keys=state.keys),
         way_back=way_back(tx, state.model, bundle.name, onset.at),
         labels_wanted=bundle.labels_wanted,

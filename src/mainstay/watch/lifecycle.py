@@ -98,6 +98,8 @@ class Bundle:
     """Whether it answers now: refusals that no bundle made are its own."""
     labels_wanted: int = 150
     """So many labels are needed to train on."""
+    open_version: Callable[[str], Reference | None] = lambda _name: None
+    """Opens another version, `model@version`; asked only when an incident is told."""
 
 
 def on_alarm(
@@ -118,7 +120,7 @@ def on_alarm(
     if known is None and told.incident.harm is Harm.INPUT and told.units < NOTE_UNITS:
         return
     if known is None or is_louder(told.incident.severity, known.severity):
-        told = told_with(gather.window(tx, bundle, first, began))
+        told = told_with(gather.window(tx, bundle, first, began, broken=findings.broken_fields(told.incident.findings)))
     if known is None:
         _open_or_reopen(tx, told.incident, result, now)
         state.told = None  # of an incident that somebody resolved by hand meanwhile
@@ -216,7 +218,7 @@ def retell(
         harm=harm,
         found=refreshed[:MOST_FINDINGS],
         columns=state.told,
-        window=gather.window(tx, bundle, state.told_from, began),
+        window=gather.window(tx, bundle, state.told_from, began, broken=findings.broken_fields(refreshed)),
         onset=began,
         now=now,
     )

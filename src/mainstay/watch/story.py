@@ -58,6 +58,7 @@ def story(
             f"{s['segment']} ({s['reference_accuracy']:.0%} → {s['estimated_accuracy']:.0%})" for s in hit[:SEGMENTS]
         )
         lines.append(f"Where (estimated accuracy): {named}.")
+    lines += _causes(facts["causes"])
     if facts["worst_slice"] is not None and harm is Harm.QUALITY:
         lines.append(f"{_capital(facts['worst_slice']['text'])}.")
     for name, told in facts["words"].items():
@@ -123,6 +124,13 @@ def _impact(impact: Mapping[str, Any]) -> list[str]:
         what = findings.describe(impact["affected_signal"])
         lines.append(f"At least {impact['affected_share']:.0%} of the requests are unlike before, by {what}.")
     return lines
+
+
+def _causes(causes: Mapping[str, Any] | None) -> list[str]:
+    """Return how a loss is shared out, where labels show one."""
+    if causes is None or causes["change"] is None or causes["change"]["low"] <= 0.0:
+        return []
+    return list(causes["text"])
 
 
 def _changes(found: Sequence[Mapping[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from mainstay.core.events import Arm, Event
 from mainstay.core.ports import Clock
 from mainstay.core.profiles import Profile
 from mainstay.store import blocks, feedback, states
-from mainstay.watch import compare, diagnose, estimate, outlook
+from mainstay.watch import compare, diagnose, estimate, outlook, quality
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.grading import LABELS, gap, is_graded, unit_of
 from mainstay.watch.intake import Cut, Intake, Rest, busy_after, is_dense
@@ -91,7 +91,7 @@ def watch_turn(
             continue
         bundle, before = _open(tx, model, name, reference)
         bundle.recent, bundle.current = again, name == head["current"]
-        bundle.labels_wanted = settings.retrain.min_labels
+        bundle.labels_wanted, bundle.open_version = settings.retrain.min_labels, loaded_model_provider
         result.rows += len(events)
         dense = _take(bundle, events, settings.watch, bounded=bounded)
         _take_labels(tx, bundle, count=labels)
@@ -279,11 +279,18 @@ def _block(
     )
 
 
-def _believed(now: estimate.Estimate | None, *, broken: bool) -> dict[str, Any] | None:
-    """Return the estimate with what it rests on; beside a broken field only bad news is to be believed."""
+def _believed(now: estimate.Estimate | None, *, broken: bool, doubts: Sequence[str]) -> dict[str, Any] | None:
+    """Return the estimate with what it rests on; beside a broken field only bad news is to be believed.
+
+    `doubts`: what speaks against it, e.g. inputs unlike those of the reference.
+    """
     if now is None:
         return None
-    return (replace(now, assumption=estimate.BROKEN) if broken and not now.drop_shown else now).as_dict()
+    if broken and not now.drop_shown:
+        return replace(now, assumption=estimate.BROKEN).as_dict()
+    if doubts:
+        return replace(now, assumption=f"{'; '.join(doubts)}; {estimate.ASSUMPTION}").as_dict()
+    return now.as_dict()
 
 
 def _summary(
@@ -303,9 +310,12 @@ def _summary(
         (float(row.signals[CONFIDENCE]), row.id) for row in rows if isinstance(row.signals.get(CONFIDENCE), float)
     )
     now = diagnose.estimate_now(state, comparison, profile)
+    sums = quality.block_sums(rows, profile.quality, repeats=state.history.repeats)
+    state.newest = quality.fade(state.newest, sums)
+    doubts = quality.doubts(profile.quality, state.newest)
     log = comparison.assessment.log_evidence
     return {
-        "estimate": _believed(now, broken=broken),
+        "estimate": _believed(now, broken=broken, doubts=doubts),
         "log_evidence": log if log > float("-inf") else None,
         "log_bar": comparison.log_bar,
         "outlook": outlook.of(state, comparison, profile),
@@ -315,4 +325,5 @@ def _summary(
         "segments": dict(Counter(name for row in rows for name in row.segments)),
         "words": {name: dict(counts.most_common(BLOCK_WORDS)) for name, counts in words.items()},
         "unsure": [[confidence, id_] for confidence, id_ in unsure[:BLOCK_EXAMPLES]],
+        "quality": sums,
     }

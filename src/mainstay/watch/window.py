@@ -22,6 +22,8 @@ from mainstay.models.outputs import abstained, spread
 from mainstay.models.segments import segment_names
 from mainstay.models.signals import RowSignals, Signals, words
 
+CHANCE_DIGITS, MOST_CLASSES = 5, 20
+"""Of more classes only the confidence is kept for label-free estimates: all probabilities of all rows are too much."""
 PIECES = 8
 """A backlog is cut into about this many blocks, so that a change inside it is placed well."""
 
@@ -52,6 +54,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     segments: list[str] = []
     words: dict[str, list[str]] = {}
     """Distinct words per text field that may be kept."""
+    chances: list[float] = []
+    """What the model gave each declared class; of two classes the last one's alone. Empty where none is told."""
 
 
 COUNTED = (Kind.PREDICTION, Kind.EXTERNAL, Kind.REFUSAL, Kind.ERROR)
@@ -70,6 +74,7 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
     signals: dict[str, float | str] = {}
     segments: list[str] = []
     found: dict[str, list[str]] = {}
+    chances: list[float] = []
     if event.kind in (Kind.PREDICTION, Kind.EXTERNAL) and row_signals is not None and contract is not None:
         private = {field.name for field in contract.fields if field.pii is not Pii.KEEP}
         hidden = {field.name for field in contract.fields if field.pii in (Pii.HASH, Pii.DROP)}
@@ -87,6 +92,7 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
         }
         if outcome is Outcome.ANSWERED:
             signals |= _present(_answer(event, contract), set())
+            chances = _chances(event, contract)
     return Observation(
         id=event.id,
         key=event.key_hash,
@@ -98,7 +104,16 @@ def observe(event: Event, row_signals: RowSignals | None, contract: Contract | N
         signals=signals,
         segments=segments,
         words=found,
+        chances=chances,
     )
+
+
+def _chances(event: Event, contract: Contract) -> list[float]:
+    many = len(contract.classes) > MOST_CLASSES
+    if event.served_arm is Arm.FALLBACK or not event.probabilities or not contract.classes or many:
+        return []
+    found = [round(event.probabilities.get(name, 0.0), CHANCE_DIGITS) for name in contract.classes]
+    return found[-1:] if len(found) == 2 else found
 
 
 def outcome_of(event: Event) -> Outcome:
