@@ -14,9 +14,11 @@ from mainstay.comparison.records import Aspect, Effect, Unit
 from mainstay.comparison.units import Mask, Units
 from mainstay.config.settings import MaterialSettings
 from mainstay.stats import differences, intervals, mixes, two_sample
+from mainstay.stats import pooled as pooling
 from mainstay.stats.differences import Codes
 from mainstay.stats.intervals import Floats
-from mainstay.stats.two_sample import Pooled
+from mainstay.stats.pooled import Pooled
+from mainstay.stats.two_sample import Distances
 
 MOST_DRAWN = 100
 """Of more categories than this the rare ones are taken as one before tables are drawn."""
@@ -45,6 +47,7 @@ def values_aspect(
     called: str = "mean",
     show: Callable[[float], str] = words.number,
     pooled: Pooled | None = None,
+    apart: Distances | None = None,
 ) -> Aspect:
     """Return whether two samples of numbers (NaN: missing) have one law.
 
@@ -52,7 +55,7 @@ def values_aspect(
     where the Kolmogorov-Smirnov distance of one half of the rows lies; each half is judged by the other half's cut, so
     that the share is not biased upwards (it estimates a lower bound of D). Its interval takes the cuts as given; where
     there is no difference it is too narrow (both halves' cuts follow the same chance), so it never stands without `p`.
-    `pooled` are the finite values in one order, where somebody sorted them already.
+    `pooled` are the finite values `in_one_order`, where somebody sorted them already, `apart` their distances.
     """
     finite_a, finite_b = np.isfinite(a), np.isfinite(b)
     if not (finite_a.all() and finite_b.all()):
@@ -63,7 +66,7 @@ def values_aspect(
     if asked.units.has_few_keys:
         return _unknown(name, f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}")
     keys = asked.units.keys
-    pooled = pooled or two_sample.pool(a, b)
+    pooled = pooled or in_one_order(a, b, asked)
     mean = differences.mean_difference(a, b, keys=keys)
     sigma = scale(a)
     crossed = _crossed(a, b, pooled, asked.units)
@@ -85,11 +88,16 @@ def values_aspect(
     return Aspect(
         name=name,
         test=SIGMA_TEST,
-        p=two_sample.same_law_p_of(pooled, keys=keys),
+        p=two_sample.same_law_p_of(pooled, keys=keys, apart=apart),
         effects=tuple(effects),
         says=f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}",
         rows=_effective(len(a), len(b), max(1.0, mean.effect)),
     )
+
+
+def in_one_order(a: Floats, b: Floats, asked: Asked) -> Pooled:
+    """Return the finite values of both sides in one order, with what the units need to be known of their rows."""
+    return pooling.pool(a, b) if asked.units.keys is not None else pooling.pool_halves(a, b, asked.units.halves)
 
 
 def _unknown(name: str, says: str) -> Aspect:
@@ -108,13 +116,16 @@ def _effective(n_a: int, n_b: int, effect: float) -> tuple[float, float]:
 
 def _crossed(a: Floats, b: Floats, pooled: Pooled, units: Units) -> differences.Difference:
     """Return the difference of the shares on the side of the cut where the current rows have more."""
+    if units.keys is None:
+        counts = two_sample.crossed(pooled)
+        # A cut that only one half can be judged by judges nobody.
+        return differences.counted_difference(*counts) if counts else differences.share_difference(a[:0] > 0, b[:0] > 0)
     hit_a, hit_b = np.zeros(len(a), dtype=np.bool_), np.zeros(len(b), dtype=np.bool_)
     half_a, half_b = units.halves
     halves = np.concatenate((half_a, half_b))
     for half in (True, False):
         seen = pooled.where(halves if half else ~halves)
         if not seen.n_a or not seen.n_b:
-            # A cut that only one half can be judged by judges nobody.
             return differences.share_difference(a[:0] > 0, b[:0] > 0)
         cut = two_sample.distances_of(seen).at
         of_b = seen.from_b[: int(np.searchsorted(seen.values, cut, side="right"))]

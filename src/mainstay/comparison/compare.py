@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,8 @@ from mainstay.core.errors import UsageError
 if TYPE_CHECKING:
     from mainstay.core.ports import Progress
 
+MANY_COPIES = 0.05
+"""From this share on, rows that are copies of others are worth a word."""
 MAX_ROWS = 100_000
 """Rows of each side that the tests use; beyond, a random sample of so many."""
 
@@ -286,8 +287,17 @@ def _notes(
 
 def _independence(a: Loaded, b: Loaded) -> str:
     text = "Rows are taken as independent; where several are of one customer or device, name its column as the key."
-    shares = [1.0 - side.frame.n_unique() / side.frame.height for side in (a, b) if side.frame.height <= MAX_ROWS]
-    copies = max(shares, default=0.0)
-    if copies > 0.05 and not math.isnan(copies):
+    copies = max((_copies(side.frame) for side in (a, b) if side.frame.height <= MAX_ROWS), default=0.0)
+    if copies > MANY_COPIES:
         text += f" {words.share(copies)} of the rows of one side are exact copies of others."
     return text
+
+
+def _copies(frame: pl.DataFrame) -> float:
+    """Return the share of rows that are copies of others, or a bound of it that is no more than MANY_COPIES."""
+    numbers = next((name for name, dtype in frame.schema.items() if dtype.is_float()), None)
+    if numbers is not None:  # rows that differ in one column are no copies, and one column is soon looked at
+        most = 1.0 - frame.get_column(numbers).n_unique() / frame.height
+        if most <= MANY_COPIES:
+            return most
+    return 1.0 - frame.n_unique() / frame.height

@@ -10,14 +10,15 @@ import numpy as np
 import polars as pl
 
 from mainstay.comparison import words
-from mainstay.comparison.aspects import Asked, beyond_aspect, mix_aspect, share_aspect, values_aspect
+from mainstay.comparison.aspects import Asked, beyond_aspect, in_one_order, mix_aspect, share_aspect, values_aspect
 from mainstay.comparison.kinds import Column
 from mainstay.comparison.records import Aspect, Bars, Kind
 from mainstay.comparison.texts import text_measures
 from mainstay.stats import mixes, two_sample
 from mainstay.stats.differences import Codes, mean_difference
 from mainstay.stats.intervals import Floats
-from mainstay.stats.two_sample import Pooled
+from mainstay.stats.pooled import Pooled
+from mainstay.stats.two_sample import Distances
 
 BINS = 24
 EDGE = 0.005
@@ -88,15 +89,16 @@ def _numbers(column: Column, whole: Whole, asked: Asked) -> Measured:
     own_a, own_b = a[np.isfinite(a)], b[np.isfinite(b)]
     if not len(own_a) or not len(own_b):
         return Measured(column=column, numbers={}, features={column.name: (a, b)})
-    pooled = two_sample.pool(own_a, own_b)
-    main = values_aspect("values", a, b, asked, pooled=pooled)
+    held = asked.where(np.isfinite(a), np.isfinite(b))
+    pooled = in_one_order(own_a, own_b, held)
+    apart = two_sample.distances_of(pooled)
+    main = values_aspect("values", own_a, own_b, held, pooled=pooled, apart=apart)
     beyond = beyond_aspect(a, b, asked)
     surprises = np.isfinite(b) & ((b > own_a.max()) | (b < own_a.min()))
-    held = asked.where(np.isfinite(a), np.isfinite(b))
     return Measured(
         column=column,
         aspects=(main, *([beyond] if beyond is not None else [])),
-        numbers=_number_figures(own_a, own_b, pooled, whole, held),
+        numbers=_number_figures(own_a, own_b, pooled, apart, whole, held),
         bars=histogram(pooled.a, pooled.b, whole_numbers=column.kind is Kind.INTEGER),
         features={column.name: (a, b)},
         surprises=surprises,
@@ -114,8 +116,9 @@ def _constant_note(a: Floats, b: Floats) -> tuple[str, ...]:
     return ()
 
 
-def _number_figures(a: Floats, b: Floats, pooled: Pooled, whole: Whole, asked: Asked) -> dict[str, Any]:
-    apart = two_sample.distances_of(pooled)
+def _number_figures(
+    a: Floats, b: Floats, pooled: Pooled, apart: Distances, whole: Whole, asked: Asked
+) -> dict[str, Any]:
     sigma = float(a.std(ddof=1)) if len(a) > 1 else 0.0
     index, bins = two_sample.psi_of_sorted(pooled.a, pooled.b)
     figures: dict[str, Any] = {

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstay.comparison import words
-from mainstay.comparison.apart import Folds, area_effect, cross_validated_area, folds_of
+from mainstay.comparison.apart import FOLDS, Folds, area_effect, cross_validated_area, folds_of
 from mainstay.comparison.records import Effect
 from mainstay.comparison.units import Units
 from mainstay.stats import discriminant, ranking
@@ -69,15 +69,20 @@ def tell_apart(features: Mapping[str, Feature], units: Units, *, rng: np.random.
     scores = discriminant.scores_of(columns, coded=[f.coded for f in features.values()])
     if not scores.table.size:
         return None
-    cut = len(kept[0])
-    a, b = scores.table[:cut], scores.table[cut:]
-    folds = folds_of(len(a), len(b), groups=keys, rng=rng)
+    n_a = len(kept[0])
+    folds = folds_of(n_a, len(kept[1]), groups=keys, rng=rng)
+    fold_of = np.concatenate(folds)
+    table = discriminant.with_pairs(scores, scores.table.astype(np.float32))
+    lots = [[discriminant.moments(table[_lot(fold_of, fold, n_a, side)]) for fold in range(FOLDS)] for side in (0, 1)]
     weights: list[Floats] = []
 
-    def fit(train: Floats, label: NDArray[np.bool_], tried: Floats) -> Floats:
-        weights.append(discriminant.fit(discriminant.with_pairs(scores, train), label))
-        return discriminant.with_pairs(scores, tried) @ weights[-1]
+    def fit(_train: NDArray[np.intp], _label: NDArray[np.bool_], tried: NDArray[np.intp]) -> Floats:
+        out = fold_of[tried[0]]  # sums over rows of the other folds are sums of the folds' own
+        learned = ([lot for fold, lot in enumerate(side) if fold != out] for side in lots)
+        weights.append(discriminant.fit_of(*learned))
+        return np.asarray(table[tried] @ weights[-1].astype(np.float32), dtype=np.float64)
 
+    a, b = np.arange(n_a), np.arange(n_a, len(table))
     found = cross_validated_area(a, b, folds=folds, keys=keys, fit=fit)
     if found is None:
         return None
@@ -85,6 +90,12 @@ def tell_apart(features: Mapping[str, Feature], units: Units, *, rng: np.random.
     leans = _leans_on(scores, weights, folds, list(features), rng=rng) if effect.low > 0.5 else ()
     pair = _changed_pair(features, [name for name, _ in leans]) if leans else ""
     return Found(area=effect, p=found.p, rows=len(scores.table), leans_on=leans, pair=pair)
+
+
+def _lot(fold_of: NDArray[np.intp], fold: int, n_a: int, side: int) -> NDArray[np.intp]:
+    """Return the rows of one fold and side."""
+    held = np.flatnonzero(fold_of == fold)
+    return held[held >= n_a] if side else held[held < n_a]
 
 
 def _some(rows: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -104,19 +115,43 @@ def _leans_on(
     for fold in (0, 1):
         out = np.concatenate((folds[0] == fold, folds[1] == fold))
         tried, split = scores.table[out], int((folds[0] == fold).sum())
-        whole = _area_of(scores, weights[fold], tried, split)
+        rule = _Rule.of(scores, weights[fold])
+        told = rule.scores(tried)
+        whole = ranking.area(told[:split], told[split:]).value
         for number in np.unique(scores.owner):
-            shuffled = tried.copy()
-            own = np.flatnonzero(scores.owner == number)
-            shuffled[:, own] = shuffled[rng.permutation(len(shuffled))][:, own]
-            lost[number] += (whole - _area_of(scores, weights[fold], shuffled, split)) / 2.0
+            shuffled = tried[rng.permutation(len(tried))]
+            moved = told + rule.part(number, shuffled, tried) - rule.part(number, tried, tried)
+            lost[number] += (whole - ranking.area(moved[:split], moved[split:]).value) / 2.0
     order = np.argsort(-lost)[:MOST_NAMED]
     return tuple((names[i], float(lost[i])) for i in order if lost[i] > LEAST_LOST)
 
 
-def _area_of(scores: Scores, weights: Floats, rows: Floats, split: int) -> float:
-    found = discriminant.with_pairs(scores, rows) @ weights
-    return ranking.area(found[:split], found[split:]).value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """A discriminant's weights: for each column, and for each pair of columns (symmetric)."""
+
+    owner: NDArray[np.intp]
+    alone: Floats
+    together: Floats
+
+    @classmethod
+    def of(cls, scores: Scores, weights: Floats) -> _Rule:
+        width = scores.table.shape[1]
+        a, b = discriminant.pairs_of(scores)
+        together = np.zeros((width, width))
+        together[a, b] = together[b, a] = weights[width:]
+        return cls(owner=scores.owner, alone=weights[:width], together=together)
+
+    def scores(self, rows: Floats) -> Floats:
+        return np.asarray(rows @ self.alone + 0.5 * ((rows @ self.together) * rows).sum(axis=1), dtype=np.float64)
+
+    def part(self, number: int, own: Floats, others: Floats) -> Floats:
+        """Return what a field's columns, taken from the rows `own`, add to the scores of the rows `others`.
+
+        Pairs are of different fields, so that what a field adds is linear in its columns.
+        """
+        mine = np.flatnonzero(self.owner == number)
+        return np.asarray((own[:, mine] * (self.alone[mine] + others @ self.together[:, mine])).sum(axis=1))
 
 
 def _changed_pair(features: Mapping[str, Feature], leading: Sequence[str]) -> str:

@@ -63,7 +63,8 @@ def _read_number(cells: pl.Series) -> pl.Series | None:
     elif not cells.dtype.is_numeric():
         return None
     cells = cells.cast(pl.Float64)
-    return _where(cells, cells.is_finite())
+    finite = cells.is_finite()
+    return cells if finite.all() else _where(cells, finite)
 
 
 def _read_integer(cells: pl.Series) -> pl.Series | None:

@@ -109,9 +109,18 @@ def share_difference(
     effect = 1.0
     if keys is not None:
         effect = max(1.0, mean_difference(a.astype(np.float64), b.astype(np.float64), keys=keys).effect)
-    s_a, s_b, m_a, m_b = a.sum() / effect, b.sum() / effect, n_a / effect, n_b / effect
+    counts = (int(np.count_nonzero(a)), n_a), (int(np.count_nonzero(b)), n_b)
+    return counted_difference(*counts, effect=effect, confidence=confidence)
+
+
+def counted_difference(
+    first: tuple[int, int], second: tuple[int, int], *, effect: float = 1.0, confidence: float = 0.95
+) -> Difference:
+    """Return `share_difference` of two counts, each (successes, n), both n above 0; `effect` is the design effect."""
+    (k_a, n_a), (k_b, n_b) = first, second
+    s_a, s_b, m_a, m_b = k_a / effect, k_b / effect, n_a / effect, n_b / effect
     low, high = newcombe((s_b, m_b), (s_a, m_a), confidence=confidence)
-    value = float(b.mean() - a.mean())
+    value = k_b / n_b - k_a / n_a
     pooled = (s_a + s_b) / (m_a + m_b)
     variance = pooled * (1.0 - pooled) * (1.0 / m_a + 1.0 / m_b)
     p = shares_p((float(s_a), m_a), (float(s_b), m_b))

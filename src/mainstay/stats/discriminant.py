@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ MOST_LEADS = 24
 """Columns of which all pairs are multiplied."""
 LEADS_OF_CATEGORIES = 3
 LEAST_SHRINKAGE = 0.01
+Table = NDArray[Any]
+"""Rows of single or double precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,26 +90,70 @@ def _standard(column: Floats) -> Floats:
     return centred / spread if spread > 0 else np.zeros_like(column)
 
 
-def with_pairs(scores: Scores, table: Floats) -> Floats:
-    """Return rows of scores with the products of all pairs of leads of different fields beside them."""
+def pairs_of(scores: Scores) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the two columns of each product: all pairs of leads of different fields."""
     first, second = np.triu_indices(len(scores.leads), k=1)
     a, b = scores.leads[first], scores.leads[second]
     different = scores.owner[a] != scores.owner[b]
-    return np.concatenate((table, table[:, a[different]] * table[:, b[different]]), axis=1)
+    return a[different], b[different]
+
+
+def with_pairs(scores: Scores, table: Table) -> Table:
+    """Return rows of scores with the products of all pairs of leads of different fields beside them."""
+    a, b = pairs_of(scores)
+    width = table.shape[1]
+    out = np.empty((len(table), width + len(a)), dtype=table.dtype)
+    out[:, :width] = table
+    # Column by column of the turned table: rows of numbers side by side are multiplied several times faster.
+    turned = np.ascontiguousarray(table.T)
+    out[:, width:] = (turned[a] * turned[b]).T
+    return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Of one lot of rows, so that lots can be put together without looking at their rows again."""
+
+    rows: int
+    sums: Floats
+    squares: Floats
+    """XᵀX."""
+
+
+def moments(table: Table) -> Moments:
+    """Return the moments of rows; in single precision where the rows are."""
+    return Moments(
+        rows=len(table),
+        sums=table.sum(axis=0, dtype=np.float64),
+        squares=np.asarray(table.T @ table, dtype=np.float64),
+    )
 
 
 def fit(table: Floats, is_second: NDArray[np.bool_]) -> Floats:
+    """Return the weights of `fit_of` for rows and their groups."""
+    return fit_of([moments(table[~is_second])], [moments(table[is_second])])
+
+
+def fit_of(first: Sequence[Moments], second: Sequence[Moments]) -> Floats:
     """Return the weights of a ridge discriminant: (XᵀDX + λI)⁻¹ XᵀDy, both groups of equal weight in D, X centred.
 
     Fisher's rule with shrinkage (Friedman 1989), λ = columns/rows, at least LEAST_SHRINKAGE: the less is known, the
-    more the rule counts differences of means alone.
+    more the rule counts differences of means alone. Each group is given as the moments of one or more lots of rows.
     """
-    rows, width = table.shape
-    share = float(is_second.mean())
-    weight = np.where(is_second, 0.5 / share, 0.5 / (1.0 - share)) / rows
-    centred = table - weight @ table
-    shrink = max(LEAST_SHRINKAGE, width / rows)
-    gram = (centred * weight[:, None]).T @ centred
-    gram[np.diag_indices(width)] += shrink
-    right = centred.T @ (weight * np.where(is_second, 1.0, -1.0))
-    return np.asarray(np.linalg.solve(gram, right), dtype=np.float64)
+    (n_first, mean_first, gram), (n_second, mean_second, of_second) = _mean(first), _mean(second)
+    gram = 0.5 * (gram + of_second)
+    middle = 0.5 * (mean_first + mean_second)
+    gram -= np.outer(middle, middle)
+    width = len(middle)
+    gram[np.diag_indices(width)] += max(LEAST_SHRINKAGE, width / (n_first + n_second))
+    return np.asarray(np.linalg.solve(gram, 0.5 * (mean_second - mean_first)), dtype=np.float64)
+
+
+def _mean(lots: Sequence[Moments]) -> tuple[int, Floats, Floats]:
+    """Return rows, mean and mean square of all lots together."""
+    rows = sum(lot.rows for lot in lots)
+    sums, squares = lots[0].sums.copy(), lots[0].squares.copy()
+    for lot in lots[1:]:
+        sums += lot.sums
+        squares += lot.squares
+    return rows, sums / rows, squares / rows

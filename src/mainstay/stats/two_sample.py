@@ -12,6 +12,7 @@ from scipy import special
 from mainstay.stats.differences import Keys, mean_difference
 from mainstay.stats.intervals import Floats
 from mainstay.stats.multiple import cauchy
+from mainstay.stats.pooled import Pooled, pool
 
 PSI_BINS = 10
 PSI_ADDED = 0.5
@@ -21,49 +22,6 @@ MOST_SMALL = 140
 EXACT_PAIRS = 40_000
 """Up to so many pairs of rows the Kolmogorov-Smirnov p-value is exact."""
 DECILES = np.arange(1, 10) / 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pooled:
-    """Two samples in one order: sorted once, everything about them is one pass."""
-
-    values: Floats
-    """Ascending."""
-    from_b: NDArray[np.bool_]
-    """Of which sample each value is."""
-    order: NDArray[np.intp]
-    """Place of each value among the rows, those of `a` first."""
-    n_a: int
-
-    @property
-    def n_b(self) -> int:
-        """Return the size of the second sample."""
-        return len(self.values) - self.n_a
-
-    @property
-    def a(self) -> Floats:
-        """Return the first sample, ascending."""
-        return self.values[~self.from_b]
-
-    @property
-    def b(self) -> Floats:
-        """Return the second sample, ascending."""
-        return self.values[self.from_b]
-
-    def where(self, kept: NDArray[np.bool_]) -> Pooled:
-        """Return the rows that a mask over the rows (those of `a` first) keeps, in the same order; `order` stays."""
-        mask = kept[self.order]
-        from_b = self.from_b[mask]
-        return Pooled(
-            values=self.values[mask], from_b=from_b, order=self.order[mask], n_a=len(from_b) - int(from_b.sum())
-        )
-
-
-def pool(a: Floats, b: Floats) -> Pooled:
-    """Return two samples of finite values in one order."""
-    both = np.concatenate((a, b))
-    order = np.argsort(both)
-    return Pooled(values=both[order], from_b=order >= len(a), order=order, n_a=len(a))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,38 +46,68 @@ def distances(a: Floats, b: Floats) -> Distances:
 
 def distances_of(pooled: Pooled) -> Distances:
     """Return the distances of two samples in one order."""
-    gap, steps = _gaps(pooled)
-    if not len(gap):
+    size, steps = np.abs(pooled.excess), pooled.steps
+    if not len(size):
         return Distances(ks=0.0, at=float(pooled.values[0]), wasserstein=0.0)
-    size = np.abs(gap)
-    # Between equal values the gap is not that of the two laws: only where the next value is larger does it count.
-    peak = int(np.argmax(np.where(steps > 0.0, size, 0.0)))
+    peak = _peak(size, steps)
+    unit = float(pooled.n_a) * pooled.n_b
     return Distances(
-        ks=float(size[peak]) if steps[peak] > 0.0 else 0.0,
+        ks=float(size[peak] / unit) if steps[peak] > 0.0 else 0.0,
         at=float(pooled.values[peak]),
-        wasserstein=float(size @ steps),
+        wasserstein=float(size @ steps / unit),
     )
 
 
+def _peak(size: NDArray[np.int64], steps: Floats) -> int:
+    """Return where the gap of the two laws is largest.
+
+    Between equal values the gap is not that of the two laws: only where the next value is larger does it count.
+    """
+    return int(np.argmax(size * (steps > 0.0)))
+
+
+def crossed(pooled: Pooled) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return for both samples (rows on the side of a cut where the second has more, rows); halves judge each other.
+
+    The cut is where the Kolmogorov-Smirnov distance of a half of the rows lies. None where a half has none of a sample.
+    """
+    if pooled.half is None:
+        raise ValueError("the rows' halves were not kept; use `pool_halves`")
+    hits, rows = [0, 0], [0, 0]
+    for half in (pooled.half, ~pooled.half):
+        seen_b = int(np.count_nonzero(half & pooled.from_b))
+        seen_a = int(np.count_nonzero(half)) - seen_b
+        if not seen_a or not seen_b:
+            return None
+        excess = np.cumsum(np.where(pooled.from_b, -seen_a, seen_b) * half)[:-1]
+        cut = 1 + (_peak(np.abs(excess), pooled.steps) if len(excess) else 0)
+        judged, of_b = ~half, pooled.from_b
+        below = [int(np.count_nonzero(judged[:cut] & (of_b[:cut] == side))) for side in (False, True)]
+        every = [pooled.n_a - seen_a, pooled.n_b - seen_b]
+        more_below = len(excess) == 0 or excess[cut - 1] <= 0
+        for side in (0, 1):
+            hits[side] += below[side] if more_below else every[side] - below[side]
+            rows[side] += every[side]
+    return (hits[0], rows[0]), (hits[1], rows[1])
+
+
 def potentials(pooled: Pooled) -> tuple[Floats, Floats]:
-    """Return Kantorovich's potential h of each row of both samples, in the rows' order: E_a h − E_b h = W₁.
+    """Return Kantorovich's potential h of each row of both samples: E_a h − E_b h = W₁.
+
+    In the rows' order where their places were kept, else in ascending order.
 
     h has the slope −sign(F_a − F_b) (Kantorovich, Rubinstein 1958): given h, W₁ is a difference of two means.
     """
-    gap, steps = _gaps(pooled)
-    h = np.empty(len(pooled.values))
-    h[pooled.order] = np.concatenate(([0.0], np.cumsum(-np.sign(gap) * steps)))
+    rises = np.where(pooled.excess > 0, -pooled.steps, pooled.steps)
+    rises[pooled.excess == 0] = 0.0
+    potential = np.empty(len(pooled.values))
+    potential[0] = 0.0
+    np.cumsum(rises, out=potential[1:])
+    if pooled.order is None:
+        return potential[~pooled.from_b], potential[pooled.from_b]
+    h = np.empty(len(potential))
+    h[pooled.order] = potential
     return h[: pooled.n_a], h[pooled.n_a :]
-
-
-def _gaps(pooled: Pooled) -> tuple[Floats, Floats]:
-    """Return F_a − F_b after each value but the last, and the step to the next value."""
-    n_a, n_b = pooled.n_a, pooled.n_b
-    # Counted in whole numbers, so that equal shares give exactly nought.
-    of_b = np.cumsum(pooled.from_b)[:-1]
-    behind = np.arange(1, len(pooled.values))
-    gap = ((behind - of_b) * n_b - of_b * n_a) / (float(n_a) * n_b)
-    return gap, np.diff(pooled.values)
 
 
 def ks_p(distance: float, n_a: float, n_b: float) -> float:
@@ -200,7 +188,8 @@ def same_law_p_of(pooled: Pooled, *, keys: Keys | None = None, apart: Distances 
         return 1.0
     u, from_b = _mid_ranks(pooled), pooled.from_b
     if keys is not None:
-        # Keys are by row.
+        if pooled.order is None:
+            raise ValueError("keys are by row, and the places of the rows were not kept; use `pool`")
         rows = np.empty(len(u))
         rows[pooled.order] = u
         u, from_b = rows, np.arange(len(u)) >= pooled.n_a

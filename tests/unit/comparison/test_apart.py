@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mainstay.comparison import together
 from mainstay.comparison.apart import FOLDS, folds_of
 from mainstay.comparison.together import Feature, tell_apart
 from mainstay.comparison.units import Units
+from mainstay.stats import discriminant
 from mainstay.stats.intervals import wilson
 
 
@@ -52,3 +54,22 @@ def test_few_rows_are_not_judged() -> None:
     rng = np.random.default_rng(3)
     feature = Feature(a=rng.normal(size=300), b=rng.normal(size=20), coded=False, field="x")
     assert tell_apart({"x": feature}, Units(keys=None, halves=(np.ones(300, bool), np.ones(20, bool))), rng=rng) is None
+
+
+def test_what_a_shuffled_field_costs_is_found_without_scoring_all_columns_again() -> None:
+    rng = np.random.default_rng(6)
+    columns = [rng.normal(size=200), rng.integers(0, 3, 200).astype(float), rng.exponential(size=200)]
+    scores = discriminant.scores_of(columns, coded=[False, True, False])
+    rows = discriminant.with_pairs(scores, scores.table)
+    weights = rng.normal(size=rows.shape[1])
+    rule = together._Rule.of(scores, weights)
+    told = rule.scores(scores.table)
+    assert told == pytest.approx(rows @ weights)
+    order = rng.permutation(200)
+    for number in range(3):
+        shuffled = scores.table.copy()
+        own = np.flatnonzero(scores.owner == number)
+        shuffled[:, own] = scores.table[order][:, own]
+        moved = told + rule.part(number, scores.table[order], scores.table)
+        moved -= rule.part(number, scores.table, scores.table)
+        assert moved == pytest.approx(discriminant.with_pairs(scores, shuffled) @ weights)

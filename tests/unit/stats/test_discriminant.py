@@ -53,3 +53,16 @@ def test_it_sees_a_correlation_that_no_single_column_shows() -> None:
     alone = scores.table[~learn] @ discriminant.fit(scores.table[learn], label[learn])
     assert ranking.area(told[~label[~learn]], told[label[~learn]]).value > 0.65
     assert ranking.area(alone[~label[~learn]], alone[label[~learn]]).value < 0.55
+
+
+def test_lots_of_rows_put_together_give_the_rule_of_all_rows() -> None:
+    rng = np.random.default_rng(5)
+    table, label = rng.normal(size=(300, 6)), rng.random(300) < 0.4
+    table[label] += 0.3
+    lots = [[discriminant.moments(table[label == side][part::3]) for part in range(3)] for side in (False, True)]
+    assert discriminant.fit_of(*lots) == pytest.approx(discriminant.fit(table, label))
+    weight = np.where(label, 0.5 / label.mean(), 0.5 / (1 - label.mean())) / len(table)
+    centred = table - weight @ table
+    gram = (centred * weight[:, None]).T @ centred + max(discriminant.LEAST_SHRINKAGE, 6 / 300) * np.eye(6)
+    right = centred.T @ (weight * np.where(label, 1.0, -1.0))
+    assert discriminant.fit(table, label) == pytest.approx(np.linalg.solve(gram, right))

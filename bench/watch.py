@@ -1,0 +1,115 @@
+"""The watch beside Evidently, NannyML and whylogs, all on the same data, in one run: `make bench-watch`.
+
+`python bench/watch.py [--quick] [--data ../shared/data] [--only NAME …] [--write]`
+
+Each library has its own environment (`bench/peers/install.py`), draws the same windows from the same seeds, and is
+asked with its defaults; then its threshold is set so that at most 1 in 1,000 stationary windows has a flag, on those
+very windows. A window is 1,000 (or 250) rows of 20 independent normal columns; a detection is a flag on the column
+that moved, for Mainstay an incident. Seconds and memory are of one process alone on the machine. Writes
+bench/results/watch.json, and with `--write` the tables in docs/benchmarks.md; it measures, it is not a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+import watch_cases  # noqa: E402 - beside this file
+import watch_data  # noqa: E402 - beside this file
+import watch_page  # noqa: E402 - beside this file
+from serving_page import write  # noqa: E402 - beside this file
+
+PEERS = ("evidently", "nannyml", "whylogs")
+PLACE = ROOT / "build" / "peers"
+WORK = ROOT / "build" / "watch"
+Row = dict[str, Any]
+
+
+def command(name: str) -> list[str]:
+    """Return how a contestant is started; the two files follow."""
+    if name == "mainstay":
+        return [sys.executable, str(HERE / "watch_mainstay.py")]
+    return [str(PLACE / name / "bin" / "python"), str(HERE / "peers" / f"{name}_watch.py")]
+
+
+def is_here(name: str) -> bool:
+    """Return whether a contestant can be asked."""
+    return name == "mainstay" or (PLACE / name / "bin" / "python").exists()
+
+
+def ask(name: str, jobs: Sequence[Mapping[str, Any]], label: str) -> list[dict[str, Any]]:
+    """Put the jobs to one contestant in a process of its own; return its lines, the head first."""
+    question, answer = WORK / f"{name}-{label}.json", WORK / f"{name}-{label}.out"
+    question.write_text(json.dumps(list(jobs)), encoding="utf-8")
+    answer.unlink(missing_ok=True)
+    # Two contestants at a time on two cores: one thread each. What is timed runs alone, as it likes.
+    env = dict(os.environ)
+    if label != "speed":
+        env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    log = (WORK / f"{name}-{label}.log").open("wb")
+    began = time.perf_counter()
+    done = subprocess.run([*command(name), str(question), str(answer)], env=env, stdout=log, stderr=log, check=False)
+    told = [json.loads(line) for line in answer.read_text().splitlines()] if answer.exists() else []
+    if done.returncode or not told:
+        print(f"{name} ({label}) ended with {done.returncode}; see {log.name}", flush=True)
+    elif told[0]["fingerprint"] != watch_data.fingerprint():
+        raise SystemExit(f"{name} draws other data than this environment: their NumPy versions differ too much")
+    print(f"{name} ({label}): {len(jobs)} jobs in {time.perf_counter() - began:.0f} s", flush=True)
+    return told
+
+
+def run(names: Sequence[str], cases: watch_cases.Cases) -> dict[str, dict[str, Any]]:
+    """Return for each contestant its version and its answers by job."""
+    found: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(2) as pool:
+        lines = pool.map(lambda name: ask(name, cases.jobs(name), "flags"), names)
+        for name, told in zip(names, lines, strict=True):
+            found[name] = {"version": told[0]["version"] if told else "?"}
+            found[name] |= {line["id"]: line for line in told[1:]}
+    for job in cases.speed():
+        for name in names:
+            for line in ask(name, [job], "speed")[1:]:
+                found[name][line["id"]] = line
+    return found
+
+
+def main() -> None:
+    """Run, judge, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer windows and runs: a look, no figures to keep")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the public data sets")
+    parser.add_argument("--only", nargs="*", default=["mainstay", *PEERS], help="contestants")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    given = parser.parse_args()
+    names = [name for name in given.only if is_here(name)]
+    for name in set(given.only) - set(names):
+        print(f"{name} is not installed and left out (bench/peers/install.py {name})", flush=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    cases = watch_cases.prepare(WORK, given.data, quick=given.quick)
+    found = run(names, cases)
+    rows = watch_cases.judge(cases, found)
+    minutes = (time.perf_counter() - began) / 60.0
+    out = HERE / "results" / ("watch-quick.json" if given.quick else "watch.json")
+    head = {"minutes": round(minutes, 1), "versions": {name: found[name]["version"] for name in names}}
+    out.write_text(json.dumps({**head, "rows": rows, "curves": watch_cases.curves(cases, found)}, indent=1) + "\n")
+    page = watch_page.page(json.loads(out.read_text()))
+    print(page)
+    if given.write:
+        write(ROOT / "docs" / "benchmarks.md", page, begin=watch_page.BEGIN, end=watch_page.END)
+
+
+if __name__ == "__main__":
+    main()
