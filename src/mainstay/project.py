@@ -64,6 +64,8 @@ LOAD_ROWS = 2_000
 """Most different rows of a load test."""
 FEEDBACK_AT_ONCE = 1000
 """Items stored in one transaction."""
+LOOKED_UP = 20
+"""Items of which it is said whether their prediction is known; of a file it would take long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,8 @@ class Told:
 
     counts: Mapping[str, int]
     refused: tuple[errors.Problem, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Ids of which the journal holds no prediction yet; looked up for a few items only."""
 
 
 def version_number(text: str, *, model: str) -> int:
@@ -671,7 +675,9 @@ class Project:
                         continue
                     counts[status.value] += 1
                 feeds.count_labels(tx, self.name, [now] * (counts[events.FeedbackStatus.STORED.value] - before))
-        return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused))
+        looked_up = [str(item.get("id", "")) for item in items] if len(items) <= LOOKED_UP else []
+        unknown = tuple(dict.fromkeys(id_ for id_ in looked_up if id_ and self.parts.journal.find(id_) is None))
+        return Told(counts=counts | {"refused": len(refused)}, refused=tuple(refused), unknown=unknown)
 
     def backup(
         self,

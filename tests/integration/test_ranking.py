@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -95,6 +96,26 @@ def test_candidates_are_ranked_within_their_group_labelled_watched_and_learned_f
         best_first = sorted(mine, key=lambda said: said["rank"])
         assert [said["label"] for said in best_first] == sorted((said["label"] for said in mine), reverse=True)
     assert {said["confidence"] for said in answer.json()["predictions"]} == {None}
+    places = [said["rank"] for said in answer.json()["predictions"]]
+    records = [one["inputs"] for one in mixed]
+    for returns in ("?returns=records", ""):
+        told = server.post(f"/invocations{returns}", json={"dataframe_records": records}).json()["predictions"]
+        assert [one["rank"] for one in told] == places if returns else isinstance(told[0], float)
+    tensors = [
+        {
+            "name": name,
+            "datatype": "BYTES" if isinstance(records[0][name], str) else "FP64",
+            "shape": [len(records)],
+            "data": [row[name] for row in records],
+        }
+        for name in records[0]
+    ]
+    body = {"inputs": tensors, "outputs": [{"name": "rank"}, {"name": "label"}]}
+    inferred = server.post(f"/v2/models/{project.name}/infer", json=body).json()["outputs"]
+    assert (inferred[0]["datatype"], inferred[0]["data"]) == ("INT64", places)
+    lines = "".join(json.dumps(one) + "\n" for one in instances(queries(1, seed=9)[0]))
+    each = server.post("/v1/predict", content=lines, headers={"content-type": "application/x-ndjson"}).text.splitlines()
+    assert [sorted({"label", "rank"} & json.loads(line).keys()) for line in each] == [["label"]] * len(each)
 
     found = queries(12, seed=8)
     for query in found:

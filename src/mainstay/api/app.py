@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from mainstay import __version__
-from mainstay.api import docs, errors, metrics, openapi
+from mainstay.api import docs, errors, metrics, openapi, table
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import ContractViolation, MainstayError, NotReady, Problem
 from mainstay.serve import plan as plans
@@ -160,6 +160,8 @@ def _side(side: Side | None) -> dict[str, Any] | None:
 
 
 def _add_errors(app: FastAPI) -> None:
+    known = table.table()
+
     def respond(error: MainstayError) -> Response:
         status = errors.status_of(error)
         headers = {name.decode(): value.decode() for name, value in errors.headers_of(error)}
@@ -175,7 +177,10 @@ def _add_errors(app: FastAPI) -> None:
         if error.status_code == 405:
             return respond(errors.WrongMethod(request.method, "GET, HEAD"))
         if error.status_code == 404:
-            return respond(errors.NoRoute(f"There is no route {request.scope['path'][:200]!r}"))
+            path = request.scope["path"]
+            like = known.like(path)
+            remedy = f"Did you mean {like}? See /docs for the routes." if like else ""
+            return respond(errors.NoRoute(f"There is no route {path[:200]!r}", remedy=remedy))
         return respond(errors.HttpError(str(error.detail)))
 
     @app.exception_handler(RequestValidationError)

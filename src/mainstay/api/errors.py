@@ -160,7 +160,7 @@ def headers_of(error: errors.MainstayError) -> list[tuple[bytes, bytes]]:
             (b"ratelimit-remaining", b"0"),
             (b"ratelimit-reset", wait),
         ]
-    if isinstance(error, Incomplete | HeadTooLarge):
+    if isinstance(error, Incomplete | HeadTooLarge | NoRequest):
         return [(b"connection", b"close")]  # what may still come is the rest of this body, and no request
     if status in (429, 503):
         return [(b"retry-after", str(RETRY_AFTER_S).encode())]

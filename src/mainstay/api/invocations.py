@@ -94,7 +94,8 @@ def _told(one: wire.Prediction, returns: str) -> Any:
     if returns == "probabilities":
         return one.probabilities
     shares = {f"probability_{name}": share for name, share in one.probabilities.items()}
-    return {"label": one.label, "confidence": one.confidence, "trust": one.trust.value, **shares}
+    place = {"rank": rank} if (rank := one.rank) is not msgspec.UNSET else {}
+    return {"label": one.label, **place, "confidence": one.confidence, "trust": one.trust.value, **shares}
 
 
 def _check_parameters(content_type: bytes) -> None:

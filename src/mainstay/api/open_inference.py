@@ -18,7 +18,7 @@ from mainstay.api.keys import Scope
 from mainstay.api.operations import GENERAL, OF_MODEL, WITH_BODY, Content, Operation, fixed
 from mainstay.api.routes import JSON, NO_TYPE, Ask, HotRoute, Reply
 from mainstay.api.tensors import Tensor
-from mainstay.core.contracts import Contract, Field, FieldType
+from mainstay.core.contracts import Contract, Field, FieldType, Task
 from mainstay.core.errors import ContractViolation, MainstayError, NotFound, NotReady, Problem
 from mainstay.data.rules import nearest
 from mainstay.serve import strict, wire
@@ -275,13 +275,17 @@ def _classes(found: Live) -> Sequence[str]:
 
 def _outputs(predictions: Sequence[wire.Prediction], found: Live) -> list[Tensor]:
     """Return the outputs of this model, in order."""
-    is_class = found.champion.loaded.contract.task.is_classification
+    task = found.champion.loaded.contract.task
+    is_class = task.is_classification
     labels = [("" if one.label is None else str(one.label)) if is_class else _number(one.label) for one in predictions]
     outputs = [Tensor(name="label", datatype="BYTES" if is_class else "FP64", values=labels)]
     if is_class:
         classes = _classes(found)
         shares = [one.probabilities.get(name, math.nan) for one in predictions for name in classes]
         outputs.append(Tensor(name="probabilities", datatype="FP64", values=shares, width=len(classes)))
+    if task is Task.RANKING:
+        places = [1 if one.rank is msgspec.UNSET else one.rank for one in predictions]  # a call's only candidate
+        outputs.append(Tensor(name="rank", datatype="INT64", values=places))
     return [
         *outputs,
         Tensor(name="confidence", datatype="FP64", values=[_number(one.confidence) for one in predictions]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import IO
 
@@ -27,6 +28,9 @@ from mainstay.serve.worker import Worker
 Headers = Mapping[bytes, bytes]
 MoreHeaders = tuple[tuple[bytes, bytes], ...]
 JSON = b"application/json"
+ALIKE = 0.75
+"""How much of a mistyped path must be that of a route (0 to 1) for the route to be named; routes are short."""
+LONGEST_PATH = 80
 NO_TYPE = b""
 """In `takes`: a body without a Content-Type is taken too."""
 
@@ -201,6 +205,12 @@ class Table:
         """Return who may call a path of FastAPI's: what is not in the table is for admins."""
         self.cold_model_of = lru_cache(maxsize=1024)(self._cold_model_of)
         """Return which model a path of FastAPI's is about; empty: none."""
+
+    def like(self, path: str) -> str | None:
+        """Return the route that a path that leads nowhere looks like, None where it looks like none."""
+        known = ["/".join(segments) for segments, *_ in (*self._hot, *self._cold)]
+        close = get_close_matches(path, known, n=1, cutoff=ALIKE) if len(path) <= LONGEST_PATH else []
+        return close[0] if close else None
 
     def _find(self, path: str) -> Found | None:
         parts = path.split("/")

@@ -76,6 +76,7 @@ class Shell:
         headers: Headers = dict(scope["headers"])
         route: HotRoute | None = None
         try:
+            _check_transfer(scope, headers)
             found = self.find(scope["path"])
             if found is None:
                 self.admit_cold(scope, headers)
@@ -256,6 +257,15 @@ class Shell:
             raise errors.TooSlow(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
 
 
+def _check_transfer(scope: ASGIScope, headers: Headers) -> None:
+    """Raise NoRequest for a body that is coded otherwise than in chunks: it would be taken for what it is not."""
+    if b"transfer-encoding" in headers:
+        codings = [value.strip().lower() for name, value in scope["headers"] if name == b"transfer-encoding"]
+        if codings != [b"chunked"]:
+            shown = b", ".join(codings).decode("latin-1")[:80]
+            raise errors.NoRequest(f"The body is sent with Transfer-Encoding {shown!r}; chunked is expected")
+
+
 def _too_large(size: int, limit_kb: int) -> TooLarge:
     return TooLarge(f"The body has {size} bytes or more; at most {limit_kb} kB are allowed ([serve] max_body_kb)")
 
@@ -269,7 +279,10 @@ def _check_type(headers: Headers, takes: frozenset[bytes]) -> None:
     kind = media_of(headers.get(b"content-type", NO_TYPE))
     if kind not in takes and not (JSON in takes and kind.endswith(b"+json")):
         wanted = ", ".join(sorted(one.decode() for one in takes if one))
-        raise errors.WrongType(f"The body is {kind.decode('latin-1')[:80]!r}; {wanted} is expected")
+        raise errors.WrongType(
+            f"The body is {kind.decode('latin-1')[:80]!r}; {wanted} is expected",
+            remedy="POST /invocations takes CSV; here send JSON." if kind == b"text/csv" else "",
+        )
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding != b"identity":
         raise errors.WrongType(f"The body is encoded as {coding.decode('latin-1')[:80]!r}; it is expected as it is")

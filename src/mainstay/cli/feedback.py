@@ -14,6 +14,10 @@ from mainstay.core import errors
 COLUMNS = "CSV or NDJSON with the columns id and label; at, feedback_id, by and name are optional."
 
 
+SHOWN = 3
+"""Unknown ids named."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     edge.command(app, "feedback")(feedback)
@@ -52,6 +56,13 @@ def feedback(
     call.out.document(told)
     rows = [(name, str(count)) for name, count in told.counts.items()]
     call.out.say(output.table("", ("became", "items"), rows))
+    if told.unknown and not told.refused:
+        names = ", ".join(map(errors.shorten, told.unknown[:SHOWN]))
+        more = " and others" if len(told.unknown) > SHOWN else ""
+        call.out.note(
+            f"The journal holds no prediction {names}{more}: a label waits for its prediction, and counts for nothing "
+            "until that comes. Is the id as the answer gave it?"
+        )
     if told.refused and file is None:
         raise errors.ContractViolation(
             f"the label for {errors.shorten(id_)} was refused; nothing was kept",

@@ -120,7 +120,10 @@ class Explaining:
     def _recorded(self, model: str, live: Live, id_: str) -> _Asked:
         event = self._journal.find(id_)
         if event is None or event.model != model or event.kind is not Kind.PREDICTION:
-            raise NotFound(f"The journal of {model!r} holds no prediction {id_[:100]!r}", remedy="See the answer's id.")
+            raise NotFound(
+                f"The journal of {model!r} holds no prediction {id_[:100]!r}",
+                remedy='Send the id that the answer gave, or the row itself: {"instances": [{"inputs": {…}}]}.',
+            )
         if event.served_arm is Arm.FALLBACK:
             raise UsageError(f"{id_!r} was answered by the declared fallback: there is no model's answer to explain")
         side = _side_of(live, event)

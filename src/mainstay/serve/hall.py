@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.core.errors import MainstayError, NotFound, NotReady
+from mainstay.data.rules import nearest
 from mainstay.serve import plan as plans
 from mainstay.serve.live import ModelSlot
 from mainstay.serve.metrics import Metrics
@@ -112,9 +113,10 @@ class Hall:
             return found
         if model in self._late:
             raise NotReady(f"{model!r} cannot be served now: {self._late[model].why}")
+        like = nearest(model, self.models)
         raise NotFound(
             f"There is no model {model[:100]!r} here; allowed: {', '.join(self.models)}",
-            remedy="Ask GET /v1/models for the names.",
+            remedy=f"{f'Did you mean {like}? ' if like else ''}Ask GET /v1/models for the names.",
         )
 
     def max_body_kb(self, model: str) -> int:

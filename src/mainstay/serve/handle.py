@@ -10,6 +10,7 @@ declared fallback does, and where none is declared that one call fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -470,10 +471,12 @@ class Handler:
                 return _no_answer(call.model, "the request with the same id got no answer")
             duplicate = row.before is not None or row.first is not None
             predictions.append(_prediction(event, duplicate=duplicate))
-        if call.plain:
-            return predictions
+        if call.plain and len(predictions) == 1:
+            return predictions  # a line answered for itself has no place among others
         if call.live is not None and (group := call.live.champion.loaded.contract.group) is not None:
             _rank(call, group, predictions)
+        if call.plain:
+            return predictions
         return wire.encode(wire.PredictResponse(model=call.model, predictions=predictions))
 
     def _note(
@@ -533,12 +536,17 @@ def _prediction(event: Event, *, duplicate: bool) -> wire.Prediction:
 
 
 def _rank(call: Call, group: str, predictions: Sequence[wire.Prediction]) -> None:
-    """Order the candidates of each group of a call by their scores; of equal scores the earlier one comes first."""
+    """Order the candidates of each group of a call by their scores; of equal scores the earlier one comes first.
+
+    One without a score, where a person has to answer, comes last.
+    """
     groups: dict[Any, list[wire.Prediction]] = {}
     for row, prediction in zip(call.items, predictions, strict=True):
         groups.setdefault(row.values.get(group), []).append(prediction)
     for candidates in groups.values():
-        for prediction, rank in zip(candidates, ranks([float(one.label) for one in candidates]), strict=True):
+        for prediction, rank in zip(
+            candidates, ranks([-math.inf if one.label is None else float(one.label) for one in candidates]), strict=True
+        ):
             prediction.rank = rank
 
 

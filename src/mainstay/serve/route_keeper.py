@@ -148,7 +148,8 @@ def _back(now: Route) -> Route:
     if now.previous is None:
         raise UsageError(
             f"{now.model!r} has no previous version to return to; the champion is version {now.champion.version}",
-            remedy="Train and promote another version.",
+            remedy="Name the version to return to with --to (`mainstay status` lists them), or train another one: "
+            "mainstay train.",
         )
     return replace(
         now,

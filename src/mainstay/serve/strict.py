@@ -23,6 +23,12 @@ _PLAIN_DIGITS = 40
 _ANY = msgspec.json.Decoder()
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL)
 """Every string of a JSON text, and whether a colon follows: then it is a key."""
+_HALF = re.compile(
+    rb"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\)(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+"""An escape that is only half of a character beyond 16 bits."""
+_LIKE_CSV = re.compile(rb"[^\n{\[]*,[^\n{\[]*\r?\n")
 _PATH = re.compile(r" - at `\$?\.?([^`]*)`$")
 _ROW = re.compile(r"^(?:instances|items)\[(\d+)\]\.?")
 _STEP = re.compile(r"([a-z_]+)|\[(\d+)\]")
@@ -129,7 +135,22 @@ def no_json(body: bytes, why: str) -> Malformed:
         why = "it begins with a byte order mark, which JSON has none of"
     elif body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         why = "it is UTF-16; UTF-8 is expected"
+    elif (at := _first_no_utf8(body)) is not None:
+        half = body[at] == 0xED and body[at + 1 : at + 2] >= b"\xa0"
+        why = f"byte {at} (0x{body[at]:02x}) is {'half of a surrogate pair' if half else 'no UTF-8'}"
+    elif (half := _HALF.search(body)) is not None:
+        why = f"{half[0].decode()} at byte {half.start()} is half of a surrogate pair, and no character"
+    elif _LIKE_CSV.match(body):
+        why = "it looks like CSV, which POST /invocations takes as text/csv"
     return Malformed(f"The body is no valid JSON: {why}")
+
+
+def _first_no_utf8(body: bytes) -> int | None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
 
 
 def twice(body: bytes) -> Malformed:

@@ -286,7 +286,11 @@ def decode_explain(body: bytes) -> ExplainRequest:
     if bool(rows) == isinstance(request.id, str):
         what = "stands beside an id" if rows else "is missing"
         problem = Problem(where="instances", what=what, allowed="instances, or the id of a recorded prediction")
-        raise ContractViolation(f"The request is not one for an explanation: {problem}", problems=[problem])
+        raise ContractViolation(
+            f"The request is not one for an explanation: {problem}",
+            remedy='Send {"instances": [{"inputs": {…}}]}, or {"id": "…"} of a recorded prediction.',
+            problems=[problem],
+        )
     return request
 
 

@@ -20,6 +20,7 @@ from mainstay.serve import keys as kept
 from mainstay.testing.clock import FakeClock
 
 BODY_BYTES = json.dumps(BODY).encode()
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY_BYTES), BODY_BYTES)
 LINE = json.dumps(BODY["instances"][0]).encode() + b"\n"
 
 
@@ -52,6 +53,23 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]
 
 def test_a_plain_request_is_answered(port: int) -> None:
     assert statuses(talk(port, request())) == [200]
+    chunked = request(more=b"Transfer-Encoding: chunked\r\n", length=False, body=CHUNKS)
+    assert statuses(talk(port, chunked)) == [200]
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("/v1/predicts", b"Did you mean /v1/predict?"),
+        ("/predict", b"Did you mean /v1/predict?"),
+        ("/v1/models/wether/predict", b"Did you mean weather?"),
+        ("/nothing", b'"See /docs for the routes."'),
+    ],
+)
+def test_who_mistypes_a_path_or_a_model_is_told_what_is_near(port: int, path: str, remedy: bytes) -> None:
+    got = talk(port, request(path=path))
+    assert statuses(got) == [404]
+    assert remedy in got
 
 
 @pytest.mark.parametrize(
@@ -63,6 +81,9 @@ def test_a_plain_request_is_answered(port: int) -> None:
         request(more=b"Transfer-Encoding: chunked, identity\r\n", length=False),
         request(more=b"Transfer-Encoding: xchunked\r\n", length=False),
         request(more=b"Transfer-Encoding : chunked\r\n", length=False),
+        request(more=b"Transfer-Encoding: gzip, chunked\r\n", length=False, body=CHUNKS),
+        request(more=b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", length=False, body=CHUNKS),
+        request(more=b"Transfer-Encoding: chunked, chunked\r\n", length=False, body=CHUNKS),
         request(more=b"X-Odd: a\x00b\r\n"),
         request(more=b"X-Odd\x00: a\r\n"),
         request(more=b" folded: a\r\n"),

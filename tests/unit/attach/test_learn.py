@@ -164,7 +164,9 @@ def test_truths_told_by_the_service_or_by_a_file_are_joined(learned: Parts) -> N
     other = mainstay.log(project=project, inputs=row(random.Random(6)), output="ok")
     assert recorder(project).flush(20)
     facade = mainstay.Project.open(project, environ={})
-    assert facade.feedback([{"id": other, "label": "ok"}, {"id": told, "label": "a class never seen"}]).refused == ()
+    said = facade.feedback([{"id": other, "label": "ok"}, {"id": told, "label": "a class never seen"}])
+    assert (said.refused, said.unknown) == ((), ())
+    assert facade.feedback([{"id": f"{told}-mistyped", "label": "ok"}]).unknown == (f"{told}-mistyped",)
     turn(learned)
     found = facade.status().quality.real
     assert found is not None

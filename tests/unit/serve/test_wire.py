@@ -223,6 +223,12 @@ def test_who_sends_another_shape_is_shown_that_of_the_route_that_was_called(
         (b" \n", "it is empty"),
         (b"\xef\xbb\xbf{}", "byte order mark"),
         ('{"instances": []}'.encode("utf-16"), "UTF-16"),
+        (b'{"instances": [{"inputs": {"text": "\\ud800"}}]}', r"\\ud800 at byte 36 is half of a surrogate pair"),
+        (b'{"instances": [{"inputs": {"text": "\\ud83d\\ude00 \\ude00 "}}]}', r"\\ude00 at byte 49 is half"),
+        (b'{"instances": [{"inputs": {"text": "\\ud83d\\ude00"}', "truncated"),
+        (b'{"instances": [{"inputs": {"text": "\xed\xa0\x80"}}]}', r"byte 36 \(0xed\) is half of a surrogate pair"),
+        (b'{"instances": [{"inputs": {"text": "\xe9t\xe9"}}]}', r"byte 36 \(0xe9\) is no UTF-8"),
+        (b"temperature,medium\n1,water\n", "it looks like CSV, which POST /invocations takes"),
     ],
 )
 def test_a_body_that_is_no_json_for_a_usual_reason_is_told_so(body: bytes, why: str) -> None:
