@@ -208,7 +208,7 @@ class Table:
 
     def like(self, path: str) -> str | None:
         """Return the route that a path that leads nowhere looks like, None where it looks like none."""
-        known = ["/".join(segments) for segments, *_ in (*self._hot, *self._cold)]
+        known = ["/".join(route[0]) for route in self._hot] + ["/".join(route[0]) for route in self._cold]
         close = get_close_matches(path, known, n=1, cutoff=ALIKE) if len(path) <= LONGEST_PATH else []
         return close[0] if close else None
 

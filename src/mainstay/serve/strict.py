@@ -136,8 +136,8 @@ def no_json(body: bytes, why: str) -> Malformed:
     elif body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         why = "it is UTF-16; UTF-8 is expected"
     elif (at := _first_no_utf8(body)) is not None:
-        half = body[at] == 0xED and body[at + 1 : at + 2] >= b"\xa0"
-        why = f"byte {at} (0x{body[at]:02x}) is {'half of a surrogate pair' if half else 'no UTF-8'}"
+        surrogate = body[at] == 0xED and body[at + 1 : at + 2] >= b"\xa0"
+        why = f"byte {at} (0x{body[at]:02x}) is {'half of a surrogate pair' if surrogate else 'no UTF-8'}"
     elif (half := _HALF.search(body)) is not None:
         why = f"{half[0].decode()} at byte {half.start()} is half of a surrogate pair, and no character"
     elif _LIKE_CSV.match(body):
