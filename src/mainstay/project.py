@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from mainstay.store.marks import Mark
     from mainstay.subjects.erase import Erased
     from mainstay.subjects.export import Exported
+    from mainstay.watch.quality_records import QualityReport
 
 MANUAL = "manual"
 WEB_FILE = "web.json"
@@ -259,6 +260,36 @@ class Project:
             alive_within=ALIVE_WITHIN * rate,
             turned_within=timedelta(seconds=self.settings.watch.heartbeat_s) * rate,
         )
+
+    def quality(
+        self,
+        *,
+        metrics: Sequence[str] = (),
+        every: str = "day",
+        since: datetime | None = None,
+        version: int | None = None,
+    ) -> QualityReport:
+        """Return how good a version's answers are over time: without labels, with few, and measured.
+
+        `metrics` are names of scikit-learn's scorers, `every` is hour, day, week or month; `version` is by default the
+        one that answers. Reads the store and the bundle's profile. Raises NotReady when no version answers.
+        """
+        from mainstay.models import bundle as bundles
+        from mainstay.models import reference
+        from mainstay.store import releases as rows
+        from mainstay.watch import quality_labelled, quality_report
+
+        with self.parts.store.read() as tx:
+            live = rows.live(tx, self.name) if version is None else rows.get(tx, self.name, version)
+            if live is None:
+                raise errors.NotReady(
+                    f"no version of {self.name} answers yet", remedy="mainstay up, or name one with --version."
+                )
+            held = reference.open_(bundles.open_bundle(self.parts.bundles / live.digest, live.digest))
+            known = quality_labelled.Known(
+                name=live.name, contract=held.contract, profile=held.profile, signals=held.signals
+            )
+            return quality_report.report(tx, model=self.name, known=known, every=every, since=since, metrics=metrics)
 
     def cost(self, *, days: float = 30.0) -> CostReport:
         """Return what each version used and cost in the last `days`, from the store alone."""

@@ -312,8 +312,7 @@ def estimate(
     known = reference.segments.get(segment, {}) if segment else reference.metrics
     if rows < LEAST_ROWS:
         return Estimates(rows=rows, metrics=(), overlap=None, warnings=(f"{rows} rows are too few",))
-    rho = KEY_CORRELATION if reference.correlation is None else reference.correlation
-    effect = 1.0 + max(float(sums["rows"][1]) / rows * max(repeats, 1.0) - 1.0, 0.0) * rho
+    effect = design_effect(reference, sums, repeats=repeats)
     moved = _score_weight(reference, sums)
     z = normal_quantile(confidence)
     out = []
@@ -338,6 +337,13 @@ def estimate(
         )
     shared = None if segment else _overlap(reference, sums)
     return Estimates(rows=rows, metrics=tuple(out), overlap=shared, warnings=_warnings(reference, sums, shared, out))
+
+
+def design_effect(reference: ReferenceQuality, sums: Sums, *, repeats: float) -> float:
+    """Return by how much rows of one key make a mean's variance larger: 1 + (Σm²/n · repeats − 1) ρ."""
+    rho = KEY_CORRELATION if reference.correlation is None else reference.correlation
+    rows, squares = sums["rows"].tolist()
+    return float(1.0 + max(squares / max(rows, 1.0) * max(repeats, 1.0) - 1.0, 0.0) * rho)
 
 
 def _score_weight(reference: ReferenceQuality, sums: Sums) -> float:

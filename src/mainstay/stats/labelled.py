@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from mainstay.core.errors import UsageError
-from mainstay.stats import intervals, ranking
+from mainstay.stats import intervals, ranking, summed
 from mainstay.stats.intervals import Floats
 
 Codes = NDArray[np.intp]
+ELSEWHERE = -1
+"""Place of a truth that is none of the declared classes."""
 DRAWS = 300
 LEAST_KEYS = 5
+ACCURACY = "accuracy"
 ALIASES: Mapping[str, str] = {
     "macro_f1": "f1_macro",
     "macro_precision": "precision_macro",
@@ -36,7 +39,7 @@ class Answered:
     """Labelled answers as arrays of one length."""
 
     truth: NDArray[Any]
-    """Classes as numbers (0 and 1, 1 the positive one; or places among the declared ones), or the true values."""
+    """Places among the declared classes (of two, 1 is the positive one; ELSEWHERE: none of them), or true values."""
     said: NDArray[Any]
     keys: Codes
     classes: int = 0
@@ -80,15 +83,23 @@ def known_metrics() -> list[str]:
     return sorted({*get_scorer_names(), *ALIASES})
 
 
+def check(name: str) -> None:
+    """Raise UsageError for a name that scikit-learn does not know."""
+    _scorer(name)
+
+
 def measure(name: str, given: Answered, *, rng: np.random.Generator, draws: int = DRAWS) -> Measured | None:
     """Return the metric on the labelled answers; None where it makes no sense on them (one class only, no scores).
 
     Analytic where that is known: shares by Wilson with the design effect of keys, means by t over keys, the area under
     the ROC curve by DeLong over keys on the logit scale; else the percentiles of a bootstrap of whole keys (Davison,
-    Hinkley 1997, §3.8). Raises UsageError for a name that scikit-learn does not know.
+    Hinkley 1997, §3.8). A truth that is none of the declared classes makes the answer wrong for the accuracy; other
+    metrics leave such rows out. Raises UsageError for a name that scikit-learn does not know.
     """
     score = _scorer(name)
     shown = name.removeprefix("neg_")
+    if given.classes and name != ACCURACY:
+        given = given.take(np.flatnonzero(given.truth != ELSEWHERE))
     n, keys = len(given.truth), len(np.unique(given.keys))
     if n == 0:
         return None
@@ -99,7 +110,9 @@ def measure(name: str, given: Answered, *, rng: np.random.Generator, draws: int 
     high: float | None = None
     method = ""
     if keys >= LEAST_KEYS:
-        low, high, method = _known_interval(ALIASES.get(name, name), given) or _bootstrap(score, given, rng, draws)
+        full = ALIASES.get(name, name)
+        told = _known_interval(full, given) or _drawn(full, given, rng, draws)
+        low, high, method = told or _bootstrap(score, given, rng, draws)
     return Measured(metric=shown, value=value, low=low, high=high, labels=n, keys=keys, method=method)
 
 
@@ -223,6 +236,14 @@ def _area(given: Answered) -> tuple[float, float, str] | None:
     logit = float(special.logit(found.value))
     reach = 1.959964 * found.se / (found.value * (1.0 - found.value))
     return float(special.expit(logit - reach)), float(special.expit(logit + reach)), "delong"
+
+
+def _drawn(full: str, given: Answered, rng: np.random.Generator, draws: int) -> tuple[float, float, str] | None:
+    found = summed.columns_of(full, given.truth, given.said, classes=given.classes)
+    if found is None:
+        return None
+    limits = summed.interval(*found, given.keys, rng=rng, draws=draws)
+    return None if limits is None else (*limits, "bootstrap_by_key")
 
 
 def _bootstrap(

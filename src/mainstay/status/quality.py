@@ -11,6 +11,7 @@ import numpy as np
 
 from mainstay.stats import intervals, ordering
 from mainstay.status.records import Estimate, Quality
+from mainstay.watch.estimate import labels_needed
 from mainstay.watch.grading import is_number
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ACCURACY = "accuracy"
 NDCG = "ndcg"
+WITHIN = 0.03
+"""Half-width for which the needed labels are told."""
 DRAWS = 500
 UNGRADED = (
     "How well it orders now: no grades came for this version. Those of all candidates of random groups would tell."
@@ -146,8 +149,12 @@ def _estimate(found: Mapping[str, Any], *, note: str) -> Estimate | None:
 
 def _unknown(estimated: Estimate | None) -> str:
     if estimated is None:
-        return "How often answers are right now: no labels came for this version, and no estimate is made yet."
+        return (
+            "How often answers are right now: no labels came for this version, and no estimate is made yet. "
+            f"{labels_needed(WITHIN)} labelled random requests would tell within ±{WITHIN * 100:.0f} points."
+        )
+    needed = labels_needed(WITHIN, accuracy=estimated.value)
     return (
         "Whether the estimate holds: no labels came for this version. "
-        "A few hundred labelled random requests would tell."
+        f"{needed} labelled random requests would tell within ±{WITHIN * 100:.0f} points."
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.core.contracts import Pii, Task
+from mainstay.core.contracts import Task
 from mainstay.core.errors import MainstayError
 from mainstay.core.profiles import SignalProfile
 from mainstay.core.quality import LossModel, Step
@@ -27,7 +27,8 @@ from mainstay.stats.attribution import Labelled, Relabelled
 from mainstay.store import feedback
 from mainstay.watch import quality_told
 from mainstay.watch.grading import is_graded, is_number, unit_of
-from mainstay.watch.window import CONFIDENCE, LABEL, VALUE, field_of
+from mainstay.watch.quality_labelled import signals_of
+from mainstay.watch.window import field_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -98,23 +99,9 @@ def causes_of(
 
 def _rows(bundle: Bundle, items: Sequence[feedback.Graded]) -> _Rows:
     """Measure the labelled requests as the reference rows were."""
-    private = {field.name for field in bundle.reference.contract.fields if field.pii is not Pii.KEEP}
-    signals_of = bundle.reference.signals
-    kept, signals = [], []
-    for item in items:
-        try:
-            traits = signals_of.traits.measure(item.inputs, happened=item.occurred_at, received=item.occurred_at)
-            measured = signals_of.measure(item.inputs) | traits
-        except (TypeError, ValueError, AttributeError):
-            continue  # inputs that a service elsewhere told, or that were erased since
-        row = {name: value for name, value in measured.items() if field_of(name) not in private}
-        if item.correct is None:
-            row[VALUE] = float(item.label)
-        else:
-            row |= {LABEL: str(item.label), CONFIDENCE: item.confidence}
-        kept.append(item)
-        signals.append(row)
-    return _Rows(items=kept, signals=signals)
+    measured = [(item, signals_of(item, bundle.reference.contract, bundle.reference.signals)) for item in items]
+    held = [(item, row) for item, row in measured if row is not None]
+    return _Rows(items=[item for item, _ in held], signals=[row for _, row in held])
 
 
 def _loss(item: feedback.Graded) -> float:

@@ -42,6 +42,7 @@ COMMANDS = [
     "serve",
     "loop",
     "status",
+    "quality",
     "incidents",
     "silence",
     "alerts",
