@@ -13,8 +13,11 @@ import numpy as np
 import polars as pl
 import watch_data
 
-WINDOWS = (1_000, 250)
-REFERENCES = (1_000, 10_000, 100_000)
+SIZES = ((1_000, 1_000), (1_000, 10_000), (1_000, 100_000), (250, 10_000))
+"""Rows of a window and of the reference."""
+LARGE = 100_000
+"""A reference of so many rows is asked for a fifth of the stationary windows: Evidently tests one window of 20 columns
+in half a second there."""
 SHIFTS = (0.1, 0.25, 0.5)
 QUIET = 10
 DEFAULT_HOURS = 720.0
@@ -40,10 +43,9 @@ class Cases:
     quick: bool
     with_texts: bool
 
-    @property
-    def references(self) -> int:
-        """Return how many references are drawn for the stationary windows."""
-        return 4 if self.quick else 10
+    def references(self, rows: int) -> int:
+        """Return how many references of so many rows are drawn for the stationary windows."""
+        return 2 if rows >= LARGE else 4 if self.quick else 10
 
     @property
     def windows(self) -> int:
@@ -53,7 +55,7 @@ class Cases:
     @property
     def runs(self) -> int:
         """Return the runs of each shift."""
-        return 5 if self.quick else 15
+        return 5 if self.quick else 10
 
     @property
     def most(self) -> int:
@@ -64,17 +66,16 @@ class Cases:
         """Return everything but the timed jobs."""
         ours = name == "mainstay"
         found: list[Job] = []
-        for rows in WINDOWS:
-            for reference in REFERENCES:
-                case = {"rows": rows, "reference_rows": reference}
-                bars = [None, 1000.0, *(BARS if (rows, reference) == CURVE else ())]
-                extra = {"references": self.references, "windows": self.windows, "bars": bars}
-                found.append({"id": f"stationary {rows} {reference}", "what": "stationary", "case": case | extra})
-                for shift in SHIFTS:
-                    for quiet in (QUIET, 0) if ours and rows == CURVE[0] else (QUIET,):
-                        change = {"shift": shift, "runs": self.runs, "most": self.most, "quiet": quiet}
-                        id_ = f"shift {rows} {reference} {shift} {quiet}"
-                        found.append({"id": id_, "what": "shift", "case": case | change})
+        for rows, reference in SIZES:
+            case = {"rows": rows, "reference_rows": reference}
+            bars = [None, 1000.0, *(BARS if (rows, reference) == CURVE else ())]
+            extra = {"references": self.references(reference), "windows": self.windows, "bars": bars}
+            found.append({"id": f"stationary {rows} {reference}", "what": "stationary", "case": case | extra})
+            for shift in SHIFTS:
+                for quiet in (QUIET, 0) if ours and rows == CURVE[0] else (QUIET,):
+                    change = {"shift": shift, "runs": self.runs, "most": self.most, "quiet": quiet}
+                    id_ = f"shift {rows} {reference} {shift} {quiet}"
+                    found.append({"id": id_, "what": "shift", "case": case | change})
         if self.with_texts:
             for share in SHARES:
                 path = str(self.folder / f"texts-{share}.json")
@@ -197,29 +198,27 @@ def _row(name: str, case: str, **given: Any) -> dict[str, Any]:
 
 def _numbers(cases: Cases, name: str, told: Answers) -> list[dict[str, Any]]:
     out = []
-    for rows in WINDOWS:
-        for reference in REFERENCES:
-            size = {"rows": rows, "reference_rows": reference, "columns": watch_data.COLUMNS}
-            still = told.get(f"stationary {rows} {reference}", {})
-            total = cases.references * cases.windows
-            if not still or "failed" in still:
+    for rows, reference in SIZES:
+        size = {"rows": rows, "reference_rows": reference, "columns": watch_data.COLUMNS}
+        still = told.get(f"stationary {rows} {reference}", {})
+        total = cases.references(reference) * cases.windows
+        if not still or "failed" in still:
+            continue
+        for case, false in (("default", _false(still, None)), ("matched", _false(still, MATCHED))):
+            out.append(_row(name, f"stationary, {case}", **size, false_incidents=false, windows=total))
+        for shift, quiet in ((shift, quiet) for shift in SHIFTS for quiet in (QUIET, 0)):
+            moved = told.get(f"shift {rows} {reference} {shift} {quiet}", {})
+            if not moved or "failed" in moved:
                 continue
-            for case, false in (("default", _false(still, None)), ("matched", _false(still, MATCHED))):
-                out.append(_row(name, f"stationary, {case}", **size, false_incidents=false, windows=total))
-            for shift in SHIFTS:
-                for quiet in (QUIET, 0):
-                    moved = told.get(f"shift {rows} {reference} {shift} {quiet}", {})
-                    if not moved or "failed" in moved:
-                        continue
-                    at_once = "" if quiet else ", at once"
-                    for case, matched in (("default", None), ("matched", MATCHED)):
-                        median, missed = delays(still, moved, matched)
-                        out.append(
-                            _row(
-                                name, f"shift, {case}{at_once}", **size, windows=cases.most, shift_sigma=shift,
-                                delay_windows_median=median, missed_share=missed,
-                            )
-                        )  # fmt: skip
+            at_once = "" if quiet else ", at once"
+            for case, matched in (("default", None), ("matched", MATCHED)):
+                median, missed = delays(still, moved, matched)
+                out.append(
+                    _row(
+                        name, f"shift, {case}{at_once}", **size, windows=cases.most, shift_sigma=shift,
+                        delay_windows_median=median, missed_share=missed,
+                    )
+                )  # fmt: skip
     return out
 
 
@@ -309,7 +308,7 @@ def curves(cases: Cases, found: Mapping[str, Answers]) -> list[dict[str, Any]]:
             continue
         for bar in (*BARS, 1000.0):
             rate = 1000.0 / bar
-            false = _false(still, rate) / (cases.references * cases.windows) * 1000.0
+            false = _false(still, rate) / (cases.references(reference) * cases.windows) * 1000.0
             for shift in CURVE_SHIFTS:
                 moved = told.get(f"shift {rows} {reference} {shift} {QUIET}", {})
                 if moved and "failed" not in moved:

@@ -21,7 +21,8 @@ def page(found: Mapping[str, Any]) -> str:
         _stationary(rows, names),
         "Median windows until a flag on the column that moved (share of runs that missed it in 20 windows), defaults:",
         _delays(rows, names, "shift, default"),
-        "The same, everybody tuned to at most 1 false window per 1,000 (– : not found in half of the runs):",
+        "The same, all tuned to at most 1 false window per 1,000 (none of the 200 with a reference of 100,000 rows); "
+        "– : not found in half of the runs:",
         _delays(rows, names, "shift, matched"),
         _beaten(rows, names),
         "Right after the reference, without ten quiet windows before the change (Mainstay learns from quiet ones), "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from mainstay.comparison import judge as judging
 from mainstay.comparison import words
 from mainstay.comparison.aspects import Asked
 from mainstay.comparison.fields import Whole, measure
-from mainstay.comparison.frames import Loaded, common_columns, distinct_names, listed, load, require_columns
+from mainstay.comparison.frames import Loaded, Tested, common_columns, distinct_names, listed, load, require_columns
 from mainstay.comparison.kinds import Column, read_column
 from mainstay.comparison.quality import quality_of
 from mainstay.comparison.records import Kind, Side
 from mainstay.comparison.result import Comparison
-from mainstay.comparison.together import Feature, tell_apart
+from mainstay.comparison.together import Feature, Rows, rows_looked_at, tell_apart
 from mainstay.comparison.units import units_of
 from mainstay.config.settings import MaterialSettings
 from mainstay.core.errors import UsageError
@@ -80,31 +81,41 @@ def compare(
     material = material or MaterialSettings()
 
     rng = np.random.default_rng(seed)
-    some = [_sample(side.frame, max_rows, rng) for side in (a, b)]
+    some = (_sample(a.frame, max_rows, rng), _sample(b.frame, max_rows, rng))
     units = units_of(some[0], some[1], key=key, rng=rng)
     asked = Asked(units=units, material=material, rng=rng)
     roles = _roles(target=target, prediction=prediction, key=key, time=time, ignore=left_out)
 
+    looked_at = rows_looked_at(some[0].height, some[1].height, rng)
     entries: list[judging.Entry] = []
+    features: dict[str, Feature] = {}
+    columns: dict[str, Column] = {}
     for number, name in enumerate(common):
         step(f"compare {words.short(name)}", number, len(common))
         whole = Whole(a=a.frame.get_column(name), b=b.frame.get_column(name))
-        entries.append(_entry(name, (some[0], some[1]), whole, asked, role=roles.get(name, "field"), forced=forced))
-    entries += _one_sided(some[0], some[1], names, roles)
+        entry = _entry(name, some, whole, asked, role=roles.get(name, "field"), forced=forced)
+        if name in (target, prediction):
+            columns[name] = entry.column
+        features |= _features(entry, looked_at)
+        entries.append(_without_cells(entry))
+    for entry in _one_sided(some[0], some[1], names, roles):
+        if entry.column.name in (target, prediction):
+            columns[entry.column.name] = entry.column
+        entries.append(_without_cells(entry))
 
     step("compare all fields together", len(common), len(common))
-    found = tell_apart(_features(entries), units, rng=rng)
-    columns = {entry.column.name: entry.column for entry in entries}
+    keys = units.keys
+    of_them = None if keys is None else (keys[0][looked_at[0]], keys[1][looked_at[1]])
+    found = tell_apart(features, of_them, rng=rng)
     quality = (
         quality_of(columns[target], columns[prediction], units, material)
-        if target is not None
-        and prediction is not None
+        if target in columns
+        and prediction in columns
         and columns[target].changed_from is None
         and columns[prediction].changed_from is None
         else None
     )
     judged = judging.judge(entries, found, quality, alpha=alpha)
-    keys = units.keys
     return Comparison(
         reference=_side(names[0], a, some[0], None if keys is None else len(np.unique(keys[0]))),
         current=_side(names[1], b, some[1], None if keys is None else len(np.unique(keys[1]))),
@@ -129,15 +140,23 @@ def compare(
     )
 
 
-def _features(entries: Iterable[judging.Entry]) -> dict[str, Feature]:
-    """Return what a classifier may see: fields that both sides have, not the target, the prediction or the key."""
-    coded = (Kind.CATEGORY, Kind.BOOLEAN)
+def _features(entry: judging.Entry, looked_at: tuple[Rows, Rows]) -> dict[str, Feature]:
+    """Return what a classifier may see of a field that both sides have: not the target, the prediction or the key."""
+    if entry.role != "field" or entry.measured is None:
+        return {}
+    coded = entry.column.kind in (Kind.CATEGORY, Kind.BOOLEAN)
     return {
-        name: Feature(a=a, b=b, coded=entry.column.kind in coded, field=entry.column.name)
-        for entry in entries
-        if entry.role == "field" and entry.measured is not None
+        name: Feature(a=a[looked_at[0]], b=b[looked_at[1]], coded=coded, field=entry.column.name)
         for name, (a, b) in entry.measured.features.items()
     }
+
+
+def _without_cells(entry: judging.Entry) -> judging.Entry:
+    """Return what the judge needs of a field: of many columns, the cells would be held all at once."""
+    column = replace(entry.column, a=entry.column.a.clear(), b=entry.column.b.clear())
+    if entry.measured is None:
+        return replace(entry, column=column)
+    return replace(entry, column=column, measured=replace(entry.measured, column=column, features={}))
 
 
 def material_in_words(material: MaterialSettings) -> str:
@@ -174,15 +193,15 @@ def _roles(
     return {**{str(n): role for n, role in named.items() if n is not None}, **dict.fromkeys(ignore, "ignored")}
 
 
-def _sample(frame: pl.DataFrame, rows: int, rng: np.random.Generator) -> pl.DataFrame:
+def _sample(frame: pl.DataFrame, rows: int, rng: np.random.Generator) -> Tested:
     if frame.height <= rows:
-        return frame
-    return frame[np.sort(rng.choice(frame.height, rows, replace=False))]
+        return Tested(frame=frame)
+    return Tested(frame=frame, rows=np.sort(rng.choice(frame.height, rows, replace=False)))
 
 
 def _entry(
     name: str,
-    some: tuple[pl.DataFrame, pl.DataFrame],
+    some: tuple[Tested, Tested],
     whole: Whole,
     asked: Asked,
     *,
@@ -206,9 +225,7 @@ def _entry(
     return judging.Entry(column=column, role=role, measured=measure(column, whole, asked))
 
 
-def _one_sided(
-    a: pl.DataFrame, b: pl.DataFrame, names: tuple[str, str], roles: Mapping[str, str]
-) -> list[judging.Entry]:
+def _one_sided(a: Tested, b: Tested, names: tuple[str, str], roles: Mapping[str, str]) -> list[judging.Entry]:
     """Return entries for columns of one side only. One that is gone is a difference; a new one is named."""
     entries = []
     for mine, other, gone in ((a, b, True), (b, a, False)):
@@ -233,7 +250,7 @@ def _one_sided(
     return entries
 
 
-def _side(name: str, side: Loaded, some: pl.DataFrame, keys: int | None) -> Side:
+def _side(name: str, side: Loaded, some: Tested, keys: int | None) -> Side:
     return Side(name=name, rows=side.frame.height, columns=side.frame.width, tested=some.height, keys=keys)
 
 
@@ -249,7 +266,7 @@ def _surprised(entries: Iterable[judging.Entry], rows: int) -> float:
 def _notes(
     a: Loaded,
     b: Loaded,
-    some: list[pl.DataFrame],
+    some: tuple[Tested, Tested],
     names: tuple[str, str],
     judged: judging.Judged,
     *,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from mainstay.comparison import words
 from mainstay.core.errors import BadData, MainstayError, Problem, UsageError
@@ -26,6 +28,30 @@ class Loaded:
     frame: pl.DataFrame
     spelled: bool
     """Whether its cells are text that may spell numbers (CSV)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """The rows of a side that are tested; columns are taken one by one, so that no second frame is held."""
+
+    frame: pl.DataFrame
+    rows: NDArray[np.intp] | None = None
+    """None: all."""
+
+    @property
+    def height(self) -> int:
+        """Return how many rows are tested."""
+        return self.frame.height if self.rows is None else len(self.rows)
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of the columns."""
+        return self.frame.columns
+
+    def get_column(self, name: str) -> pl.Series:
+        """Return the tested rows of a column."""
+        cells = self.frame.get_column(name)
+        return cells if self.rows is None else cells[self.rows]
 
 
 def load(data: Any, *, side: str, root: Path | None = None) -> Loaded:

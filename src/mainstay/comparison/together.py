@@ -5,20 +5,22 @@ It also sees what no single field shows: how fields go together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainstay.comparison import words
-from mainstay.comparison.apart import FOLDS, Folds, area_effect, cross_validated_area, folds_of
+from mainstay.comparison.apart import FOLDS, Folds, OutOfFold, area_effect, cross_validated_area, folds_of
 from mainstay.comparison.records import Effect
-from mainstay.comparison.units import Units
 from mainstay.stats import discriminant, ranking
-from mainstay.stats.discriminant import Scores
+from mainstay.stats.differences import Keys
+from mainstay.stats.discriminant import Moments, Scores
 from mainstay.stats.intervals import Floats
 
+Rows = NDArray[np.intp]
 MOST_ROWS = 8_000
 """Rows of each side that it learns from and is tried on."""
 LEAST_ROWS = 60
@@ -29,7 +31,7 @@ CHANGED_CORRELATION = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One column that the classifier sees, NaN where missing."""
+    """One column of `rows_looked_at`, NaN where missing."""
 
     a: Floats
     b: Floats
@@ -51,60 +53,81 @@ class Found:
     """The pair of leading numbers whose correlation changed most, in words; empty where none did."""
 
 
-def tell_apart(features: Mapping[str, Feature], units: Units, *, rng: np.random.Generator) -> Found | None:
+def rows_looked_at(n_a: int, n_b: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Return the rows of both sides that the classifier looks at."""
+    return _some(n_a, rng), _some(n_b, rng)
+
+
+def tell_apart(features: Mapping[str, Feature], keys: Keys | None, *, rng: np.random.Generator) -> Found | None:
     """Return how well a discriminant tells current from reference rows by cross-validation; None: too few rows.
 
-    A domain classifier (Lopez-Paz, Oquab 2017; here `stats.discriminant`) on at most MOST_ROWS rows of each side, rows
-    of one key in one fold. What it leans on: the area lost when the values of one field are shuffled among the rows
-    left out (Breiman 2001).
+    A domain classifier (Lopez-Paz, Oquab 2017; here `stats.discriminant`) on `rows_looked_at`, whose `keys` are given,
+    rows of one key in one fold. What it leans on: the area lost when the values of one field are shuffled among the
+    rows left out (Breiman 2001).
     """
     if not features:
         return None
     first = next(iter(features.values()))
-    kept = (_some(len(first.a), rng), _some(len(first.b), rng))
-    keys = None if units.keys is None else (units.keys[0][kept[0]], units.keys[1][kept[1]])
-    if min(len(np.unique(k)) for k in (keys or kept)) < LEAST_ROWS:
+    n_a, n_b = len(first.a), len(first.b)
+    if min((n_a, n_b) if keys is None else (len(np.unique(side)) for side in keys)) < LEAST_ROWS:
         return None
-    columns = [np.concatenate((f.a[kept[0]], f.b[kept[1]])) for f in features.values()]
+    columns = [np.concatenate((f.a, f.b)) for f in features.values()]
     scores = discriminant.scores_of(columns, coded=[f.coded for f in features.values()])
     if not scores.table.size:
         return None
-    n_a = len(kept[0])
-    folds = folds_of(n_a, len(kept[1]), groups=keys, rng=rng)
+    folds = folds_of(n_a, n_b, groups=keys, rng=rng)
+    with one_thread():
+        found, rules = _cross_validated(scores, folds, keys)
+        if found is None:
+            return None
+        effect = area_effect(found)
+        leans = _leans_on(scores, rules, folds, list(features), rng=rng) if effect.low > 0.5 else ()
+    pair = _changed_pair(features, [name for name, _ in leans]) if leans else ""
+    return Found(area=effect, p=found.p, rows=n_a + n_b, leans_on=leans, pair=pair)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let matrices be multiplied by one thread: of this size, several mostly wait for one another."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        yield
+
+
+def _cross_validated(scores: Scores, folds: Folds, keys: Keys | None) -> tuple[OutOfFold | None, list[_Rule]]:
+    """Return the area out of fold and the rule of each fold.
+
+    Sums over the rows of all other folds are sums of the folds' own sums, so that each row is multiplied out once, and
+    products of columns are held for one fold at a time.
+    """
+    n_a = len(folds[0])
     fold_of = np.concatenate(folds)
-    table = discriminant.with_pairs(scores, scores.table.astype(np.float32))
-    lots = [[discriminant.moments(table[_lot(fold_of, fold, n_a, side)]) for fold in range(FOLDS)] for side in (0, 1)]
-    weights: list[Floats] = []
+    lots: tuple[list[Moments], list[Moments]] = ([], [])
+    for fold in range(FOLDS):
+        held = np.flatnonzero(fold_of == fold)
+        for side, rows in zip(lots, (held[held < n_a], held[held >= n_a]), strict=True):
+            table = scores.table[rows].astype(np.float32)
+            side.append(discriminant.moments(discriminant.with_pairs(scores, table)))
+    rules: list[_Rule] = []
 
     def fit(_train: NDArray[np.intp], _label: NDArray[np.bool_], tried: NDArray[np.intp]) -> Floats:
-        out = fold_of[tried[0]]  # sums over rows of the other folds are sums of the folds' own
+        out = fold_of[tried[0]]
         learned = ([lot for fold, lot in enumerate(side) if fold != out] for side in lots)
-        weights.append(discriminant.fit_of(*learned))
-        return np.asarray(table[tried] @ weights[-1].astype(np.float32), dtype=np.float64)
+        rules.append(_Rule.of(scores, discriminant.fit_of(*learned)))
+        return rules[-1].scores(scores.table[tried])
 
-    a, b = np.arange(n_a), np.arange(n_a, len(table))
-    found = cross_validated_area(a, b, folds=folds, keys=keys, fit=fit)
-    if found is None:
-        return None
-    effect = area_effect(found)
-    leans = _leans_on(scores, weights, folds, list(features), rng=rng) if effect.low > 0.5 else ()
-    pair = _changed_pair(features, [name for name, _ in leans]) if leans else ""
-    return Found(area=effect, p=found.p, rows=len(scores.table), leans_on=leans, pair=pair)
+    rows = np.arange(len(fold_of))
+    return cross_validated_area(rows[:n_a], rows[n_a:], folds=folds, keys=keys, fit=fit), rules
 
 
-def _lot(fold_of: NDArray[np.intp], fold: int, n_a: int, side: int) -> NDArray[np.intp]:
-    """Return the rows of one fold and side."""
-    held = np.flatnonzero(fold_of == fold)
-    return held[held >= n_a] if side else held[held < n_a]
-
-
-def _some(rows: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _some(rows: int, rng: np.random.Generator) -> Rows:
     return np.arange(rows) if rows <= MOST_ROWS else np.sort(rng.choice(rows, MOST_ROWS, replace=False))
 
 
 def _leans_on(
     scores: Scores,
-    weights: Sequence[Floats],
+    rules: Sequence[_Rule],
     folds: Folds,
     names: Sequence[str],
     *,
@@ -115,7 +138,7 @@ def _leans_on(
     for fold in (0, 1):
         out = np.concatenate((folds[0] == fold, folds[1] == fold))
         tried, split = scores.table[out], int((folds[0] == fold).sum())
-        rule = _Rule.of(scores, weights[fold])
+        rule = rules[fold]
         told = rule.scores(tried)
         whole = ranking.area(told[:split], told[split:]).value
         for number in np.unique(scores.owner):
@@ -128,22 +151,26 @@ def _leans_on(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
-    """A discriminant's weights: for each column, and for each pair of columns (symmetric)."""
+    """A discriminant's weights: for each column, and for each pair of leads (symmetric)."""
 
     owner: NDArray[np.intp]
+    leads: NDArray[np.intp]
     alone: Floats
     together: Floats
 
     @classmethod
     def of(cls, scores: Scores, weights: Floats) -> _Rule:
         width = scores.table.shape[1]
-        a, b = discriminant.pairs_of(scores)
-        together = np.zeros((width, width))
+        place = np.zeros(width, dtype=np.intp)
+        place[scores.leads] = np.arange(len(scores.leads))
+        a, b = (place[columns] for columns in discriminant.pairs_of(scores))
+        together = np.zeros((len(scores.leads), len(scores.leads)))
         together[a, b] = together[b, a] = weights[width:]
-        return cls(owner=scores.owner, alone=weights[:width], together=together)
+        return cls(owner=scores.owner, leads=scores.leads, alone=weights[:width], together=together)
 
     def scores(self, rows: Floats) -> Floats:
-        return np.asarray(rows @ self.alone + 0.5 * ((rows @ self.together) * rows).sum(axis=1), dtype=np.float64)
+        leads = rows[:, self.leads]
+        return np.asarray(rows @ self.alone + 0.5 * ((leads @ self.together) * leads).sum(axis=1), dtype=np.float64)
 
     def part(self, number: int, own: Floats, others: Floats) -> Floats:
         """Return what a field's columns, taken from the rows `own`, add to the scores of the rows `others`.
@@ -151,7 +178,9 @@ class _Rule:
         Pairs are of different fields, so that what a field adds is linear in its columns.
         """
         mine = np.flatnonzero(self.owner == number)
-        return np.asarray((own[:, mine] * (self.alone[mine] + others @ self.together[:, mine])).sum(axis=1))
+        leads = np.flatnonzero(self.owner[self.leads] == number)
+        beside = others[:, self.leads] @ self.together[:, leads]
+        return np.asarray(own[:, mine] @ self.alone[mine] + (own[:, self.leads[leads]] * beside).sum(axis=1))
 
 
 def _changed_pair(features: Mapping[str, Feature], leading: Sequence[str]) -> str:

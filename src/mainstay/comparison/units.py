@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mainstay.comparison.frames import Tested
 from mainstay.stats.differences import Keys, distinct
 
 Mask = NDArray[np.bool_]
@@ -42,7 +43,7 @@ class Units:
         return Units(keys=keys, halves=(self.halves[0][a], self.halves[1][b]))
 
 
-def units_of(a: pl.DataFrame, b: pl.DataFrame, *, key: str | None, rng: np.random.Generator) -> Units:
+def units_of(a: Tested, b: Tested, *, key: str | None, rng: np.random.Generator) -> Units:
     """Return the units of two frames; a missing key is a unit of its own."""
     if key is None:
         return Units(keys=None, halves=(rng.random(a.height) < 0.5, rng.random(b.height) < 0.5))

@@ -8,7 +8,6 @@ import pytest
 from mainstay.comparison import together
 from mainstay.comparison.apart import FOLDS, folds_of
 from mainstay.comparison.together import Feature, tell_apart
-from mainstay.comparison.units import Units
 from mainstay.stats import discriminant
 from mainstay.stats.intervals import wilson
 
@@ -20,8 +19,7 @@ def found_p(rng: np.random.Generator, rows: int, fields: int, shift: float = 0.0
         )
         for i in range(fields)
     }
-    halves = (rng.random(rows) < 0.5, rng.random(rows) < 0.5)
-    found = tell_apart(features, Units(keys=None, halves=halves), rng=rng)
+    found = tell_apart(features, None, rng=rng)
     assert found is not None
     return found.p
 
@@ -53,7 +51,7 @@ def test_rows_of_one_key_are_in_one_fold_and_every_fold_holds_rows(grouped: bool
 def test_few_rows_are_not_judged() -> None:
     rng = np.random.default_rng(3)
     feature = Feature(a=rng.normal(size=300), b=rng.normal(size=20), coded=False, field="x")
-    assert tell_apart({"x": feature}, Units(keys=None, halves=(np.ones(300, bool), np.ones(20, bool))), rng=rng) is None
+    assert tell_apart({"x": feature}, None, rng=rng) is None
 
 
 def test_what_a_shuffled_field_costs_is_found_without_scoring_all_columns_again() -> None:
