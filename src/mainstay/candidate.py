@@ -30,9 +30,10 @@ from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
 from mainstay.train import choose, run
+from mainstay.train.audit import check as fairness
+from mainstay.train.audit import groups as audited
 from mainstay.train.fit import read_rows
 from mainstay.train.stress import check as stress
-from mainstay.train.stress.measure import measure
 
 if TYPE_CHECKING:
     from mainstay.data.snapshot import Snapshot
@@ -141,23 +142,26 @@ def judge(
         contract=contract,
         bundle_path=path,
         probe=lambda: probe.latencies_ms(path, version.digest, test.rows[:100], parts.clock),
-        more=lambda: [_stressed(parts, candidate, data, evaluation)],
+        more=lambda: _beyond(parts, candidate, data, evaluation),
     )
 
 
-def _stressed(parts: Parts, candidate: LoadedModel, data: _Data, evaluation: Mapping[str, Any] | None) -> Check:
-    settings = parts.settings
-    if not settings.stress.enabled:
-        return stress.unasked("[stress] enabled is false", applies=False)
+def _beyond(parts: Parts, candidate: LoadedModel, data: _Data, evaluation: Mapping[str, Any] | None) -> Sequence[Check]:
+    """Ask about stress and fairness: of what was measured just now, else it is measured anew."""
+    settings, contract = parts.settings, parts.loaded.contract
     if candidate.lineage.get("saw_test"):
-        return stress.unasked(
-            "the model saw the test rows: they prove nothing of it", applies=bool(settings.gate.stress)
-        )
-    found = None if evaluation is None else evaluation.get("stress")
-    if found is None:
-        rows = read_rows(parts.loaded.contract, data.test.frame())
-        found = measure(candidate, rows, settings, root=parts.loaded.root)
-    return stress.check(found, settings.gate.stress)
+        why = "the model saw the test rows: they prove nothing of it"
+        asked = bool(settings.audit.favourable and settings.gate.fairness and audited.protected_names(contract))
+        return stress.unasked(why, applies=bool(settings.gate.stress)), fairness.unasked(why, applies=asked)
+    if evaluation is None:
+        evaluation = run.beyond(parts.loaded, candidate, read_rows(contract, data.test.frame()))
+    found = evaluation.get("stress")
+    kept = stress.unasked("[stress] enabled is false", applies=False)
+    checks = [
+        kept if found is None else stress.check(found, settings.gate.stress),
+        fairness.check(evaluation.get("audit"), settings.gate.fairness),
+    ]
+    return checks if "proxies" not in evaluation else [*checks, fairness.proxies(evaluation["proxies"])]
 
 
 def try_version(parts: Parts, version: releases.Release, sample: Sequence[Mapping[str, Any]]) -> Check:

@@ -14,6 +14,7 @@ from mainstay.config.settings import (
     REGRESSION_METRICS,
     ConditionSettings,
     Durability,
+    FairnessMeasure,
     FieldSettings,
     Plan,
     Runners,
@@ -42,6 +43,7 @@ def check_all(settings: Settings) -> list[Found]:
         _pipelines,
         _metrics,
         _stress,
+        _audit,
         _rollout,
         _guards,
         _limits,
@@ -352,6 +354,24 @@ def _stress(settings: Settings) -> Iterator[Found]:
             yield _problem(("stress", "own", name), "is the name of a built-in kind", name, allowed="another name")
     if settings.gate.stress and not stress.enabled:
         yield _problem(("stress", "enabled"), "is false, and [gate] stress asks for it", allowed="true")
+
+
+def _audit(settings: Settings) -> Iterator[Found]:
+    for measure in settings.gate.fairness:
+        if measure not in set(FairnessMeasure):
+            yield _unknown(("gate", "fairness", measure), "is no measure of fairness", measure, FairnessMeasure)
+    favourable, meant, task = settings.audit.favourable, settings.audit.meant, settings.project.task
+    path = ("audit", "favourable")
+    if favourable is not None and task.is_classification and favourable not in settings.target.classes:
+        yield _unknown(path, "is no declared class", str(favourable), settings.target.classes)
+    if isinstance(favourable, str) and not task.is_classification:
+        yield _problem(path, "is no number", favourable, allowed="the number from which on an answer is favourable")
+    if meant is None:
+        return
+    if meant not in settings.fields:
+        yield _unknown(("audit", "meant"), "is no declared field", meant, settings.fields)
+    elif {Role.FEATURE, Role.SEGMENT} & set(settings.fields[meant].role):
+        yield _problem(("audit", "meant"), "is a field that models see", meant, allowed='a field with role = "ignored"')
 
 
 def _rollout(settings: Settings) -> Iterator[Found]:

@@ -67,6 +67,20 @@ class StressKind(StrEnum):
     SCALE = "scale"
 
 
+class FairnessMeasure(StrEnum):
+    """What protected groups are compared in."""
+
+    SELECTION_RATIO = "selection_ratio"
+    """Least share of favourable answers over the largest."""
+    TRUE_POSITIVE_DIFFERENCE = "true_positive_difference"
+    """Largest minus least share of favourable answers among those whose truth is favourable."""
+    FALSE_POSITIVE_DIFFERENCE = "false_positive_difference"
+    """The same among those whose truth is not."""
+    ACCURACY_DIFFERENCE = "accuracy_difference"
+    CALIBRATION_DIFFERENCE = "calibration_difference"
+    """Largest minus least difference between confidence and share of right answers."""
+
+
 class SplitBy(StrEnum):
     """How test rows are chosen."""
 
@@ -298,6 +312,18 @@ class StressSettings(Section):
     returns the row as it comes then."""
 
 
+class AuditSettings(Section):
+    """Who is served worse: answers per protected group (fields with `role = "protected"`)."""
+
+    favourable: str | float | None = None
+    """The class that is good to get; of a regression the number from which on an answer is. Without it nothing can be
+    said about selection and errors."""
+    meant: str | None = None
+    """A declared field that no model sees: what the target stands for (need of care, where the target is its cost)."""
+    proxies: bool = True
+    """Whether it is measured how far features give a protected group away."""
+
+
 class GateSettings(Section):
     """What a version must show before it may answer anybody."""
 
@@ -310,6 +336,9 @@ class GateSettings(Section):
     """The same in each segment (regression: none; ranking: ndcg)."""
     stress: dict[str, Share] = {}
     """Kind of stress = least share of the primary metric that must be kept at [stress] judged_at."""
+    fairness: dict[str, Share] = {"selection_ratio": 0.8}
+    """Measure = limit in each protected field: of `selection_ratio` the least (four fifths), of differences the most.
+    Judged where [audit] favourable is declared."""
     max_p99_ms: float = Field(100.0, gt=0)
     """Slowest 99th percentile of one row's answer (milliseconds)."""
     max_bundle_mb: float = Field(500.0, gt=0)
@@ -692,6 +721,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     stress: StressSettings = StressSettings()
+    audit: AuditSettings = AuditSettings()
     gate: GateSettings = GateSettings()
     serve: ServeSettings = ServeSettings()
     web: WebSettings = WebSettings()

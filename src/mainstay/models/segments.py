@@ -20,11 +20,12 @@ def segment_names(contract: Contract, values: Mapping[str, Any]) -> list[str]:
     `size>600`; a number without bins names no segment. A category outside the declared ones is `field=other`, a
     missing value `field=missing`.
     """
-    names = (_name(field, values.get(field.name)) for field in contract.with_role(Role.SEGMENT))
+    names = (group_name(field, values.get(field.name)) for field in contract.with_role(Role.SEGMENT))
     return [name for name in names if name is not None]
 
 
-def _name(field: Field, value: Any) -> str | None:
+def group_name(field: Field, value: Any) -> str | None:
+    """Return the name of the group that a field's value is in, as above; None where the field makes no groups."""
     if field.type in _NAMED:
         return f"{field.name}={_category(field, value)}"
     if field.type in _NUMBERS and len(field.bins) > 1:

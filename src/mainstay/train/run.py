@@ -24,6 +24,9 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
+from mainstay.train.audit.groups import protected_names
+from mainstay.train.audit.measure import measure as measure_audit
+from mainstay.train.audit.measure import what_gives_away
 from mainstay.train.calibrate import calibrate
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
@@ -167,8 +170,8 @@ def train_candidate(
         evaluation = _evaluate_held_out(served, rows, held_out, settings)
     else:
         evaluation = _evaluate(served, test_rows, settings)
-    if settings.stress.enabled and not saw_test:
-        evaluation["stress"] = measure_stress(served, test_rows, settings, root=loaded.root)
+    if not saw_test:  # what it says about rows that it was fitted on would flatter it
+        evaluation |= beyond(loaded, served, test_rows)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))
@@ -319,6 +322,23 @@ def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolera
             "estimator everything it needs as attributes.",
         )
     return served
+
+
+def beyond(loaded: Loaded, model: LoadedModel, rows: Rows) -> dict[str, Any]:
+    """Return what held-out rows say beyond metrics, JSON-ready.
+
+    `stress`; where groups are protected `audit` and `proxies` as well.
+    """
+    found: dict[str, Any] = {}
+    if loaded.settings.stress.enabled:
+        found["stress"] = measure_stress(model, rows, loaded.settings, root=loaded.root)
+    if protected_names(loaded.contract):
+        with quiet():
+            said = answers.answer(model, rows.values)
+        found["audit"] = measure_audit(loaded.contract, said, rows, loaded.settings)
+        if loaded.settings.audit.proxies:
+            found["proxies"] = what_gives_away(loaded.contract, rows, loaded.settings)
+    return found
 
 
 def _evaluate(model: LoadedModel, rows: Rows, settings: Settings) -> dict[str, Any]:

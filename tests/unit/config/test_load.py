@@ -161,6 +161,11 @@ def test_a_value_of_the_wrong_kind_is_never_bent_into_shape(tmp_path: Path, valu
         ("[train.pipelines]", "[rollout]\nsteps = [5, 50]\n[train.pipelines]", "rollout.steps"),
         ("[train.pipelines]", "[rollout]\nsteps = [50, 5, 100]\n[train.pipelines]", "rollout.steps"),
         ("[train.pipelines]", "[gate]\nfloors = { accurracy = 0.5 }\n[train.pipelines]", "gate.floors.accurracy"),
+        ("[train.pipelines]", '[audit]\nfavourable = "maybe"\n[train.pipelines]', "audit.favourable"),
+        ("[train.pipelines]", "[audit]\nfavourable = 3\n[train.pipelines]", "audit.favourable"),
+        ("[train.pipelines]", '[audit]\nmeant = "depht"\n[train.pipelines]', "audit.meant"),
+        ("[train.pipelines]", '[audit]\nmeant = "depth"\n[train.pipelines]', "audit.meant"),
+        ("[train.pipelines]", "[gate]\nfairness = { parity = 0.8 }\n[train.pipelines]", "gate.fairness.parity"),
         ("[train.pipelines]", "[gate]\nstress = { tipos = 0.5 }\n[train.pipelines]", "gate.stress.tipos"),
         (
             "[train.pipelines]",
