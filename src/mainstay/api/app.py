@@ -115,8 +115,8 @@ def _not_ready(hall: Hall) -> NotReady:
         return NotReady(f"Not loaded yet: {', '.join(waiting)}")
     return NotReady(
         "; ".join(f"{name} cannot be loaded: {text}" for name, text in why.items()),
-        remedy="Restore the bundle, run `mainstay train` (the same data and code write it anew), or promote another "
-        "version.",
+        remedy="Restore the bundle, run `mainstay train` (the same data and code write it anew), promote another "
+        "version, or, for one that this project did not sign and you know, run `mainstay trust`.",
     )
 
 

@@ -16,7 +16,7 @@ from mainstay.backup.make import WHAT as BACKUP
 from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, LIVE, Release
 from mainstay.doctor.records import Finding, Place, fail, warn, well
-from mainstay.models import bundle, environment
+from mainstay.models import bundle, environment, own
 from mainstay.store import audit, heartbeats, kept, leases, releases, routes
 from mainstay.store.engine import Store
 from mainstay.store.heartbeats import Heartbeat
@@ -182,6 +182,9 @@ def bundles(place: Place, stored: Stored) -> Iterator[Finding]:
             remedy = "Restore the folder from a backup; else train again and promote the new version."
             yield check("bundles", f"{release.name} ({release.stage.value}): {error.message}", remedy)
             continue
+        if needed and (refused := _not_permitted(place, opened)) is not None:
+            yield fail("bundles", f"{release.name} ({release.stage.value}): {refused.message}", refused.remedy)
+            continue
         whole += 1
         changed = environment.differences(opened.read("environment.lock").decode().splitlines()) if needed else ()
         if changed:
@@ -192,6 +195,17 @@ def bundles(place: Place, stored: Stored) -> Iterator[Finding]:
             )
     if whole == len(stored.releases):
         yield well("bundles", f"{whole} are whole" if whole else "no version yet")
+
+
+def _not_permitted(place: Place, opened: bundle.Bundle) -> errors.Refused | None:
+    """Return why a server would not load a bundle's code, None where it would."""
+    if not (place.state / own.FOLDER).exists():
+        return None  # of before there were signatures: whatever opens the project next takes it in
+    try:
+        own.permit(opened, state=place.state, pickles=place.loaded.settings.serve.pickles)
+    except errors.Refused as refused:
+        return refused
+    return None
 
 
 def backup(place: Place, stored: Stored) -> Iterator[Finding]:

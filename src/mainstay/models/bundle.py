@@ -137,10 +137,12 @@ def open_bundle(path: Path, expected_digest: str) -> Bundle:
     try:
         manifest = (path / MANIFEST).read_bytes()
     except OSError as error:
-        raise Damaged(f"Bundle {expected_digest[:12]} cannot be read: {path / MANIFEST}: {error.strerror}") from error
+        raise Damaged(f"Bundle {expected_digest[:12]} cannot be read: its {MANIFEST}: {error.strerror}") from error
     seen = sha256(manifest).hexdigest()
     if seen != expected_digest:
-        raise Damaged(f"{path / MANIFEST} has digest {seen[:12]}…; {expected_digest[:12]}… is expected")
+        raise Damaged(
+            f"{path.parent.name}/{path.name}/{MANIFEST} has digest {seen[:12]}…; {expected_digest[:12]}… is expected"
+        )
     content = json.loads(manifest)
     if content.get("v") != BUNDLE_VERSION:
         raise EnvironmentFault(
@@ -188,13 +190,14 @@ def _json(value: Any) -> bytes:
 
 
 def _verified(path: Path, name: str, digest: str) -> bytes:
+    shown = f"{path.parent.name}/{path.name}/{name}"  # readiness tells it to everybody: no path of this machine
     try:
         data = (path / name).read_bytes()
     except OSError as error:
-        raise Damaged(f"{path / name} cannot be read: {error.strerror}") from error
+        raise Damaged(f"{shown} cannot be read: {error.strerror}") from error
     seen = sha256(data).hexdigest()
     if seen != digest:
-        raise Damaged(f"{path / name} has digest {seen[:12]}…; {digest[:12]}… is expected")
+        raise Damaged(f"{shown} has digest {seen[:12]}…; {digest[:12]}… is expected")
     return data
 
 

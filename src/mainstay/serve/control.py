@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -45,6 +46,8 @@ def ask(run: Path, message: Mapping[str, Any], *, timeout_s: float = 15.0) -> di
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         try:
+            if path.parent != run.resolve():
+                _require_ours(path.parent)
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(message) + b"\n")
             line = _line(connection)
@@ -58,6 +61,13 @@ def ask(run: Path, message: Mapping[str, Any], *, timeout_s: float = 15.0) -> di
     if problem:
         raise EnvironmentFault(problem["message"], remedy=problem["remedy"])
     return answer
+
+
+def _require_ours(folder: Path) -> None:
+    """Raise PermissionError for a folder that somebody else made under the name, or a link: it may lie in /tmp."""
+    about = folder.lstat()
+    if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode):
+        raise PermissionError(f"{folder} belongs to another user, or is a link")
 
 
 class Control:
@@ -91,8 +101,7 @@ class Control:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             make_private(self.path.parent)
-            if self.path.parent.stat().st_uid != os.getuid():
-                raise PermissionError(f"{self.path.parent} belongs to another user")
+            _require_ours(self.path.parent)
             # The caller holds the lock of the run folder: a socket that is there is a dead supervisor's.
             self.path.unlink(missing_ok=True)
             old = os.umask(0o177)

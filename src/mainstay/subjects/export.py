@@ -52,7 +52,8 @@ def export(parts: Parts, key: str, out: Path) -> Exported:
     gone: Counter[str] = Counter()
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        draft.unlink(missing_ok=True)  # OUT may lie where others write too: nothing is written through a link of theirs
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             for kind, line in _lines(parts, subject, gone):
                 counts[kind] += 1

@@ -26,7 +26,7 @@ from mainstay.doctor.records import Finding, Severity
 from mainstay.journal.personal import read_or_make_salt
 from mainstay.journal.seal import seal_closed
 from mainstay.journal.writer import SegmentWriter
-from mainstay.models import environment
+from mainstay.models import environment, own
 from mainstay.serve import control
 from mainstay.store import heartbeats, leases
 from mainstay.store.engine import Store
@@ -418,6 +418,13 @@ def test_a_bundle_that_was_changed(patient: Patient) -> None:
         pickled.write_bytes(pickled.read_bytes() + b"x")
         break
     assert "model.pkl" in patient.only("bundles", Severity.FAIL)
+
+
+def test_a_bundle_whose_code_nobody_here_vouched_for(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "is_pickled", lambda bundle: True)
+    for signature in (patient.state / own.FOLDER).iterdir():
+        signature.unlink()
+    assert "this project's key did not sign" in patient.only("bundles", Severity.FAIL)
 
 
 def test_a_version_that_was_trained_with_other_packages(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
