@@ -29,6 +29,7 @@ from mainstay.models import seasons
 from mainstay.models.profiles import design_effect
 from mainstay.stats import evidence, season
 from mainstay.stats.intervals import Floats
+from mainstay.stats.scores import DEGREES
 from mainstay.stats.window_effects import WindowEffects
 from mainstay.watch import compare, streams
 
@@ -112,8 +113,13 @@ class Source:
         values, seconds, groups = self._reference()
         self.plan = streams.plan(self._profile(values, seconds, groups), SETTINGS)
         self.numbers = [i for i, w in enumerate(self.plan.watched) if w.table is not None]
-        self.edges = np.array([self.plan.watched[i].edges for i in self.numbers])
-        self.tables = np.array([self.plan.watched[i].table for i in self.numbers])[..., :4]
+        found = [self.plan.watched[i] for i in self.numbers]
+        bins = max(len(w.table) for w in found if w.table is not None)
+        # A segment's reference has few rows, and now and then fewer bins: no value falls into those that are put on.
+        self.edges, self.tables = np.full((len(found), bins - 1), np.inf), np.zeros((len(found), bins, DEGREES))
+        for j, w in enumerate(found):
+            if w.edges is not None and w.table is not None:
+                self.edges[j, : len(w.edges)], self.tables[j, : len(w.table)] = w.edges, w.table[:, :DEGREES]
 
     def next_effect(self) -> Floats:
         """Return the next window's effects, shape (fields,)."""
