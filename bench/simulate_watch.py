@@ -333,12 +333,21 @@ WORLDS: dict[str, dict[str, Any]] = {
 }
 FOUR, FIVE = (0.25,) * 4, (0.30, 0.70 / 3, 0.70 / 3, 0.70 / 3)
 
+MIXES = {
+    "one field of 150 values alike": (1.0 / 150,) * 150,
+    "one field of 150 values, the i-th 1/i² as often": tuple(i**-2.0 / sum(j**-2.0 for j in range(1, 151))
+                                                          for i in range(1, 151)),
+    "one field of four values and a hundred that never come": (0.25,) * 4 + (0.0,) * 100,
+}  # fmt: skip
+
 
 def cases() -> Iterator[Case]:
     """Return all cases."""
     for kind, how in WORLDS.items():
         for reference in REFERENCES:
             yield Case(name=f"false incidents: {kind}", world=World(reference=reference, **how))
+    for kind, shares in MIXES.items():
+        yield Case(name=f"false incidents: {kind}", world=World(reference=2_000, mix=shares, fields=COLUMNS - 1))
     for size, goal in ((0.02, ""), (0.025, "at most 1 per 1,000 windows at half the material size")):
         yield Case(
             name=f"false incidents: a true shift of {size} σ (material size .05 σ)",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.stats import concept, season
+from mainstay.stats import concept, mix_prior, season
 from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES
 
@@ -17,8 +17,6 @@ MATCHED = 2
 """Scores that are matched by season: location and spread."""
 LEAST_VARIANCE = 0.25
 """Of a score; less, of a signal that hardly varies, is taken for so much."""
-PAD = -0.5
-"""Base of a place that a stream with fewer categories does not use (`ratios.log_category_ratio`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +135,14 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixes:
-    """Categories side by side, S streams of at most C; unused places have the base PAD and no column."""
+    """Categories side by side, S streams of at most C; unused places have no column and no rows."""
 
     index: NDArray[np.intp]
     columns: NDArray[np.intp]
     """Shape (S, C); −1: unused."""
     base: Floats
+    laws: mix_prior.Laws
+    """Of each stream, shape (S, KEPT)."""
     correlation: Floats
     matched: NDArray[np.intp]
     patterns: tuple[season.Pattern, ...]
@@ -172,7 +172,7 @@ class Bank:
     contrast_of: tuple[int, ...]
     """First contrast of each stream."""
     kinds: tuple[NDArray[np.intp], ...]
-    """Contrasts that lend each other strength: each of the four scores over numeric streams, and all mixes."""
+    """Contrasts that lend each other strength: locations of numbers and mixes, and each further score of numbers."""
 
 
 def make(streams: Sequence[Stream], *, season_at: int | None = None) -> Bank:
@@ -185,7 +185,8 @@ def make(streams: Sequence[Stream], *, season_at: int | None = None) -> Bank:
     numbers = _numbers(streams, places, at, season_at)
     mixes = tuple(_mixes(streams, found, places, at, season_at) for _, found in sorted(by_width.items()))
     mixed = [m.contrasts for m in mixes]
-    kinds = [*numbers.contrasts.T, np.concatenate(mixed) if mixed else np.zeros(0, dtype=np.intp)]
+    location, *shapes = numbers.contrasts.T
+    kinds = [np.concatenate([location, *mixed]), *shapes]
     return Bank(
         streams=tuple(streams),
         offsets=tuple(places),
@@ -274,7 +275,7 @@ def _mixes(
     found = [(i, s) for i in chosen if isinstance(s := streams[i], CategoryStream)]
     most = max(s.width for _, s in found)
     columns = np.full((len(found), most), -1, dtype=np.intp)
-    base = np.full((len(found), most), PAD)
+    base = np.zeros((len(found), most))
     for j, (i, stream) in enumerate(found):
         columns[j, : stream.width] = np.arange(places[i], places[i] + stream.width)
         base[j, : stream.width] = stream.base
@@ -283,6 +284,7 @@ def _mixes(
         index=np.array(chosen, dtype=np.intp),
         columns=columns,
         base=base,
+        laws=mix_prior.stack([mix_prior.likely(stream.base) for _, stream in found]),
         correlation=np.array([s.correlation for _, s in found]),
         matched=np.array([j for j, _ in patterns], dtype=np.intp),
         patterns=tuple(p for _, p in patterns),
@@ -299,6 +301,7 @@ def _ties(streams: Sequence[Stream], places: list[int], at: list[int], season_at
         index=np.array([i for i, _ in found], dtype=np.intp),
         columns=np.array([[places[i] + 5, places[i], places[i] + 6] for i, _ in found], dtype=np.intp).reshape(-1, 3),
         base=np.array([s.tie for _, s in found], dtype=np.float64).reshape(-1, 3),
+        laws=mix_prior.stack([mix_prior.likely(np.array(s.tie)) for _, s in found]),
         correlation=np.array([s.correlation for _, s in found]),
         matched=np.array([j for j, _ in patterns], dtype=np.intp),
         patterns=tuple(p for _, p in patterns),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mainstay.stats import season
+from mainstay.stats import mix_prior, season
 from mainstay.stats.bank import Mixes, Scene
 from mainstay.stats.intervals import Floats
-from mainstay.stats.ratios import log_category_ratio
+from mainstay.stats.mix_ratio import log_mix_ratio
 
 NEVER = -np.inf
 
@@ -45,7 +45,8 @@ def log_ratios(
         after = after / (1.0 + n * after_effect[mix.contrasts])[..., None]
         loss = (1.0 + m * before_effect[mix.contrasts])[..., None]
         base = np.where(used[:, None, :], base / loss, base)
-        out[material] = log_category_ratio(after[material], base[material])
+        laws = mix_prior.take(mix.laws, np.nonzero(material)[0])
+        out[material] = log_mix_ratio(after[material], base[material], laws, share=share)
     return out
 
 

@@ -64,16 +64,12 @@ def log_dirichlet_multinomial(counts: Floats, concentration: Floats, total: Floa
 
 
 def log_category_ratio(after: Floats, base: Floats) -> Floats:
-    """Return the log likelihood ratio that the mix of categories changed; `after` and `base` are counts, shape (…, C).
+    """Return the log likelihood ratio that the mix of few categories changed; counts, shape (…, C), C two or three.
 
-    L = mean over κ of DM(after; κ p̃) / DM(after; base + ½), p̃ the normalised base + ½. Given the base, the
-    denominator is the exact predictive law of the counts under no change, for rare categories too. A place that is not
-    used (streams of fewer categories, side by side) has a base of −½ and no counts, and changes nothing.
+    L = mean over κ of DM(after; κ p̃) / DM(after; base + ½), p̃ the normalised base + ½ (of many: `mix_ratio`).
     """
-    unused = base <= -0.5
-    prior = np.where(unused, 0.0, base + 0.5)
-    share = np.where(unused, 1.0, prior / prior.sum(axis=-1, keepdims=True))
-    safe = np.where(unused, 1.0, prior)
+    prior = base + 0.5
     total = prior.sum(axis=-1)
+    share = prior / total[..., None]
     changed = [log_dirichlet_multinomial(after, kappa * share, np.full_like(total, kappa)) for kappa in KAPPAS]
-    return log_mean(np.stack(changed)) - log_dirichlet_multinomial(after, safe, total)
+    return log_mean(np.stack(changed)) - log_dirichlet_multinomial(after, prior, total)

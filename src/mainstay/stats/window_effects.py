@@ -32,7 +32,7 @@ BORROWED = 20.0
 PRIOR = 6.0
 """Pairs without any excess that count at each scale beside those seen: one pair of long batches, of which the later
 holds a change, must not explain that change away."""
-MARGIN, MARGIN_BESIDE_SEASON = 0.5, 1.0
+MARGIN, MARGIN_BESIDE_SEASON = 0.25, 1.0
 """Standard errors by which an estimate is taken higher than it is. A matched season takes more: its pattern varies in
 ways that a few hours of a reference do not show. More than is needed makes changes found later."""
 BOUND = 9.0
@@ -111,14 +111,14 @@ class WindowEffects:
             carry, self.filled[scale] = self.pending[scale] + carry, False
 
     def _compare(self, bank: Bank, scale: int, one: Floats, two: Floats) -> None:
-        square, h = contrast(bank, one, two)
+        square, h, free = contrast(bank, one, two)
         seen = np.isfinite(h) & (h > 0)
         safe = np.where(seen, h, 1.0)
         usual = 1.0 + np.maximum(self._pooled(bank)[scale], 0.0) / safe
         ratio = np.minimum(square / safe, BOUND * usual)
-        self.excess[scale] += np.where(seen, ratio - 1.0, 0.0)
-        self.precision[scale] += np.where(seen, 1.0 / safe, 0.0)
-        self.pairs[scale] += seen
+        self.excess[scale] += np.where(seen, free * (ratio - 1.0), 0.0)
+        self.precision[scale] += np.where(seen, free / safe, 0.0)
+        self.pairs[scale] += np.where(seen, free, 0.0)
 
     def _pooled(self, bank: Bank) -> Floats:
         """Return E_j averaged over the contrasts of each kind, shape (SCALES, contrasts)."""
@@ -140,12 +140,12 @@ class WindowEffects:
                 precision[scale] += bank.effects[:, hours, 1]
                 excess[scale] += bank.effects[:, hours, 2]
         for kind in bank.kinds:
-            total = np.maximum(pairs[:, kind].sum(axis=1, keepdims=True), 1e-300)
-            part = np.minimum(BORROWED / total, 1.0)
             own = excess[:, kind], precision[:, kind], pairs[:, kind]
-            excess[:, kind] = own[0] + part * own[0].sum(axis=1, keepdims=True)
-            precision[:, kind] = own[1] + part * own[1].sum(axis=1, keepdims=True)
-            pairs[:, kind] = own[2] + part * own[2].sum(axis=1, keepdims=True)
+            others = [held.sum(axis=1, keepdims=True) - held for held in own]
+            part = np.minimum(BORROWED / np.maximum(others[2], 1e-300), 1.0)
+            excess[:, kind], precision[:, kind], pairs[:, kind] = (
+                held + part * other for held, other in zip(own, others, strict=True)
+            )
         usual = precision / np.maximum(pairs, 1e-300)
         precision, pairs = precision + PRIOR * usual, np.where(pairs > 0, pairs + PRIOR, 0.0)
         return _of_ages(excess, precision, pairs, ages, margin=MARGIN if bank.season is None else MARGIN_BESIDE_SEASON)
@@ -177,13 +177,14 @@ def _of_ages(excess: Floats, precision: Floats, pairs: Floats, ages: Floats, *, 
     return out
 
 
-def contrast(bank: Bank, one: Floats, two: Floats) -> tuple[Floats, Floats]:
-    """Return d² in variances of one row and h = 1/N + 1/N' for each contrast of two batches' columns.
+def contrast(bank: Bank, one: Floats, two: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return d² in variances of one row, h = 1/N + 1/N' and the degrees of freedom for each contrast of two batches.
 
-    Of a mix d² is Σ (p_c − p'_c)²/p_c over its places but one. What the season explains is taken off. h is not finite
-    where a batch holds nothing.
+    Of a mix d² is the mean of (p_c − p'_c)²/p_c over its places but one, which tell as much as so many numbers. What
+    the season explains is taken off. h is not finite where a batch holds nothing.
     """
     square, h = np.zeros(len(bank.effects)), np.full(len(bank.effects), np.inf)
+    free = np.ones(len(bank.effects))
     shares = [_season_share(bank, batch) for batch in (one, two)]
     numbers = bank.numbers
     first, second = one[numbers.columns], two[numbers.columns]
@@ -198,8 +199,8 @@ def contrast(bank: Bank, one: Floats, two: Floats) -> tuple[Floats, Floats]:
         square[numbers.contrasts] = np.where(np.isfinite(gap), gap, 0.0) ** 2 / numbers.variances
         h[numbers.contrasts] = inside[0] / n[0][:, None] + inside[1] / n[1][:, None]
     for mix in bank.mixes:
-        square[mix.contrasts], h[mix.contrasts] = _mix_contrast(mix, one, two, shares)
-    return square, h
+        square[mix.contrasts], h[mix.contrasts], free[mix.contrasts] = _mix_contrast(mix, one, two, shares)
+    return square, h, free
 
 
 def _season_share(bank: Bank, batch: Floats) -> Floats | None:
@@ -209,7 +210,7 @@ def _season_share(bank: Bank, batch: Floats) -> Floats | None:
     return counts / max(float(counts[: season.WEEK].sum()), 1.0)
 
 
-def _mix_contrast(mix: Mixes, one: Floats, two: Floats, shares: list[Floats | None]) -> tuple[Floats, Floats]:
+def _mix_contrast(mix: Mixes, one: Floats, two: Floats, shares: list[Floats | None]) -> tuple[Floats, Floats, Floats]:
     used = mix.columns >= 0
     counts = np.stack([np.where(used, batch[mix.columns], 0.0) for batch in (one, two)])
     n = counts.sum(axis=2)
@@ -231,7 +232,8 @@ def _mix_contrast(mix: Mixes, one: Floats, two: Floats, shares: list[Floats | No
     seen = (n.min(axis=0) > 0) & (free > 0)
     with np.errstate(divide="ignore"):
         h = np.where(seen, (1.0 / n).sum(axis=0), np.inf)
-    return np.where(seen, total / np.maximum(free, 1.0), 0.0), h
+    free = np.maximum(free, 1.0)
+    return np.where(seen, total / free, 0.0), h, free
 
 
 def of_reference(hours: NDArray[np.int64], values: Floats, inside: Floats) -> Floats:
