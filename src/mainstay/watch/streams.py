@@ -18,7 +18,7 @@ from mainstay.models.derived import RECONSTRUCTION
 from mainstay.stats import bank as banks
 from mainstay.stats import concept, evidence, season
 from mainstay.stats.intervals import Floats
-from mainstay.stats.scores import DEGREES, score_table, score_variances
+from mainstay.stats.scores import DEGREES, binned, score_table, score_variances
 from mainstay.watch import learners, weights
 from mainstay.watch.window import CONFIDENCE, Observation, Outcome
 
@@ -421,11 +421,14 @@ def _count_numbers(item: Watched, part: Floats, x: Floats, w: Floats, units: NDA
     """Count numbers with their weights: score sums over bins, rows beside the tie, sum and sum of squares per unit."""
     if not len(x) or item.edges is None or item.table is None:
         return
+    once_each = bool((w == 1.0).all())
+    counts = binned(x, item.edges, weights=None if once_each else w)
     part[0] += w.sum()
-    part[1:7] += w @ item.table[np.searchsorted(item.edges, x, side="right")]
-    sums = np.bincount(units, weights=w * np.clip(x, -1e150, 1e150))
+    part[1:7] += counts @ item.table
+    safe = np.clip(x, -1e150, 1e150)
+    sums = safe if once_each else np.bincount(units, weights=w * safe)
     part[7] += sums.sum()
-    part[8] += float((sums**2).sum())
+    part[8] += float(np.square(sums).sum())  # not by BLAS, whose threads wait for one another
 
 
 def count_gaps(plan: Plan, gaps: Sequence[tuple[str, float]]) -> Floats:

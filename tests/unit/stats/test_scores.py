@@ -37,3 +37,20 @@ def test_a_constant_or_empty_reference_gives_zeros() -> None:
     assert scores.score_table([0, 30, 0])[2, 0] == pytest.approx(np.sqrt(3))
     assert not scores.score_table([0, 0]).any()
     assert scores.score_variances([7]) == pytest.approx(np.zeros(4))
+
+
+@given(
+    st.lists(st.integers(-5, 5).map(float), max_size=40),
+    st.lists(st.integers(-4, 4).map(float), max_size=12).map(sorted),
+    st.booleans(),
+)
+@settings(max_examples=120, deadline=None)
+def test_values_are_counted_in_the_bins_that_a_look_up_of_each_tells(x: list, edges: list, weighted: bool) -> None:
+    values, cuts = np.array(x), np.array(edges)
+    weights = 1.0 / (1.0 + np.arange(len(x))) if weighted else None
+    expected = (
+        np.bincount(np.searchsorted(cuts, values, side="right"), weights=weights, minlength=len(cuts) + 1)
+        if len(x)
+        else np.zeros(len(cuts) + 1)
+    )
+    assert scores.binned(values, cuts, weights=weights) == pytest.approx(expected.astype(float))
