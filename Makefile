@@ -62,6 +62,7 @@ simulate: setup
 	$(BIN)/python bench/simulate_onset.py
 	$(BIN)/python bench/simulate_signals.py
 	$(BIN)/python bench/simulate_rewards.py
+	$(BIN)/python bench/simulate_quality.py
 
 docs: setup
 	$(BIN)/python -m mainstay.config.document > docs/configuration.md

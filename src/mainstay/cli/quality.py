@@ -96,5 +96,9 @@ def text(value: Value | None) -> str:
     if value is None:
         return "–"
     if value.low is None or value.high is None:
-        return f"{value.value:.4g}"
-    return f"{value.value:.4g} ({value.low:.4g} to {value.high:.4g})"
+        return _short(value.value)
+    return f"{_short(value.value)} ({_short(value.low)}–{_short(value.high)})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10.0 else f"{value:.4g}"

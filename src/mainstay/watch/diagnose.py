@@ -260,7 +260,9 @@ def _facts(
     found: Sequence[Finding],
 ) -> dict[str, Any]:
     where = comparison.plan.columns(CONFIDENCE)
-    measured = estimate.from_labels(list(window.correct), reference=profile.accuracy)
+    measured = None
+    if window.correct:
+        measured = estimate.from_labels(list(window.correct), [k for k, _ in window.gaps], reference=profile.accuracy)
     powered = None
     if where is not None and window.gaps:
         keys, gaps = [key for key, _ in window.gaps], [gap for _, gap in window.gaps]

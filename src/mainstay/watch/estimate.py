@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mainstay.core.profiles import Profile
-from mainstay.stats.intervals import Floats, cluster_mean, normal_quantile, wilson
+from mainstay.stats import ppi
+from mainstay.stats.intervals import Floats, design_effect, normal_quantile, wilson
 from mainstay.watch.window import CONFIDENCE
 
 ASSUMPTION = (
@@ -91,16 +92,18 @@ def segment_accuracy(profile: Profile, segment: str = "") -> float | None:
     return None if found is None else float(found["accuracy"])
 
 
-def from_labels(correct: Sequence[bool], *, reference: float | None) -> Estimate | None:
-    """Return the share of right answers among labelled ones with Wilson's interval; None without labels.
+def from_labels(correct: Sequence[bool], keys: Sequence[str], *, reference: float | None) -> Estimate | None:
+    """Return the share of right answers among labelled ones; None without labels.
 
-    It speaks for all traffic only if the labelled requests were picked at random.
+    Wilson's interval of as many rows as the labels of returning keys are worth (rows over design effect). It speaks for
+    all traffic only if the labelled requests were picked at random.
     """
     n = len(correct)
     if n == 0:
         return None
     right = sum(correct)
-    low, high = wilson(right, n)
+    effect = design_effect(np.asarray(correct, dtype=np.float64), list(keys))
+    low, high = wilson(right / effect, n / effect)
     return Estimate(
         value=right / n,
         low=low,
@@ -115,28 +118,37 @@ def from_labels(correct: Sequence[bool], *, reference: float | None) -> Estimate
 def prediction_powered(
     columns: Floats, gaps: Sequence[float], keys: Sequence[str], *, reference: float | None, spread: float = 1.0
 ) -> Estimate | None:
-    """Return the accuracy from all confidences and a few labels.
+    """Return the accuracy from all confidences and a few labels (`stats.ppi`), `gaps` being confidence − right.
 
-    Prediction-powered inference (Angelopoulos et al. 2023, §2): mean confidence of all traffic minus the mean of
-    (confidence − right) on the labelled part, variances added, clustered by key. The confidence need not be right, but
-    the labelled requests must be a random part. None with fewer than two labelled keys or two units of traffic.
+    The confidence need not be right, but the labelled requests must be a random part. None with fewer than
+    `ppi.LEAST_KEYS` labelled keys or two units of traffic.
     """
     n = float(columns[0])
-    mean_gap, gap_error, held = cluster_mean(np.asarray(gaps, dtype=np.float64), list(keys))
-    if n < 2 or held < 2:
+    if n < 2 or not len(gaps):
         return None
+    numbers: dict[str, int] = {}
+    units = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
+    gap = np.asarray(gaps, dtype=np.float64)
+    right = (gap <= 0.0).astype(np.float64)  # confidence less 1 when right, less 0 when wrong: the sign tells which
     mean = float(columns[7]) / n
-    variance = max(float(columns[8]) / n - mean * mean, 0.0) * max(spread, 1.0) / n
-    spread_total = normal_quantile(0.95) * math.sqrt(variance + gap_error**2)
-    value = mean - mean_gap
+    found = ppi.mean(
+        right,
+        gap + right,
+        units,
+        of_all=mean,
+        variance_of_all=max(float(columns[8]) / n - mean * mean, 0.0) * max(spread, 1.0) / n,
+        share=True,
+    )
+    if found is None:
+        return None
     return Estimate(
-        value=_unit(value),
-        low=_unit(value - spread_total),
-        high=_unit(value + spread_total),
+        value=found.value,
+        low=found.low,
+        high=found.high,
         n=len(gaps),
         reference=reference,
         assumption="prediction-powered: all confidences, corrected by labelled requests, which must be a random part",
-        drop_shown=reference is not None and value + spread_total < reference,
+        drop_shown=reference is not None and found.high < reference,
     )
 
 

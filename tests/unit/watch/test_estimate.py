@@ -56,11 +56,20 @@ def test_too_little_traffic_or_no_reference_gives_no_estimate() -> None:
 
 
 def test_labels_give_wilson_and_none_without_them() -> None:
-    found = estimate.from_labels([True] * 30 + [False] * 10, reference=0.92)
+    found = estimate.from_labels([True] * 30 + [False] * 10, [str(i) for i in range(40)], reference=0.92)
     assert found is not None
     assert (found.low, found.high) == wilson(30, 40)
     assert found.drop_shown
-    assert estimate.from_labels([], reference=0.92) is None
+    assert estimate.from_labels([], [], reference=0.92) is None
+
+
+def test_labels_of_few_keys_leave_more_doubt() -> None:
+    right = ([True] * 10) * 3 + [False] * 10
+    found = estimate.from_labels(right, [str(i // 10) for i in range(40)], reference=0.92)
+    assert found is not None
+    low, high = wilson(30, 40)
+    assert found.low < low - 0.1
+    assert found.high > high + 0.1
 
 
 def test_a_few_random_labels_correct_a_wrong_confidence() -> None:
@@ -76,7 +85,7 @@ def test_a_few_random_labels_correct_a_wrong_confidence() -> None:
     assert 0.9 <= covered / 200 <= 0.99
 
 
-def test_one_labelled_key_corrects_nothing() -> None:
+def test_too_few_labelled_keys_correct_nothing() -> None:
     assert estimate.prediction_powered(columns(np.full(9, 0.5)), [0.1, 0.2], ["a", "a"], reference=None) is None
 
 
