@@ -24,9 +24,9 @@ import numpy as np
 
 from mainstay.config.settings import FalsePagesSettings, WatchSettings
 from mainstay.core.contracts import Contract, Field, FieldType, Task
-from mainstay.core.profiles import Profile
+from mainstay.core.profiles import Profile, TrainedWords
 from mainstay.models.answers import Answer
-from mainstay.models.profiles import build_profile
+from mainstay.models.profiles import build_profile, trained_words
 from mainstay.models.signals import RowSignals, word_set, words
 from mainstay.watch import compare, findings
 from mainstay.watch.window import Observation
@@ -112,25 +112,35 @@ class World:
 Maker = Callable[[np.random.Generator], World]
 
 
-def profile_of(contract: Contract, raw: Sequence[dict[str, Any]], vocabulary: dict[str, frozenset[str]]) -> Profile:
+def profile_of(
+    contract: Contract,
+    raw: Sequence[dict[str, Any]],
+    vocabulary: dict[str, frozenset[str]],
+    trained: dict[str, TrainedWords] | None = None,
+) -> Profile:
     """Return the reference profile of rows without answers."""
     answers = [Answer(label=None)] * len(raw)
-    return build_profile(contract, raw, answers, None, None, source="test", vocabulary=vocabulary)
+    return build_profile(contract, raw, answers, None, None, source="test", vocabulary=vocabulary, trained=trained)
 
 
-def topic(data: dict[str, list[str]], *, hidden: int, reference: int, share: float) -> Maker:
-    """Return texts of which some groups, drawn at random, are a new topic from the change on."""
+def topic(data: dict[str, list[str]], *, hidden: int, reference: int, share: float, trained: bool = True) -> Maker:
+    """Return texts of which some groups, drawn at random, are a new topic from the change on.
+
+    One half of the texts is what the model was fitted on, the other is what reference and traffic are drawn from.
+    Without `trained` the profile does not know the training texts, as of a service that answers elsewhere.
+    """
 
     def make(rng: np.random.Generator) -> World:
         names = sorted(data)
         new = set(rng.permutation(names)[:hidden].tolist())
         old = [{"message": text} for name in names if name not in new for text in data[name]]
-        order = rng.permutation(len(old))
-        known = {"message": word_set(old[i]["message"] for i in order[: len(old) // 2].tolist())}
+        order = rng.permutation(len(old)).tolist()
+        training, old = [old[i] for i in order[: len(old) // 2]], [old[i] for i in order[len(old) // 2 :]]
+        known = {"message": word_set(row["message"] for row in training)}
         drawn = [old[i] for i in rng.integers(0, len(old), reference).tolist()]
         fresh = [{"message": text} for name in sorted(new) for text in data[name]]
         return World(
-            profile=profile_of(TEXT, drawn, known),
+            profile=profile_of(TEXT, drawn, known, trained_words(TEXT, training) if trained else None),
             before=pool(TEXT, old, known),
             after=pool(TEXT, fresh, known),
             share=share,
@@ -255,7 +265,15 @@ def moved(sigma: float) -> Draw:
     return draw
 
 
-def table(before: Draw, after: Draw, *, reference: int, share: float = 1.0, pool_rows: int = 40_000) -> Maker:
+def fields_alone(profile: Profile) -> Profile:
+    """Return the profile with the values of the fields and nothing derived of them: no aspect, no plane, no rule."""
+    own = [signal for signal in profile.signals if "." not in signal.name]
+    return msgspec.structs.replace(profile, signals=own, sample=None, reconstruction=None)
+
+
+def table(
+    before: Draw, after: Draw, *, reference: int, share: float = 1.0, pool_rows: int = 40_000, derived: bool = True
+) -> Maker:
     """Return numeric rows whose law changes; the pools are drawn anew in each run and stand for the law itself."""
 
     def make(rng: np.random.Generator) -> World:
@@ -266,8 +284,9 @@ def table(before: Draw, after: Draw, *, reference: int, share: float = 1.0, pool
 
         old = rows(before, pool_rows)
         drawn = [old[i] for i in rng.integers(0, len(old), reference).tolist()]
+        profile = profile_of(TABLE, drawn, {})
         return World(
-            profile=profile_of(TABLE, drawn, {}),
+            profile=profile if derived else fields_alone(profile),
             before=pool(TABLE, old, {}),
             after=pool(TABLE, rows(after, pool_rows // 4), {}),
             share=share,
@@ -306,12 +325,25 @@ def main() -> None:
                 case = f"{name}, reference {reference:,}: new topic at {share:.0%}"
                 if wanted(case):
                     delays(case, topic(read(), hidden=hidden, reference=reference, share=share), runs=3 * runs, quiet=3)
+            case = f"{name}, reference {reference:,}, training texts not known: new topic at 10%"
+            if wanted(case):
+                maker = topic(read(), hidden=hidden, reference=reference, share=0.1, trained=False)
+                delays(case, maker, runs=3 * runs, quiet=3)
+    for quiet in (0, 3):
+        for derived in (True, False):
+            case = (
+                f"0.25 σ in one of twenty, reference 2,000, after {quiet}, {'all' if derived else 'the fields alone'}"
+            )
+            if wanted(case):
+                maker = table(independent, moved(0.25), reference=2_000, derived=derived)
+                delays(case, maker, runs=3 * runs, quiet=quiet)
     cases = {
+        "independent columns, reference 2,000": (independent, independent, 2_000),
         "groups of five (r = .5), reference 4,000": (GROUPS, GROUPS, 4_000),
         "one column of a group shuffled, reference 4,000": (factors(0.5), broken(factors(0.5)), 4_000),
+        "a pair of r = .6 turns to -.6, reference 4,000": (pair(0.6), pair(-0.6), 4_000),
         "groups of five: r .5 to .4, reference 4,000": (factors(0.5), factors(0.4), 4_000),
         "independent columns, a pair gets r = .3, reference 4,000": (independent, pair(0.3), 4_000),
-        "independent columns, 0.25 σ in one, reference 2,000": (independent, moved(0.25), 2_000),
     }
     for case, (before, after, reference) in cases.items():
         if before is after and wanted(case):

@@ -14,7 +14,7 @@ import numpy as np
 
 from mainstay import candidate
 from mainstay.core.contracts import Contract
-from mainstay.core.profiles import Profile
+from mainstay.core.profiles import Profile, TrainedWords
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.models import answers, environment, own
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
@@ -24,7 +24,7 @@ from mainstay.models.explained.background import background_of_made
 from mainstay.models.familiar import familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
-from mainstay.models.profiles import build_profile
+from mainstay.models.profiles import build_profile, trained_words
 from mainstay.models.signals import text_fields, word_set
 from mainstay.project import Judged, Project, judged
 from mainstay.release import behaviour, probe
@@ -96,6 +96,12 @@ def deliver(
     )
 
 
+def _words_of(contract: Contract, rows: list[dict[str, Any]], keys: list[Any] | None) -> dict[str, TrainedWords]:
+    """Count the words of the rows that are no reference rows; `keys` are those of the reference rows."""
+    own = [row.get(contract.key) for row in rows] if contract.key else None
+    return trained_words(contract, rows, own, apart_from=keys or ())
+
+
 def _bundle(
     parts: Parts,
     contract: Contract,
@@ -130,6 +136,7 @@ def _bundle(
             keys,
             source=snapshot,
             vocabulary=model.vocabulary,
+            trained=_words_of(contract, known, keys) if known is not rows else None,
         )
         made = compile_model(
             estimator,

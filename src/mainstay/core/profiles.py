@@ -80,9 +80,20 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """uint8 (rows, names): the bin or category of each value, 255 where it is missing."""
     units: str
     """int32 (rows,): number of the unit of evidence."""
+    more_words: dict[str, str] = {}
+    """The same as `words` of the rows for learning, of fields whose rules learn from `Profile.trained` instead."""
     words: dict[str, str] = {}
     """Per text field, of the rows for judging: int32, for each row the number of words (-1: no text) and then these,
     each by its place among the sorted words of `Profile.words`."""
+
+
+class TrainedWords(msgspec.Struct, frozen=True, kw_only=True):
+    """How often rows that the model was fitted on hold the words of one text field."""
+
+    rows: int
+    """Rows with a text, of units of evidence that the reference does not hold."""
+    words: dict[str, int]
+    """Rows that hold the word, most frequent first, at most 20,000."""
 
 
 class Reconstruction(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +126,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime | None = None
     segment_accuracy: dict[str, Any] = {}
     """`field=value` -> {"rows": n, "accuracy": a}."""
+    trained: dict[str, TrainedWords] = {}
+    """Per text field that is kept; empty in profiles of before it was kept, and where the reference rows are training
+    rows themselves."""
     sample: Sample | None = None
     """None in profiles of before it was kept, and where there are too few rows."""
     reconstruction: Reconstruction | None = None

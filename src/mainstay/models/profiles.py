@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mainstay.core.contracts import Contract, FieldType, Pii, Task
 from mainstay.core.incidents import Harm
-from mainstay.core.profiles import BINS, Profile, Reconstruction, SignalKind, SignalProfile
+from mainstay.core.profiles import BINS, Profile, Reconstruction, SignalKind, SignalProfile, TrainedWords
 from mainstay.models import derived, sample
 from mainstay.models.answers import Answer
 from mainstay.models.outputs import ABSTAINED, CONFIDENCE, ENTROPY, LABEL, LOW_TRUST, SCORE, VALUE, output_signals
@@ -29,6 +29,8 @@ MIN_SEGMENT_ROWS = 30
 """Segments with fewer reference rows have no signals of their own."""
 MOST_SEGMENT_SIGNALS = 240
 """Signals of segments; where the values of all fields in all segments would be more, segments have the main ones."""
+LEAST_TRAINED = 500
+"""Of fewer training texts a rule learns less than of half of the reference."""
 RARE_DEFAULT = 0.01
 """A default that fewer reference rows had (share) stands for a fault when it comes up."""
 TIED_HOURS = 48.0
@@ -58,22 +60,28 @@ def build_profile(
     vocabulary: Mapping[str, frozenset[str]],
     signals: Sequence[Signals] | None = None,
     segments_min_rows: int = MIN_SEGMENT_ROWS,
+    trained: Mapping[str, TrainedWords] | None = None,
 ) -> Profile:
     """Return the profile of reference rows, which the model must not have been fitted on.
 
     `keys` name the unit of evidence per row (None: every row its own). `signals` replaces the measuring against
     `vocabulary` where another one holds per row (out-of-fold rows). Numeric signals are binned at quantiles, at most
-    200 bins; a signal of zeros and ones always has the one edge 0.5.
+    200 bins; a signal of zeros and ones always has the one edge 0.5. `trained` counts the words of rows that are none
+    of these (`trained_words`).
     """
     from mainstay.models import harm, quality, seasons  # with SciPy, which workers do without
 
     measured = list(signals) if signals is not None else _measure(contract, vocabulary, rows)
     traits = Traits(contract)
     measured = [{**own, **traits.measure(row)} for own, row in zip(measured, rows, strict=True)]
-    # The watch compares no value of a personal field, so none stands in the bundle either.
+    # The watch compares no value of a personal field, and nothing of a hashed or dropped one: so the bundle holds none.
+    hidden = {field.name for field in measured_fields(contract) if field.pii in (Pii.HASH, Pii.DROP)}
     private = {field.name for field in measured_fields(contract) if field.pii is not Pii.KEEP}
     if private:
-        measured = [{name: value for name, value in row.items() if name not in private} for row in measured]
+        measured = [
+            {name: value for name, value in row.items() if name not in private and _field_of(name) not in hidden}
+            for row in measured
+        ]
     table = [{**row, **output_signals(answer, contract)} for row, answer in zip(measured, answers, strict=True)]
     groups = _groups(keys, len(rows))
     places = [segment_names(contract, row) for row in rows]
@@ -90,6 +98,7 @@ def build_profile(
     kept = {f.name for f in text_fields(contract) if f.pii is Pii.KEEP}
     counted = {f.name: _words(row.get(f.name) for row in rows) if f.name in kept else {} for f in text_fields(contract)}
     texts = {name: [row.get(name) for row in rows] for name in counted if name in kept}
+    kept_trained = {name: own for name, own in (trained or {}).items() if name in kept}
     made = Profile(
         source=source,
         rows=len(rows),
@@ -100,12 +109,43 @@ def build_profile(
         mean_confidence=float(np.mean(confidences)) if confidences else None,
         words=counted,
         segment_accuracy=_segment_accuracy(places, correct),
-        sample=sample.take(found, table, groups, texts, counted),
+        trained=kept_trained,
+        sample=sample.take(
+            [s for s in found if _field_of(s.name) not in private], table, groups, texts, counted, trained=kept_trained
+        ),
         reconstruction=reconstruction,
         quality=quality.reference_quality(contract, table, answers, truth, keys=groups, places=places, moments=times),
     )
     made = harm.with_harm(made, table, correct)
     return made if times is None else seasons.with_season(made, table, places, times)
+
+
+def _field_of(signal: str) -> str:
+    """Return the field that a signal is an aspect of, or itself."""
+    return signal.rpartition(".")[0] or signal
+
+
+def trained_words(
+    contract: Contract,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[Any] | None = None,
+    *,
+    apart_from: Iterable[Any] = (),
+) -> dict[str, TrainedWords]:
+    """Count the words of rows that are no reference rows, for rules to learn from; of fields that are kept.
+
+    `keys` are the rows' units of evidence; those in `apart_from`, the keys of the reference rows, are left out: a
+    customer's own words must not make the reference rows look more usual than traffic of customers who are new.
+    Fields with fewer than LEAST_TRAINED texts are left out.
+    """
+    others = {key for key in apart_from if key is not None}
+    used = [row for i, row in enumerate(rows) if keys is None or keys[i] is None or keys[i] not in others]
+    out = {}
+    for field in text_fields(contract):
+        texts = [text for row in used if (text := row.get(field.name))]
+        if field.pii is Pii.KEEP and len(texts) >= LEAST_TRAINED:
+            out[field.name] = TrainedWords(rows=len(texts), words=_words(texts))
+    return out
 
 
 def _without_tied_hours(found: list[SignalProfile], contract: Contract) -> list[SignalProfile]:

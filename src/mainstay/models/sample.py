@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ Codes = NDArray[np.uint8]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
     """Words of the rows for judging, as one long list."""
+
+    first: int
+    """Row of the sample with which they begin: all rows judge where rules learn from other ones."""
 
     vocabulary: dict[str, int]
     """Word -> its place."""
@@ -83,12 +86,15 @@ def take(
     groups: NDArray[np.int64],
     texts: Mapping[str, Sequence[Any]],
     known: Mapping[str, Mapping[str, int]],
+    *,
+    trained: Collection[str] = (),
 ) -> Sample | None:
     """Return the sample of reference rows, None where they are too few.
 
     `table` holds each row's signals, `groups` its unit of evidence, `texts` for each text field that may be kept the
-    rows' texts, `known` the words that the profile counts. Whole keys are drawn, every other one to judge; which ones
-    depends on their number alone, so that the same rows give the same bundle.
+    rows' texts, `known` the words that the profile counts; of `trained` fields all rows are for judging. Whole keys are
+    drawn, every other one to judge; which ones depends on their number alone, so that the same rows give the same
+    bundle.
     """
     if len(table) < LEAST_ROWS:
         return None
@@ -105,12 +111,18 @@ def take(
         names=[signal.name for signal in coded],
         codes=pack(encode(coded, [table[i] for i in index.tolist()])),
         units=pack(groups[index].astype(np.int32)),
-        words={
-            name: pack(_words([own[i] for i in judged.tolist()], known.get(name, {})))
-            for name, own in texts.items()
-            if known.get(name)
-        },
+        words=_packed(judged, texts, known, [name for name in texts if known.get(name)]),
+        more_words=_packed(learned, texts, known, [name for name in texts if known.get(name) and name in trained]),
     )
+
+
+def _packed(
+    rows: NDArray[np.intp],
+    texts: Mapping[str, Sequence[Any]],
+    known: Mapping[str, Mapping[str, int]],
+    names: Sequence[str],
+) -> dict[str, str]:
+    return {name: pack(_words([texts[name][i] for i in rows.tolist()], known[name])) for name in names}
 
 
 def for_judging(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -163,7 +175,7 @@ def opened(profile: Profile) -> Opened | None:
     sample = profile.sample
     if sample is None:
         return None
-    name = (sample.codes, sample.units, *sample.words.values())
+    name = (sample.codes, sample.units, *sample.words.values(), *sample.more_words.values())
     if name not in _KEPT:
         while len(_KEPT) >= _MOST_KEPT:
             _KEPT.pop(next(iter(_KEPT)), None)
@@ -173,14 +185,18 @@ def opened(profile: Profile) -> Opened | None:
             units=units,
             learned=sample.learned,
             texts={
-                field: _texts(unpack(packed, np.int32), sorted(profile.words.get(field, {})))
+                field: _texts(
+                    np.concatenate([unpack(part, np.int32) for part in (sample.more_words.get(field), packed) if part]),
+                    sorted(profile.words.get(field, {})),
+                    first=0 if field in sample.more_words else sample.learned,
+                )
                 for field, packed in sample.words.items()
             },
         )
     return _KEPT[name]
 
 
-def _texts(packed: NDArray[np.int32], vocabulary: Sequence[str]) -> Texts:
+def _texts(packed: NDArray[np.int32], vocabulary: Sequence[str], *, first: int) -> Texts:
     sizes, kept, place, flat = [], [], 0, packed.tolist()
     while place < len(flat):
         size = max(flat[place], 0)
@@ -189,6 +205,7 @@ def _texts(packed: NDArray[np.int32], vocabulary: Sequence[str]) -> Texts:
         place += 1 + size
     rows = np.array(sizes, dtype=np.int32)
     return Texts(
+        first=first,
         vocabulary={word: number for number, word in enumerate(vocabulary)},
         places=np.array(kept, dtype=np.int32),
         row_of=np.repeat(np.arange(len(rows), dtype=np.int32), np.maximum(rows, 0)),

@@ -86,23 +86,22 @@ class GapStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStream:
-    """Columns: one per bin of a rule's scores, ascending. Looks for upper tails that are fuller than in the base.
+    """Columns: one per bin of a rule's scores, ascending, then as many that the reference rows lead to expect of them.
 
-    The rule was learned from blocks up to `born` (`domain`): only candidates after it count, for on its own lesson a
-    rule is always right. That the others have no part only makes the process smaller.
+    Each block is counted by the rule that was learned before it (`domain`), and by the same rule the reference rows,
+    which it did not learn from. Looks for upper tails that are fuller than expected.
     """
 
     weight: float
-    base: Floats
-    """Effective reference counts, of rows that the rule did not learn from."""
-    born: int = 0
-    """Blocks before the rule."""
+    rows: float
+    """Effective reference rows for judging; 0: there is no rule yet."""
+    bins: int
     correlation: float = 0.0
 
     @property
     def width(self) -> int:
         """Return the number of columns."""
-        return len(self.base)
+        return 2 * self.bins
 
 
 Stream = NumericStream | CategoryStream | RateStream | GapStream | RankStream

@@ -191,12 +191,18 @@ def _effects(bank: Bank, history: History) -> tuple[Floats, Floats]:
 
 
 def _ranks(stream: RankStream, history: History, part: slice, repeats_after: Floats, *, share: float) -> Floats:
+    """Return log L of each candidate for a rule; the reference rows count once, however many rules had them.
+
+    What was expected is averaged over the rules since the candidate: the error of an average is at most that of one.
+    Blocks before the candidate were counted by other rules, and tell nothing of these rules' error.
+    """
     out = np.full(len(history.candidates), NEVER)
-    own = np.array(history.candidates) > stream.born
-    if own.any():
-        before = history.prefix[own, part]
-        after = (history.totals[None, part] - before) / (1.0 + (repeats_after[own, None] - 1.0) * stream.correlation)
-        base = stream.base + before / (1.0 + (history.repeats - 1.0) * stream.correlation)
+    since = history.totals[None, part] - history.prefix[:, part]
+    found, expected = since[:, : stream.bins], since[:, stream.bins :]
+    own = expected.sum(axis=1) > 0
+    if own.any() and stream.rows > 0:
+        after = found[own] / (1.0 + (repeats_after[own, None] - 1.0) * stream.correlation)
+        base = expected[own] * (stream.rows / expected[own].sum(axis=1, keepdims=True))
         out[own] = domain.log_rank_ratio(after, base, share)
     return out
 

@@ -14,7 +14,7 @@ from mainstay.core.errors import NotEnoughEvidence
 from mainstay.core.profiles import Profile, SignalProfile
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
-from mainstay.models.profiles import build_profile
+from mainstay.models.profiles import build_profile, trained_words
 from mainstay.train.calibrate import speaking_rows
 from mainstay.train.fit import Rows
 from mainstay.train.folds import OutOfFold, left_out_signals
@@ -71,9 +71,9 @@ def _chosen(model: LoadedModel, found: References, *, wish: str | None) -> Profi
         index, source = speaking_rows(found.train)
         if found.held_out is not None and source == "traffic":
             return _held_out(model, found.train, found.held_out, index, source="recent")
-        return _plain(model, found.test, source="test")
+        return _plain(model, found.test, source="test", train=found.train)
     if wish == "test":
-        return _plain(model, found.test, source="test")
+        return _plain(model, found.test, source="test", train=found.train)
     if wish == "out_of_fold":
         if found.held_out is None:
             raise NotEnoughEvidence(
@@ -84,7 +84,13 @@ def _chosen(model: LoadedModel, found: References, *, wish: str | None) -> Profi
     return _plain(model, found.rows_of(wish), source=wish)
 
 
-def _plain(model: LoadedModel, rows: Rows, *, source: str) -> Profile:
+def _plain(model: LoadedModel, rows: Rows, *, source: str, train: Rows | None = None) -> Profile:
+    """Return the profile of rows; `train` are those that the model was fitted on, none of them among the rows."""
+    known = None
+    if train is not None:
+        known = trained_words(
+            model.contract, train.values, train.keys, apart_from=() if rows.keys is None else rows.keys
+        )
     return build_profile(
         model.contract,
         rows.values,
@@ -93,11 +99,12 @@ def _plain(model: LoadedModel, rows: Rows, *, source: str) -> Profile:
         rows.keys,
         source=source,
         vocabulary=model.vocabulary,
+        trained=known,
     )
 
 
 def _held_out(model: LoadedModel, rows: Rows, held_out: OutOfFold, index: NDArray[np.int64], *, source: str) -> Profile:
-    part = rows.take(index)
+    part, others = rows.take(index), rows.take(np.setdiff1d(np.arange(len(rows)), index))
     every = left_out_signals(model.contract, rows)
     signals = [every[i] for i in index.tolist()]
     return build_profile(
@@ -109,4 +116,7 @@ def _held_out(model: LoadedModel, rows: Rows, held_out: OutOfFold, index: NDArra
         source=source,
         vocabulary=model.vocabulary,
         signals=signals,
+        trained=trained_words(
+            model.contract, others.values, others.keys, apart_from=() if part.keys is None else part.keys
+        ),
     )

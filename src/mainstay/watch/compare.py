@@ -26,9 +26,9 @@ from mainstay.watch.learners import Learner
 from mainstay.watch.streams import Plan
 from mainstay.watch.window import Observation
 
-STATE_VERSION = 2
-"""Of `WatchState.as_dict`: 2 keeps what windows tell of window effects."""
-OLDER = (1,)
+STATE_VERSION = 3
+"""Of `WatchState.as_dict`: 2 keeps what windows tell of window effects, 3 the lots that rules are learned from."""
+OLDER = (1, 2)
 """Versions whose evidence cannot be taken over, and all else can."""
 SECONDS_PER_DAY = 86_400.0
 LEAST_DAYS = 0.01 / SECONDS_PER_DAY
@@ -228,8 +228,6 @@ def reset(state: WatchState) -> None:
         effects=state.history.effects,
     )
     state.since = []
-    for learner in state.learners.values():
-        learner.rules = {place: msgspec.structs.replace(rule, born=0) for place, rule in learner.rules.items()}
 
 
 _PLANS: OrderedDict[tuple[int, str, float, float], tuple[Profile, Plan]] = OrderedDict()

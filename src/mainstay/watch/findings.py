@@ -267,8 +267,9 @@ def level(item: Watched, columns: Floats) -> Move | None:
         now = -float(columns[1]) / n if n > 0 else 0.0
         return None if n <= 0 else Move(before=before, now=now, shift=now - before)
     if isinstance(stream, evidence.RankStream):
-        area = domain.area(stream.base, columns)
-        return None if columns.sum() <= 0 else Move(before=0.5, now=area, shift=area - 0.5)
+        found, expected = columns[: stream.bins], columns[stream.bins :]
+        area = domain.area(expected, found)
+        return None if found.sum() <= 0 else Move(before=0.5, now=area, shift=area - 0.5)
     if item.profile is None:
         return None
     if isinstance(stream, evidence.CategoryStream):

@@ -1,12 +1,13 @@
 """Rules that tell traffic from the reference, learned as it goes by: from one lot of requests, judged on later ones.
 
 For each text field its words, and for the fields together their scores and products of scores. Two lengths of lesson:
-a short one finds a strong change at once, a long one a weak change. Each length has two rules, renewed in turn, so that
-one is always at least one lesson old and has had time to be judged. The evidence goes into the one budget
-(`evidence.RankStream`); words and fields that tell are named when an incident is told.
+a short one finds a strong change at once, a long one a weak change. A lesson is the last whole lot of requests and the
+lot that fills; the rule is learned anew as it grows, and each block is judged by the rule of that time, beside the
+reference rows by the same rule. The evidence goes into the one budget (`evidence.RankStream`); words and fields that
+tell are named when an incident is told.
 
-A unit of evidence that a rule was learned from is never judged by it: a customer who returns would otherwise be told by
-the words that are the customer's own. Where customers return often, a rule learns from half of them.
+A unit of evidence that a lesson holds is never judged by its rule: a customer who returns would otherwise be told by
+the words that are the customer's own. Where customers return often, rules learn from half of them and judge the others.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from mainstay.stats.intervals import Floats
 from mainstay.stats.lens import Lens, lens_of
 from mainstay.watch.window import Observation
 
-LENGTHS = (500, 4_000)
-"""Units of evidence that make a lesson."""
-TURNS = 2
-"""Rules of each length."""
+LENGTHS = (1_000, 4_000)
+"""Units of evidence that make a lot; a lesson is one to two of them."""
+LEAST_UNITS = 500
+"""The first rule is learned from so many."""
+RENEWED = 0.25
+"""A rule is learned anew after this share of a lot."""
 BINS = len(domain.TAILS) + 1
 TOGETHER = "rows"
 """Subject name of all fields together."""
@@ -46,7 +49,7 @@ ASPECTS = ("unseen", "length")
 """Of a text, among the fields together."""
 
 
-class Lesson(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Lot(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one lot of requests held so far."""
 
     units: float = 0.0
@@ -56,21 +59,50 @@ class Lesson(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Of the fields together: the sum of each column."""
     keys: list[int] = []
     """Short hashes of the units."""
-    turn: int = 0
-    """Rules made so far: the next one takes the place of number `turn` modulo TURNS."""
+
+
+class Lesson(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a rule is learned from: the last whole lot, and the one that fills."""
+
+    before: Lot = msgspec.field(default_factory=Lot)
+    now: Lot = msgspec.field(default_factory=Lot)
+    fresh: float = 0.0
+    """Units that came since the rule was learned."""
+    turned: bool = False
+    """Whether a lot was let go since then: the rule still knows units that the lesson does not."""
+
+    @property
+    def units(self) -> float:
+        """Return the units of both lots."""
+        return self.before.units + self.now.units
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """Return the units that hold a word, of both lots."""
+        out = dict(self.before.counts)
+        for word, count in self.now.counts.items():
+            out[word] = out.get(word, 0.0) + count
+        return out
+
+    @property
+    def sums(self) -> Floats:
+        """Return the sum of each column over both lots."""
+        held = [np.array(lot.sums) for lot in (self.before, self.now) if lot.sums]
+        return np.asarray(np.sum(held, axis=0), dtype=np.float64)
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """Return the short hashes of the units of both lots."""
+        return np.array([*self.before.keys, *self.now.keys], dtype=np.int64)
 
 
 class Rule(msgspec.Struct, kw_only=True, frozen=True):
-    """What one lesson taught."""
+    """What a lesson taught."""
 
-    born: int
-    """Blocks of the history before it."""
     weights: dict[str, float]
     edges: list[float]
     base: list[float]
     """Units of the reference rows for judging, per bin."""
-    keys: str
-    """uint32: short hashes of the units that it learned from."""
     tells: list[str]
     """The words or fields that weigh most for "now"."""
 
@@ -80,7 +112,7 @@ class Learner(msgspec.Struct, kw_only=True):
 
     lessons: list[Lesson]
     rules: dict[str, Rule] = {}
-    """By place, `length.turn`."""
+    """By place: the number of the length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +139,7 @@ def subjects(profile: Profile) -> list[str]:
 
 def places() -> list[str]:
     """Return the places that rules of one subject take."""
-    return [f"{length}.{turn}" for length in range(len(LENGTHS)) for turn in range(TURNS)]
+    return [str(length) for length in range(len(LENGTHS))]
 
 
 def stream_name(subject: str) -> str:
@@ -224,52 +256,60 @@ def _rounded(found: Floats) -> Floats:
 
 
 def count(learner: Learner, rows: Rows) -> dict[str, Floats]:
-    """Return for each place that has a rule the units per bin; units that a rule was learned from are left out."""
+    """Return for each place that has a rule its columns; units that its lesson holds are left out.
+
+    Units per bin, and as many that are expected there: so many units, spread as those of the reference rows are.
+    """
     held = list(learner.rules.items())
     found = scores([rule for _, rule in held], rows)
     out = {}
     for j, (place, rule) in enumerate(held):
-        new = ~np.isin(rows.units, sample.unpack(rule.keys, np.uint32).astype(np.int64))
-        out[place] = domain.spread(found[new, j], rows.weights[new], np.array(rule.edges), BINS)
+        new = ~np.isin(rows.units, learner.lessons[int(place)].keys)
+        seen = domain.spread(found[new, j], rows.weights[new], np.array(rule.edges), BINS)
+        base = np.array(rule.base)
+        out[place] = np.concatenate((seen, seen.sum() * base / max(float(base.sum()), 1e-12)))
     return out
 
 
 def learn(learner: Learner, rows: Rows, *, returning: bool) -> None:
-    """Add the rows of a block to the lessons; with `returning` keys each lesson takes one half of them."""
+    """Add the rows of a block to the lessons; of `returning` keys every other one."""
+    own = rows.units % 2 == 0 if returning else np.ones(len(rows.units), dtype=np.bool_)
     for lesson, length in zip(learner.lessons, LENGTHS, strict=True):
-        if lesson.units >= length:  # complete; the next block begins with its rule
-            continue
-        own = rows.units % 2 == lesson.turn % 2 if returning else np.ones(len(rows.units), dtype=np.bool_)
-        lesson.units += float(rows.weights[own].sum())
-        lesson.keys += rows.units[own].tolist()
-        if len(lesson.keys) > 2 * length:
-            lesson.keys = sorted(set(lesson.keys))
-        if rows.columns.shape[1]:
-            sums = rows.weights[own] @ rows.columns[own]
-            lesson.sums = (sums + np.array(lesson.sums)).tolist() if lesson.sums else sums.tolist()
-            continue
-        counts = lesson.counts
-        for i in np.flatnonzero(own).tolist():
-            weight = float(rows.weights[i])
-            for word in rows.words[i]:
-                counts[word] = counts.get(word, 0.0) + weight
-        if len(counts) > MOST_LESSON_WORDS:
-            often = sorted(counts, key=lambda word: (-counts[word], word))[: MOST_LESSON_WORDS // 2]
-            lesson.counts = {word: counts[word] for word in often}
+        _add(lesson.now, rows, own, length)
+        lesson.fresh += float(rows.weights[own].sum())
+        if lesson.now.units >= length:
+            lesson.turned = lesson.turned or lesson.before.units > 0
+            lesson.before, lesson.now = lesson.now, Lot()
 
 
-def renew(learner: Learner, subject: str, profile: Profile, *, born: int) -> list[str]:
-    """Make rules of the lessons that are complete; return the places that they took."""
-    changed = []
-    for number, lesson in enumerate(learner.lessons):
-        if lesson.units < LENGTHS[number]:
+def _add(lot: Lot, rows: Rows, own: NDArray[np.bool_], length: int) -> None:
+    lot.units += float(rows.weights[own].sum())
+    lot.keys += rows.units[own].tolist()
+    if len(lot.keys) > 2 * length:
+        lot.keys = sorted(set(lot.keys))
+    if rows.columns.shape[1]:
+        sums = rows.weights[own] @ rows.columns[own]
+        lot.sums = (sums + np.array(lot.sums)).tolist() if lot.sums else sums.tolist()
+        return
+    counts = lot.counts
+    for i in np.flatnonzero(own).tolist():
+        weight = float(rows.weights[i])
+        for word in rows.words[i]:
+            counts[word] = counts.get(word, 0.0) + weight
+    if len(counts) > MOST_LESSON_WORDS:
+        often = sorted(counts, key=lambda word: (-counts[word], word))[: MOST_LESSON_WORDS // 2]
+        lot.counts = {word: counts[word] for word in often}
+
+
+def renew(learner: Learner, subject: str, profile: Profile) -> None:
+    """Learn rules anew of the lessons that grew enough since."""
+    for place, lesson, length in zip(places(), learner.lessons, LENGTHS, strict=True):
+        due = lesson.turned or lesson.fresh >= RENEWED * length or place not in learner.rules
+        if lesson.units < LEAST_UNITS or not due:
             continue
-        place = f"{number}.{lesson.turn % TURNS}"
         make = _rule_of_fields if subject == TOGETHER else _rule_of_words
-        learner.rules[place] = make(lesson, subject, profile, born=born)
-        learner.lessons[number] = Lesson(turn=lesson.turn + 1)
-        changed.append(place)
-    return changed
+        learner.rules[place] = make(lesson, subject, profile)
+        lesson.fresh, lesson.turned = 0.0, False
 
 
 def fresh() -> Learner:
@@ -277,33 +317,38 @@ def fresh() -> Learner:
     return Learner(lessons=[Lesson() for _ in LENGTHS])
 
 
-def _rule_of_words(lesson: Lesson, subject: str, profile: Profile, *, born: int) -> Rule:
+def _rule_of_words(lesson: Lesson, subject: str, profile: Profile) -> Rule:
     opened = sample.opened(profile)
     if opened is None:
         raise ValueError("the profile has no sample")
-    texts = opened.texts[subject]
-    new = [word for word in lesson.counts if word not in texts.vocabulary]
-    vocabulary = [*texts.vocabulary, *new]
-    now = np.array([lesson.counts.get(word, 0.0) for word in vocabulary])
-    judged = np.bincount(texts.places, minlength=len(vocabulary)).astype(np.float64)
-    known = profile.words[subject]
-    before = np.array([float(known.get(word, 0)) for word in texts.vocabulary] + [0.0] * len(new))
-    rows_before = max(_rows_with(profile, subject) - float(texts.held.sum()), 1.0)
-    weights: Floats = np.round(
-        domain.learn_words(now, lesson.units, np.maximum(before - judged, 0.0), rows_before), DIGITS
-    )
+    texts, counts = opened.texts[subject], lesson.counts
+    vocabulary = [*texts.vocabulary, *(word for word in counts if word not in texts.vocabulary)]
+    now = np.array([counts.get(word, 0.0) for word in vocabulary])
+    before, rows_before = _words_before(profile, subject, texts, vocabulary)
+    weights: Floats = np.round(domain.learn_words(now, lesson.units, before, rows_before), DIGITS)
     sums = np.bincount(texts.row_of, weights=np.asarray(weights[texts.places]), minlength=len(texts.held))
     own: Floats = np.asarray(sums[texts.held], dtype=np.float64)
     held = np.flatnonzero(weights)
     told = held[np.argsort(-(weights * np.sqrt(now))[held], kind="stable")]
     return _rule(
-        lesson,
         {vocabulary[i]: float(weights[i]) for i in held.tolist()},
         own,
-        opened.units[opened.learned :][texts.held],
+        opened.units[texts.first :][texts.held],
         tells=[vocabulary[i] for i in told.tolist() if weights[i] > 0][:NAMED],
-        born=born,
     )
+
+
+def _words_before(
+    profile: Profile, subject: str, texts: sample.Texts, vocabulary: Sequence[str]
+) -> tuple[Floats, float]:
+    """Return how many rows held each word before, and of how many: training rows, else reference rows not judged."""
+    trained = profile.trained.get(subject)
+    if trained is not None:
+        return np.array([float(trained.words.get(word, 0)) for word in vocabulary]), float(trained.rows)
+    known = profile.words[subject]
+    judged = np.bincount(texts.places, minlength=len(vocabulary)).astype(np.float64)
+    every = np.array([float(known.get(word, 0)) for word in vocabulary])
+    return np.maximum(every - judged, 0.0), max(_rows_with(profile, subject) - float(texts.held.sum()), 1.0)
 
 
 def _rows_with(profile: Profile, subject: str) -> float:
@@ -313,13 +358,13 @@ def _rows_with(profile: Profile, subject: str) -> float:
     return float(profile.rows)
 
 
-def _rule_of_fields(lesson: Lesson, subject: str, profile: Profile, *, born: int) -> Rule:
+def _rule_of_fields(lesson: Lesson, subject: str, profile: Profile) -> Rule:
     del subject
     opened = sample.opened(profile)
     if opened is None:
         raise ValueError("the profile has no sample")
     together = fields_together(profile)
-    now = np.array(lesson.sums) / max(lesson.units, 1e-12)
+    now = lesson.sums / max(lesson.units, 1e-12)
     found = domain.learn_columns(now, lesson.units, together.mean, together.rows, together.variance)
     weights = np.round(found, DIGITS)
     held = np.flatnonzero(weights)
@@ -328,33 +373,27 @@ def _rule_of_fields(lesson: Lesson, subject: str, profile: Profile, *, born: int
     names = [signal.name for signal in together.coded]
     told = dict.fromkeys(" with ".join(names[k] for k in together.lens.owners[j]) for j in order.tolist())
     return _rule(
-        lesson,
         {str(j): float(weights[j]) for j in held.tolist()},
         own,
         opened.units[opened.learned :],
         tells=list(told)[:NAMED],
-        born=born,
     )
 
 
 def _rule(
-    lesson: Lesson,
     weights: Mapping[str, float],
     own: Floats,
     units: NDArray[np.int32],
     *,
     tells: Sequence[str],
-    born: int,
 ) -> Rule:
     _, number, size = np.unique(units, return_inverse=True, return_counts=True)
     share = 1.0 / size[number]
     own = _rounded(own)
     edges = domain.edges_of(own, share)
     return Rule(
-        born=born,
         weights=dict(weights),
         edges=edges.tolist(),
         base=domain.spread(own, share, edges, BINS).tolist(),
-        keys=sample.pack(np.unique(np.array(lesson.keys, dtype=np.uint32))),
         tells=list(tells),
     )

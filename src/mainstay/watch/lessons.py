@@ -32,20 +32,9 @@ def derive(rows: Sequence[Observation], profile: Profile) -> list[Observation]:
 
 
 def renew(state: WatchState, plan: streams.Plan, profile: Profile) -> streams.Plan:
-    """Make rules of the lessons that earlier blocks completed, in place of old ones; return the plan with the rules.
-
-    What was counted with an old rule is forgotten: the process may only become smaller by that.
-    """
+    """Learn rules of what earlier blocks held; return the plan with the rules."""
     for subject in plan.subjects:
-        learner = state.learners.setdefault(subject, learners.fresh())
-        changed = learners.renew(learner, subject, profile, born=state.history.blocks)
-        for i, item in enumerate(plan.watched):
-            if item.subject == subject and item.rule in changed:
-                part = slice(plan.offsets[i], plan.offsets[i + 1])
-                state.history.totals[part] = 0.0
-                state.history.prefix[:, part] = 0.0
-                if state.told is not None:
-                    state.told[part] = 0.0
+        learners.renew(state.learners.setdefault(subject, learners.fresh()), subject, profile)
     return streams.with_rules(plan, state.learners)
 
 

@@ -205,7 +205,7 @@ def _rules(subject: str, weight: float) -> list[Watched]:
             segment=ALL,
             harm=Harm.INPUT,
             stream=evidence.RankStream(
-                weight=weight / len(learners.places()), base=np.zeros(learners.BINS), correlation=KEY_CORRELATION
+                weight=weight / len(learners.places()), rows=0.0, bins=learners.BINS, correlation=KEY_CORRELATION
             ),
             subject=subject,
             rule=place,
@@ -224,7 +224,7 @@ def _with_rule(item: Watched, known: Mapping[str, learners.Learner]) -> Watched:
     rule = known[item.subject].rules.get(item.rule) if item.subject in known else None
     if rule is None or not isinstance(item.stream, evidence.RankStream):
         return item
-    stream = replace(item.stream, base=np.array(rule.base), born=rule.born)
+    stream = replace(item.stream, rows=sum(rule.base))
     return replace(item, stream=stream, tells=tuple(rule.tells))
 
 

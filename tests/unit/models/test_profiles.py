@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from mainstay.core.contracts import Contract, Field, FieldType, Pii, Task
 from mainstay.core.events import Trust
 from mainstay.core.profiles import BINS, Profile, SignalKind, SignalProfile
 from mainstay.models.answers import Answer
-from mainstay.models.profiles import build_profile, design_effect
+from mainstay.models.profiles import build_profile, design_effect, trained_words
 
 N = 400
 
@@ -162,3 +163,31 @@ def test_a_regression_keeps_how_far_its_answers_were_from_the_truth(contract: Co
     found = signal(profile, "labels.error")
     assert (found.harm, found.low, found.high, found.mean) == ("quality", 1.0, 3.0, 2.0)
     assert profile.distinct == 7
+
+
+def test_a_bundle_holds_nothing_of_hashed_and_dropped_fields_and_no_row_of_any_personal_one() -> None:
+    rows = [{"note": f"secret{i} hello", "age": float(i), "city": "Paris", "x": float(i % 7)} for i in range(600)]
+    for pii in Pii:
+        fields = (
+            Field(name="note", type=FieldType.TEXT, pii=pii, required=False),
+            Field(name="age", type=FieldType.NUMBER, pii=pii, required=False),
+            Field(name="city", type=FieldType.CATEGORY, pii=pii),
+            Field(name="x", type=FieldType.NUMBER),
+        )
+        contract = Contract(task=Task.MULTICLASS, target="y", fields=fields)
+        given = {"vocabulary": {"note": frozenset(["hello"])}, "trained": trained_words(contract, rows)}
+        profile = build_profile(contract, rows, [Answer(label="a")] * 600, None, None, source="test", **given)
+        assert profile.sample is not None
+        of_rows = {name.partition(".")[0] for name in profile.sample.names} - {"answer"}
+        signals = {signal.name.partition(".")[0] for signal in profile.signals} - {"answer"}
+        written = msgspec.json.encode(profile).decode()
+        if pii is Pii.KEEP:
+            assert {"note", "age", "city", "x"} <= of_rows
+            assert profile.trained["note"].words["hello"] == 600
+            continue
+        assert "secret" not in written
+        assert "Paris" not in written
+        assert of_rows == {"x"}
+        assert not profile.sample.words
+        assert not profile.trained
+        assert signals == ({"note", "age", "x"} if pii is Pii.ENCRYPT else {"x"})

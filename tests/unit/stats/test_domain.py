@@ -28,13 +28,14 @@ def test_a_word_that_came_up_tells_and_one_that_differs_by_chance_does_not() -> 
 def test_the_weight_of_a_word_is_the_shrunken_log_ratio_of_its_shares() -> None:
     weight = domain.learn_words(np.array([60.0]), 1_000, np.array([20.0]), 2_000)[0]
     delta = math.log(60.5 / 1_001) - math.log(20.5 / 2_001)
-    z = delta / math.sqrt(1 / 60.5 + 1 / 20.5)
-    assert weight == pytest.approx(delta * (1 - (domain.NOISE / z) ** 2))
+    found = stats.chi2_contingency([[60, 940], [20, 1_980]], correction=False, lambda_="log-likelihood").statistic
+    assert domain.log_likelihood(np.array([60.0]), 1_000, np.array([20.0]), 2_000)[0] == pytest.approx(found)
+    assert weight == pytest.approx(delta * (1 - domain.NOISE_WORDS**2 / found))
 
 
 def test_only_the_most_telling_words_are_kept() -> None:
-    now = np.arange(1_000.0) + 100.0
-    assert np.count_nonzero(domain.learn_words(now, 2_000, np.full(1_000, 20.0), 2_000)) == domain.MOST_WORDS
+    now = np.arange(1_500.0) + 100.0
+    assert np.count_nonzero(domain.learn_words(now, 2_000, np.full(1_500, 20.0), 2_000)) == domain.MOST_WORDS
 
 
 def test_no_rows_teach_nothing() -> None:
@@ -55,8 +56,8 @@ def test_bins_of_scores_hold_all_rows_and_part_no_equal_ones(values: list[int]) 
     counts = domain.spread(scores, weights, edges, BINS)
     assert counts.sum() == len(values)
     assert len(edges) < BINS
-    for i, edge in enumerate(edges):  # what lies above an edge is at most the tail that it stands for, or ties
-        assert counts[i + 1 :].sum() == (scores > edge).sum()
+    for i, edge in enumerate(edges[::-1]):  # what lies above an edge is at most the tail that it stands for, or ties
+        assert counts[BINS - 1 - i :].sum() == (scores > edge).sum()
 
 
 def test_tails_of_distinct_scores_hold_the_stated_shares() -> None:
@@ -81,15 +82,14 @@ def test_the_rank_ratio_averages_to_one_or_less_when_nothing_changed() -> None:
         for b in range(n + 1 - a):
             after = np.array([[a, b, n - a - b]], dtype=float)
             ways = special.gammaln(n + 1) - special.gammaln(after + 1).sum()
-            # Each tail's law is that of two categories, all of them parts of one Dirichlet.
-            prior = np.array([base[0] + 0.5, base[1], base[2] + 0.5])
-            chance = math.exp(ways + float(ratios.log_dirichlet_multinomial(after[0], prior)))
-            total += chance * math.exp(float(domain.log_rank_ratio(after, base[None, :], 0.0)[0]))
-    assert total <= 1.0 + 1e-9
+            chance = math.exp(ways + float(ratios.log_dirichlet_multinomial(after[0], base + 0.5)))
+            total += chance * math.exp(float(domain.log_rank_ratio(after, base[None, :], -1.0)[0]))
+    assert total == pytest.approx(1.0)
 
 
 def test_the_rank_ratio_counts_fuller_tails_and_nothing_else() -> None:
     base = np.array([[500.0, 300.0, 100.0, 50.0, 30.0, 20.0]])
+    assert domain.log_rank_ratio(base, base, -1.0)[0] < 0
     fuller = np.array([[400.0, 300.0, 100.0, 50.0, 50.0, 100.0]])
     emptier = np.array([[600.0, 300.0, 80.0, 20.0, 0.0, 0.0]])
     assert domain.log_rank_ratio(fuller, base, 0.02)[0] > math.log(1e6)
@@ -97,14 +97,20 @@ def test_the_rank_ratio_counts_fuller_tails_and_nothing_else() -> None:
     assert domain.log_rank_ratio(base / 2, base, 0.02)[0] == -np.inf
 
 
-def test_a_rule_counts_only_blocks_after_it_was_born() -> None:
-    stream = evidence.RankStream(weight=1.0, base=np.array([500.0, 300.0, 100.0, 50.0, 30.0, 20.0]), born=2)
-    history = evidence.History(totals=np.zeros(6), prefix=np.zeros((0, 6)))
-    for _ in range(4):
-        history.add(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 100.0]), 1.0)
+def test_blocks_without_a_rule_count_nothing_and_those_of_several_rules_together() -> None:
+    base = np.array([500.0, 300.0, 100.0, 50.0, 30.0, 20.0])
+    stream = evidence.RankStream(weight=1.0, rows=1_000.0, bins=6)
+    history = evidence.History(totals=np.zeros(12), prefix=np.zeros((0, 12)))
+    found = np.array([30.0, 30.0, 10.0, 5.0, 5.0, 20.0])
+    other = base[[1, 0, 2, 3, 4, 5]]  # another rule's reference rows
+    for expected in (None, base, other):
+        history.add(np.zeros(12) if expected is None else np.concatenate((found, expected / 10.0)), 1.0)
     ratios = evidence.log_ratios([stream], history, evidence.Material())[0]
-    assert (ratios[:2] == -np.inf).all()
-    assert (ratios[2:] > 10.0).all()
+    both = domain.log_rank_ratio(2.0 * found[None, :], 0.5 * (base + other)[None, :], 0.02)[0]
+    assert ratios == pytest.approx([both, both, domain.log_rank_ratio(found[None, :], other[None, :], 0.02)[0]])
+    assert both > 10.0
+    without = evidence.RankStream(weight=1.0, rows=0.0, bins=6)
+    assert (evidence.log_ratios([without], history, evidence.Material())[0] == -np.inf).all()
 
 
 def test_products_of_columns_see_a_dependence_and_numbers_choose_columns() -> None:

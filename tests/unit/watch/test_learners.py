@@ -16,7 +16,7 @@ from mainstay.core.contracts import Contract, Field, FieldType, Pii, Task
 from mainstay.core.profiles import Profile
 from mainstay.models import sample
 from mainstay.models.answers import Answer
-from mainstay.models.profiles import build_profile
+from mainstay.models.profiles import build_profile, trained_words
 from mainstay.models.signals import RowSignals, words
 from mainstay.watch import compare, findings, learners, streams
 from mainstay.watch.window import Observation
@@ -128,16 +128,51 @@ def test_a_rule_never_judges_who_it_learned_from() -> None:
     who = [[f"c{i % 200}" for i in range(600)] for _ in range(8)]
     windows = [texts(rng, 600, own=[f"word{int(key[1:]) + 60}" for key in keys]) for keys in who]
     state, *_ = watch(TEXT, profile, windows, keys=who)
-    for place, rule in state.learners["note"].rules.items():
-        learned = set(sample.unpack(rule.keys, np.uint32).tolist())
-        assert learned, place
-        assert len(learned) <= 200
     assert state.history.repeats > learners.RETURNING
-    own = next(iter(state.learners["note"].rules.values()))
+    learner = state.learners["note"]
+    assert set(learner.rules) == set(learners.places())
     rows = learners.rows_of("note", profile, seen(TEXT, windows[0], who[0]), by_key=True)
-    counted = learners.count(state.learners["note"], rows)
-    units = len({unit for unit in rows.units.tolist() if unit not in set(sample.unpack(own.keys, np.uint32).tolist())})
-    assert next(iter(counted.values())).sum() == pytest.approx(units)
+    counted = learners.count(learner, rows)
+    for place, lesson in zip(learners.places(), learner.lessons, strict=True):
+        learned = set(lesson.keys.tolist())
+        assert 0 < len(learned) <= 200
+        judged = len({unit for unit in rows.units.tolist() if unit not in learned})
+        assert counted[place][: learners.BINS].sum() == pytest.approx(judged)
+        assert counted[place][learners.BINS :].sum() == pytest.approx(judged)
+
+
+def test_a_lot_that_is_let_go_takes_the_rule_with_it() -> None:
+    rng = np.random.default_rng(10)
+    profile = profile_of(TEXT, texts(rng, 1_000))
+    learner = learners.fresh()
+    for window in range(3):
+        rows = learners.rows_of("note", profile, seen(TEXT, texts(rng, 1_000), fresh_keys(window, 1_000)), by_key=True)
+        before = learner.rules.get("0")
+        learners.renew(learner, "note", profile)
+        assert (learner.rules.get("0") is before) == (window == 0)
+        learners.learn(learner, rows, returning=False)
+        assert set(rows.units.tolist()) <= set(learner.lessons[0].keys.tolist())
+    assert len(learner.lessons[0].keys) == 1_000
+    assert learner.lessons[0].turned
+    assert len(learner.lessons[1].keys) == 3_000
+
+
+def test_rules_learn_of_training_rows_where_they_are_known_and_judge_on_all_reference_rows() -> None:
+    rng = np.random.default_rng(11)
+    given, training = texts(rng, 1_200), texts(rng, 900)
+    keys = [f"k{i}" for i in range(1_200)]
+    known = trained_words(TEXT, [*training, given[0]], [*(f"t{i}" for i in range(900)), "k0"], apart_from=keys)
+    assert known["note"].rows == 900
+    assert known["note"].words["word0"] == sum("word0" in words(row["note"]) for row in training)
+    assert trained_words(TEXT, training[:100]) == {}
+    answers = [Answer(label=None)] * len(given)
+    profile = build_profile(TEXT, given, answers, None, keys, source="test", vocabulary=VOCABULARY, trained=known)
+    opened = sample.opened(profile)
+    assert opened is not None
+    assert len(opened.texts["note"].held) == 1_200
+    state, *found = watch(TEXT, profile, [texts(rng, 600), *(texts(rng, 600, topic=0.15) for _ in range(3))])
+    assert sum(state.learners["note"].rules["0"].base) == pytest.approx(1_200)
+    assert found[-1].alarm
 
 
 def test_rules_raise_hardly_any_alarm_while_nothing_changes() -> None:
@@ -170,9 +205,22 @@ def test_after_an_incident_rules_go_on_and_count_from_the_beginning() -> None:
     rng = np.random.default_rng(5)
     profile = profile_of(TEXT, texts(rng, 1_000))
     state, *_ = watch(TEXT, profile, [texts(rng, 600) for _ in range(3)])
-    assert {rule.born for rule in state.learners["note"].rules.values()} != {0}
+    before = dict(state.learners["note"].rules)
     compare.reset(state)
-    assert {rule.born for rule in state.learners["note"].rules.values()} == {0}
+    assert state.learners["note"].rules == before
+    assert not state.history.totals.any()
+
+
+def test_a_state_of_rules_as_they_once_were_starts_anew() -> None:
+    rng = np.random.default_rng(5)
+    profile = profile_of(TEXT, texts(rng, 1_000))
+    state, *_ = watch(TEXT, profile, [texts(rng, 600) for _ in range(3)])
+    lesson = {"units": 10.0, "counts": {"word1": 3.0}, "keys": [1, 2], "turn": 1}
+    old = state.as_dict() | {"v": 2, "learners": {"note": {"lessons": [lesson], "rules": {"0.0": {"born": 3}}}}}
+    again = compare.WatchState.from_dict(json.loads(json.dumps(old)))
+    assert again.learners == {}
+    assert again.number == state.number
+    compare.update(again, seen(TEXT, texts(rng, 600), fresh_keys(9, 600)), profile, SETTINGS)
 
 
 def test_a_profile_without_a_sample_and_personal_texts_have_no_rules() -> None:
@@ -215,9 +263,10 @@ def test_lessons_and_rules_stay_small_whatever_the_traffic() -> None:
             weights=np.ones(1_000),
         )
         learners.learn(learner, rows, returning=False)
-    assert all(len(lesson.counts) <= learners.MOST_LESSON_WORDS for lesson in learner.lessons)
-    assert all(len(lesson.keys) <= 2 * learners.LENGTHS[-1] + 1_000 for lesson in learner.lessons)
-    assert all(lesson.units <= learners.LENGTHS[-1] + 1_000 for lesson in learner.lessons)
+    lots = [lot for lesson in learner.lessons for lot in (lesson.before, lesson.now)]
+    assert all(len(lot.counts) <= learners.MOST_LESSON_WORDS for lot in lots)
+    assert all(len(lot.keys) <= 2 * learners.LENGTHS[-1] + 1_000 for lot in lots)
+    assert all(lot.units <= learners.LENGTHS[-1] + 1_000 for lot in lots)
 
 
 def test_columns_of_rules_are_in_the_plan_under_one_name() -> None:
