@@ -32,6 +32,7 @@ from mainstay.store import releases as rows
 from mainstay.train import choose, run
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
+from mainstay.train.checklist import check as checklist
 from mainstay.train.fit import read_rows
 from mainstay.train.stress import check as stress
 
@@ -147,18 +148,24 @@ def judge(
 
 
 def _beyond(parts: Parts, candidate: LoadedModel, data: _Data, evaluation: Mapping[str, Any] | None) -> Sequence[Check]:
-    """Ask about stress and fairness: of what was measured just now, else it is measured anew."""
+    """Ask about stress, behaviour and fairness: of what was measured just now, else it is measured anew."""
     settings, contract = parts.settings, parts.loaded.contract
-    if candidate.lineage.get("saw_test"):
+    saw_test = bool(candidate.lineage.get("saw_test"))
+    if evaluation is None:
+        rows = read_rows(contract, data.test.frame())
+        evaluation = {"behaviour": run.behaves(parts.loaded, candidate, rows)}
+        evaluation |= {} if saw_test else run.beyond(parts.loaded, candidate, rows)
+    behaves = checklist.check(evaluation.get("behaviour"))
+    if saw_test:
         why = "the model saw the test rows: they prove nothing of it"
         asked = bool(settings.audit.favourable and settings.gate.fairness and audited.protected_names(contract))
-        return stress.unasked(why, applies=bool(settings.gate.stress)), fairness.unasked(why, applies=asked)
-    if evaluation is None:
-        evaluation = run.beyond(parts.loaded, candidate, read_rows(contract, data.test.frame()))
+        kept = stress.unasked(why, applies=bool(settings.gate.stress))
+        return kept, behaves, fairness.unasked(why, applies=asked)
     found = evaluation.get("stress")
     kept = stress.unasked("[stress] enabled is false", applies=False)
     checks = [
         kept if found is None else stress.check(found, settings.gate.stress),
+        behaves,
         fairness.check(evaluation.get("audit"), settings.gate.fairness),
     ]
     return checks if "proxies" not in evaluation else [*checks, fairness.proxies(evaluation["proxies"])]

@@ -28,6 +28,8 @@ from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
 from mainstay.train.calibrate import calibrate
+from mainstay.train.checklist import declared as checklist
+from mainstay.train.checklist.measure import measure as measure_behaviour
 from mainstay.train.choose import declared
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.evaluate import evaluate, metrics_of
@@ -170,6 +172,8 @@ def train_candidate(
         evaluation = _evaluate_held_out(served, rows, held_out, settings)
     else:
         evaluation = _evaluate(served, test_rows, settings)
+    if (behaviour := behaves(loaded, served, test_rows)) is not None:
+        evaluation["behaviour"] = behaviour
     if not saw_test:  # what it says about rows that it was fitted on would flatter it
         evaluation |= beyond(loaded, served, test_rows)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
@@ -339,6 +343,12 @@ def beyond(loaded: Loaded, model: LoadedModel, rows: Rows) -> dict[str, Any]:
         if loaded.settings.audit.proxies:
             found["proxies"] = what_gives_away(loaded.contract, rows, loaded.settings)
     return found
+
+
+def behaves(loaded: Loaded, model: LoadedModel, rows: Rows) -> list[dict[str, Any]] | None:
+    """Return how a model does by the project's behaviour tests; None where it declares none."""
+    tables = checklist.read(loaded.root)
+    return None if tables is None else measure_behaviour(model, tables, rows.values, seed=loaded.settings.project.seed)
 
 
 def _evaluate(model: LoadedModel, rows: Rows, settings: Settings) -> dict[str, Any]:
