@@ -200,6 +200,8 @@ def pool_rare(a: Codes, b: Codes) -> tuple[Codes, Codes]:
 
 
 def _grown(a: Codes, b: Codes, units: Units, size: int) -> differences.Difference:
+    if units.keys is None:
+        return _grown_by_counts(a, b, units, size)
     hit_a, hit_b = np.zeros(len(a), dtype=np.bool_), np.zeros(len(b), dtype=np.bool_)
     half_a, half_b = units.halves
     for half in (True, False):
@@ -211,6 +213,20 @@ def _grown(a: Codes, b: Codes, units: Units, size: int) -> differences.Differenc
         hit_a[half_a != half] = grew[a[half_a != half]]
         hit_b[half_b != half] = grew[b[half_b != half]]
     return differences.share_difference(hit_a, hit_b, keys=units.keys)
+
+
+def _grown_by_counts(a: Codes, b: Codes, units: Units, size: int) -> differences.Difference:
+    """Return the same from how often each category is in each half; without keys no more of the rows is needed."""
+    of_a, of_b = (
+        np.bincount(side + size * half, minlength=2 * size).reshape(2, size)
+        for side, half in zip((a, b), units.halves, strict=True)
+    )
+    hits = [0, 0]
+    for half in (0, 1):
+        grew = of_b[half] / max(1, of_b[half].sum()) >= of_a[half] / max(1, of_a[half].sum())
+        hits[0] += int(of_a[1 - half][grew].sum())
+        hits[1] += int(of_b[1 - half][grew].sum())
+    return differences.counted_difference((hits[0], len(a)), (hits[1], len(b)))
 
 
 def beyond_aspect(a: Floats, b: Floats, asked: Asked) -> Aspect | None:

@@ -15,7 +15,7 @@ from mainstay.comparison.kinds import Column
 from mainstay.comparison.records import Aspect, Bars, Kind
 from mainstay.comparison.texts import text_measures
 from mainstay.stats import mixes, two_sample
-from mainstay.stats.differences import Codes, mean_difference
+from mainstay.stats.differences import Codes, Difference, mean_difference, moments_difference
 from mainstay.stats.intervals import Floats
 from mainstay.stats.pooled import Pooled
 from mainstay.stats.two_sample import Distances
@@ -136,8 +136,7 @@ def _number_figures(
         "psi_by_chance": (bins - 1) * (1.0 / len(a) + 1.0 / len(b)),
     }
     if sigma > 0:
-        of_a, of_b = two_sample.potentials(pooled)
-        moved = mean_difference(of_b, of_a, keys=_turned(asked))
+        moved = _moved(pooled, asked)
         figures["wasserstein_sigma"] = apart.wasserstein / sigma
         figures["wasserstein_sigma_low"] = max(0.0, moved.low / sigma)
         figures["wasserstein_sigma_high"] = moved.high / sigma
@@ -145,6 +144,15 @@ def _number_figures(
         read = cells if cells.dtype.is_numeric() else cells.cast(pl.Float64, strict=False)
         figures[f"min_{side}"], figures[f"max_{side}"] = _limit(read.min()), _limit(read.max())
     return figures
+
+
+def _moved(pooled: Pooled, asked: Asked) -> Difference:
+    """Return the Wasserstein distance as a difference of means, with its interval."""
+    if asked.units.keys is None:
+        ours, theirs = two_sample.potential_moments(pooled)
+        return moments_difference(theirs, ours)
+    of_a, of_b = two_sample.potentials(pooled)
+    return mean_difference(of_b, of_a, keys=_turned(asked))
 
 
 def _turned(asked: Asked) -> tuple[Codes, Codes] | None:
@@ -158,7 +166,8 @@ def _limit(value: Any) -> float | None:
 def as_floats(cells: pl.Series) -> Floats:
     """Return a column of numbers as floats, missing and infinite ones as NaN."""
     out = cells.cast(pl.Float64).to_numpy().astype(np.float64)
-    return np.where(np.isfinite(out), out, np.nan)
+    infinite = np.isinf(out)
+    return np.where(infinite, np.nan, out) if infinite.any() else out
 
 
 def _quantile(ordered: Floats, share: float) -> float:
@@ -240,8 +249,7 @@ def _as_text(cells: pl.Series) -> pl.Series:
 
 def _codes(cells: pl.Series, table: pl.Series) -> Codes:
     """Return the place of each cell in the sorted table; 0 where it is missing."""
-    read = cells.replace_strict(table, pl.int_range(len(table), eager=True), default=None, return_dtype=pl.Int64)
-    return read.fill_null(0).to_numpy().astype(np.intp)
+    return cells.cast(pl.Enum(table)).to_physical().fill_null(0).to_numpy().astype(np.intp)
 
 
 def _with_gaps(codes: Codes, held: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats:

@@ -40,6 +40,8 @@ _TYPES = {
     Kind.BOOLEAN: FieldType.BOOLEAN,
     Kind.TIMESTAMP: FieldType.TIMESTAMP,
 }
+_AS_THEY_ARE = {Kind.NUMBER: pl.Float64, Kind.INTEGER: pl.Int64, Kind.BOOLEAN: pl.Boolean, Kind.CATEGORY: pl.String}
+"""Plain cells of this type are of the kind, all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,8 @@ def _plain(cells: pl.Series) -> pl.Series:
     if cells.dtype.is_float():
         numbers = cells.cast(pl.Float64)
         usable = numbers.abs() <= LARGEST
+        if usable.all():
+            return numbers
         return pl.select(pl.when(usable).then(numbers).alias(cells.name)).to_series()
     if cells.dtype.is_decimal() or cells.dtype in (pl.UInt64, pl.Int128, pl.UInt128):
         small = cells.cast(pl.Int64, strict=False)
@@ -144,6 +148,8 @@ def _joint(a: Kind, b: Kind) -> Kind | None:
 
 def _read(cells: pl.Series, kind: Kind) -> tuple[pl.Series, int]:
     """Return the cells as `kind` and how many of them are not."""
+    if cells.dtype == _AS_THEY_ARE.get(kind):
+        return cells, 0
     typed = Field(name=cells.name, type=_TYPES[kind]) if kind in _TYPES else None
     read = cells.cast(pl.String) if typed is None else read_cells(typed, cells)
     return read, read.null_count() - cells.null_count()

@@ -13,6 +13,8 @@ from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats, newcombe
 
 Codes = NDArray[np.intp]
+Moments = tuple[int, float, float]
+"""Rows, mean, variance."""
 Keys = tuple[Codes, Codes]
 """For each row of the two samples the number of its key; one numbering for both, so that a key may be in both."""
 
@@ -57,7 +59,18 @@ def _plain_variance(a: Floats, b: Floats) -> tuple[float, float]:
     n_a, n_b = len(a), len(b)
     if n_a < 2 or n_b < 2:
         return math.inf, 1.0
-    v_a, v_b = float(a.var(ddof=1)) / n_a, float(b.var(ddof=1)) / n_b
+    return _welch(n_a, float(a.var(ddof=1)), n_b, float(b.var(ddof=1)))
+
+
+def moments_difference(first: Moments, second: Moments, *, confidence: float = 0.95) -> Difference:
+    """Return `mean_difference` without keys of two samples of which rows, mean and variance (ddof 1) are known."""
+    (n_a, mean_a, s_a), (n_b, mean_b, s_b) = first, second
+    variance, df = (math.inf, 1.0) if n_a < 2 or n_b < 2 else _welch(n_a, s_a, n_b, s_b)
+    return _judge(mean_b - mean_a, variance, df, effect=1.0, confidence=confidence)
+
+
+def _welch(n_a: int, s_a: float, n_b: int, s_b: float) -> tuple[float, float]:
+    v_a, v_b = s_a / n_a, s_b / n_b
     squares = v_a**2 / (n_a - 1) + v_b**2 / (n_b - 1)
     return v_a + v_b, (v_a + v_b) ** 2 / squares if squares > 0 else n_a + n_b - 2.0
 

@@ -50,6 +50,16 @@ class Pooled:
         return np.diff(self.values)
 
     @cached_property
+    def ends(self) -> Mask:
+        """Return for each value but the last whether the next one is larger."""
+        return self.steps > 0.0
+
+    @cached_property
+    def in_b(self) -> Floats:
+        """Return 1 for the values of `b`, else 0: sums by it pass over memory once and pick nothing."""
+        return self.from_b.astype(np.float64)
+
+    @cached_property
     def excess(self) -> NDArray[np.int64]:
         """Return n_a n_b (F_a − F_b) after each value but the last.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mainstay.stats.differences import Keys, mean_difference
+from mainstay.stats.differences import Keys, Moments, mean_difference
 from mainstay.stats.intervals import Floats
 from mainstay.stats.multiple import cauchy
 from mainstay.stats.pooled import Pooled, pool
@@ -49,7 +49,7 @@ def distances_of(pooled: Pooled) -> Distances:
     size, steps = np.abs(pooled.excess), pooled.steps
     if not len(size):
         return Distances(ks=0.0, at=float(pooled.values[0]), wasserstein=0.0)
-    peak = _peak(size, steps)
+    peak = _peak(size, pooled.ends)
     unit = float(pooled.n_a) * pooled.n_b
     return Distances(
         ks=float(size[peak] / unit) if steps[peak] > 0.0 else 0.0,
@@ -58,12 +58,12 @@ def distances_of(pooled: Pooled) -> Distances:
     )
 
 
-def _peak(size: NDArray[np.int64], steps: Floats) -> int:
+def _peak(size: NDArray[np.int64], ends: NDArray[np.bool_]) -> int:
     """Return where the gap of the two laws is largest.
 
     Between equal values the gap is not that of the two laws: only where the next value is larger does it count.
     """
-    return int(np.argmax(size * (steps > 0.0)))
+    return int(np.argmax(size * ends))
 
 
 def crossed(pooled: Pooled) -> tuple[tuple[int, int], tuple[int, int]] | None:
@@ -80,7 +80,7 @@ def crossed(pooled: Pooled) -> tuple[tuple[int, int], tuple[int, int]] | None:
         if not seen_a or not seen_b:
             return None
         excess = np.cumsum(np.where(pooled.from_b, -seen_a, seen_b) * half)[:-1]
-        cut = 1 + (_peak(np.abs(excess), pooled.steps) if len(excess) else 0)
+        cut = 1 + (_peak(np.abs(excess), pooled.ends) if len(excess) else 0)
         judged, of_b = ~half, pooled.from_b
         below = [int(np.count_nonzero(judged[:cut] & (of_b[:cut] == side))) for side in (False, True)]
         every = [pooled.n_a - seen_a, pooled.n_b - seen_b]
@@ -98,16 +98,39 @@ def potentials(pooled: Pooled) -> tuple[Floats, Floats]:
 
     h has the slope −sign(F_a − F_b) (Kantorovich, Rubinstein 1958): given h, W₁ is a difference of two means.
     """
-    rises = np.where(pooled.excess > 0, -pooled.steps, pooled.steps)
-    rises[pooled.excess == 0] = 0.0
-    potential = np.empty(len(pooled.values))
-    potential[0] = 0.0
-    np.cumsum(rises, out=potential[1:])
+    potential = _potential(pooled)
     if pooled.order is None:
         return potential[~pooled.from_b], potential[pooled.from_b]
     h = np.empty(len(potential))
     h[pooled.order] = potential
     return h[: pooled.n_a], h[pooled.n_a :]
+
+
+def potential_moments(pooled: Pooled) -> tuple[Moments, Moments]:
+    """Return rows, mean and variance (ddof 1) of the potential over each sample."""
+    h = _potential(pooled)
+    h -= h.mean()
+    square = h * h
+    sums = [float((of * pooled.in_b).sum()) for of in (h, square)]
+    return (
+        _moments(pooled.n_a, float(h.sum()) - sums[0], float(square.sum()) - sums[1]),
+        _moments(pooled.n_b, sums[0], sums[1]),
+    )
+
+
+def _moments(n: int, total: float, squares: float) -> Moments:
+    mean = total / n
+    return n, mean, max(0.0, (squares - n * mean * mean) / (n - 1)) if n > 1 else math.inf
+
+
+def _potential(pooled: Pooled) -> Floats:
+    """Return the potential in ascending order of the values."""
+    rises = np.where(pooled.excess > 0, -pooled.steps, pooled.steps)
+    rises[pooled.excess == 0] = 0.0
+    potential = np.empty(len(pooled.values))
+    potential[0] = 0.0
+    np.cumsum(rises, out=potential[1:])
+    return potential
 
 
 def ks_p(distance: float, n_a: float, n_b: float) -> float:
@@ -186,24 +209,24 @@ def same_law_p_of(pooled: Pooled, *, keys: Keys | None = None, apart: Distances 
     """Return `same_law_p` of two samples in one order, whose distances may be known."""
     if pooled.values[0] == pooled.values[-1]:
         return 1.0
-    u, from_b = _mid_ranks(pooled), pooled.from_b
+    u = _mid_ranks(pooled)
     if keys is not None:
         if pooled.order is None:
             raise ValueError("keys are by row, and the places of the rows were not kept; use `pool`")
         rows = np.empty(len(u))
         rows[pooled.order] = u
-        u, from_b = rows, np.arange(len(u)) >= pooled.n_a
+        u = rows
     scores = (math.sqrt(3.0) * (2.0 * u - 1.0), math.sqrt(5.0) * (6.0 * u * u - 6.0 * u + 1.0))
     effect = 1.0 if keys is None else _largest_effect(u, pooled.n_a, keys)
     parts = [ks_p((apart or distances_of(pooled)).ks, pooled.n_a / effect, pooled.n_b / effect)]
-    parts += [_permutation_p(one, from_b) if keys is None else _keys_p(one, pooled.n_a, keys) for one in scores]
+    parts += [_permutation_p(one, pooled) if keys is None else _keys_p(one, pooled.n_a, keys) for one in scores]
     return cauchy(parts)
 
 
 def _mid_ranks(pooled: Pooled) -> Floats:
     """Return (rank − ½)/N of each value in order, equal values at the middle of their ranks."""
     n = len(pooled.values)
-    larger = pooled.values[1:] > pooled.values[:-1]
+    larger = pooled.ends
     if larger.all():
         return (np.arange(n) + 0.5) / n
     starts = np.concatenate(([0], np.flatnonzero(larger) + 1))
@@ -211,9 +234,9 @@ def _mid_ranks(pooled: Pooled) -> Floats:
     return np.asarray(np.repeat((starts + 0.5 * sizes) / n, sizes), dtype=np.float64)
 
 
-def _permutation_p(score: Floats, from_b: NDArray[np.bool_]) -> float:
-    n, n_b = len(score), int(from_b.sum())
-    total, of_b = float(score.sum()), float(score[from_b].sum())
+def _permutation_p(score: Floats, pooled: Pooled) -> float:
+    n, n_b = len(score), pooled.n_b
+    total, of_b = float(score.sum()), float((score * pooled.in_b).sum())
     variance = float(score.var(ddof=1)) * (1.0 / (n - n_b) + 1.0 / n_b)
     if variance <= 0.0:
         return math.nan

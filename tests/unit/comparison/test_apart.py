@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mainstay.comparison import together
+from mainstay.comparison import aspects, together
 from mainstay.comparison.apart import FOLDS, folds_of
 from mainstay.comparison.together import Feature, tell_apart
+from mainstay.comparison.units import Units
 from mainstay.stats import discriminant
 from mainstay.stats.intervals import wilson
 
@@ -71,3 +72,13 @@ def test_what_a_shuffled_field_costs_is_found_without_scoring_all_columns_again(
         moved = told + rule.part(number, scores.table[order], scores.table)
         moved -= rule.part(number, scores.table, scores.table)
         assert moved == pytest.approx(discriminant.with_pairs(scores, shuffled) @ weights)
+
+
+def test_rows_in_categories_that_grew_are_counted_alike_by_rows_and_by_counts() -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.integers(0, 5, 300), rng.integers(1, 7, 200)
+    halves = (rng.random(300) < 0.5, rng.random(200) < 0.5)
+    by_counts = aspects._grown(a, b, Units(keys=None, halves=halves), 7)
+    by_rows = aspects._grown(a, b, Units(keys=(np.arange(300), np.arange(300, 500)), halves=halves), 7)
+    assert by_counts.value == pytest.approx(by_rows.value)
+    assert by_counts.value > 0.2

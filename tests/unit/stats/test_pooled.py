@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mainstay.stats import two_sample
-from mainstay.stats.differences import mean_difference
+from mainstay.stats.differences import mean_difference, moments_difference
 from mainstay.stats.pooled import pool, pool_halves
 
 
@@ -34,6 +34,8 @@ def test_halves_that_travel_in_the_numbers_change_nothing(law: str, sizes: tuple
     assert two_sample.same_law_p_of(by_bits) == pytest.approx(two_sample.same_law_p_of(by_place))
     then, now = (mean_difference(*two_sample.potentials(pooled)) for pooled in (by_place, by_bits))
     assert (now.value, now.se) == pytest.approx((then.value, then.se), rel=1e-9, nan_ok=True)
+    summed = moments_difference(*two_sample.potential_moments(by_bits))
+    assert (summed.value, summed.se, summed.df) == pytest.approx((then.value, then.se, then.df), rel=1e-6, nan_ok=True)
 
 
 @pytest.mark.parametrize("law", ["normal", "whole numbers"])
