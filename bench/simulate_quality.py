@@ -12,6 +12,7 @@ import json
 import math
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,17 +57,21 @@ def worse(p: np.ndarray, points: float) -> np.ndarray:
     return np.asarray(low * p / (1.0 - p + low * p))
 
 
-def planned(rng: np.random.Generator, task: Task, losses: np.ndarray, p: np.ndarray | None) -> streams.Plan:
-    """Return the watch's plan of a model of 20 numeric fields and REFERENCE held-out rows."""
-    rows = [{f.name: float(v) for f, v in zip(FIELDS, row, strict=True)} for row in rng.normal(size=(len(losses), 20))]
+def planned(
+    rng: np.random.Generator, task: Task, losses: np.ndarray, p: np.ndarray | None, *, fields: int = 1
+) -> streams.Plan:
+    """Return the watch's plan of a model of some numeric fields and as many held-out rows as there are losses."""
+    used = FIELDS[:fields]
+    drawn = rng.normal(size=(len(losses), fields))
+    rows = [{f.name: float(v) for f, v in zip(used, row, strict=True)} for row in drawn]
     if task is Task.REGRESSION:
-        contract = Contract(task=task, target="y", fields=FIELDS)
+        contract = Contract(task=task, target="y", fields=used)
         answers = [Answer(label=float(loss)) for loss in losses]
         return streams.plan(
             build_profile(contract, rows, answers, [0.0] * len(rows), None, source="test", vocabulary={}),
             WatchSettings(),
         )
-    contract = Contract(task=Task.MULTICLASS, target="y", classes=("a", "b", "c"), fields=FIELDS)
+    contract = Contract(task=Task.MULTICLASS, target="y", classes=("a", "b", "c"), fields=used)
     answers = [Answer(label="a", confidence=float(1.0 - x)) for x in sure(p)]
     truth = ["b" if loss else "a" for loss in losses]
     return streams.plan(
@@ -74,11 +79,17 @@ def planned(rng: np.random.Generator, task: Task, losses: np.ndarray, p: np.ndar
     )
 
 
-def told_at(plan: streams.Plan, gaps: np.ndarray) -> list[int]:
-    """Return after how many labels the one budget alarmed, by the labels' stream with its weight in the plan."""
-    name = next(n for n in (streams.ERROR, streams.GAP) if plan.columns(n) is not None and _usable(plan, n))
-    place = sure(plan.columns(name))
-    own = next(item.stream for item in plan.watched if item.name == name)
+def own_of(plan: streams.Plan) -> tuple[evidence.Stream, slice]:
+    """Return the labels' stream of a plan, and its columns."""
+    named = {item.name: item.stream for item in plan.watched}
+    name = streams.ERROR if streams.ERROR in named else streams.GAP
+    return named[name], sure(plan.columns(name))
+
+
+def told_at(plan: streams.Plan, gaps: np.ndarray, *, weight: float) -> list[int]:
+    """Return after how many labels the one budget alarmed, by the labels' stream with such a weight in it."""
+    own, place = own_of(plan)
+    own = replace(own, weight=weight)
     history = _fresh(own)
     found = []
     for end in range(BLOCK, len(gaps) + 1, BLOCK):
@@ -88,10 +99,6 @@ def told_at(plan: streams.Plan, gaps: np.ndarray) -> list[int]:
             found.append(end)
             history = _fresh(own)
     return found
-
-
-def _usable(plan: streams.Plan, name: str) -> bool:
-    return name != streams.GAP or all(item.name != streams.ERROR for item in plan.watched)
 
 
 def _fresh(stream: evidence.Stream) -> evidence.History:
@@ -105,6 +112,10 @@ def concept_drift(runs: int) -> None:
     given: dict[str, np.ndarray] = {}
     ours: dict[str, list[list[int]]] = {}
     for name, task, told in cases:
+        rng = np.random.default_rng(10)
+        few = chances(rng, 100, told=told)
+        large = planned(rng, task, (rng.random(100) < few).astype(float), few, fields=20)
+        weight = own_of(large)[0].weight
         for kind, points in (("stationary", 0.0), (".25 sd", 0.25), (".5 sd", 0.5)):
             rng = np.random.default_rng(11)
             losses, found = [], []
@@ -115,7 +126,7 @@ def concept_drift(runs: int) -> None:
                     loss = np.abs(rng.normal(size=length))
                     loss[QUIET:] += points * spread
                     held = np.abs(rng.normal(size=REFERENCE))
-                    found.append(told_at(planned(rng, task, held, None), loss))
+                    found.append(told_at(planned(rng, task, held, None), loss, weight=weight))
                 else:
                     p = chances(rng, length, told=told)
                     now = p.copy()
@@ -124,7 +135,7 @@ def concept_drift(runs: int) -> None:
                     loss = (rng.random(length) < now).astype(float)
                     q = chances(rng, REFERENCE, told=told)
                     plan = planned(rng, task, (rng.random(REFERENCE) < q).astype(float), q)
-                    found.append(told_at(plan, (1.0 - p) - (1.0 - loss)))
+                    found.append(told_at(plan, (1.0 - p) - (1.0 - loss), weight=weight))
                 losses.append(loss)
             given[f"{name}, {kind}"], ours[f"{name}, {kind}"] = np.array(losses), found
     told_by = {name: {"Mainstay": found} for name, found in ours.items()}

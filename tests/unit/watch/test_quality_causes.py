@@ -11,10 +11,11 @@ import pytest
 
 from mainstay.core.contracts import Contract, Field, FieldType, Task
 from mainstay.core.events import Feedback
-from mainstay.models.answers import answer
+from mainstay.models.answers import Answer, answer
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel
 from mainstay.models.profiles import build_profile
+from mainstay.models.reference import ReferenceOnly
 from mainstay.store import feedback
 from mainstay.store.engine import Store
 from mainstay.store.feedback import Graded
@@ -132,7 +133,9 @@ def store() -> Store:
     return Store.open("sqlite://", clock=FakeClock())
 
 
-def told(store: Store, loaded: LoadedModel, items: list[Graded], *, name: str = "m@1", **how: Any) -> dict[str, Any]:
+def told(
+    store: Store, loaded: LoadedModel | ReferenceOnly, items: list[Graded], *, name: str = "m@1", **how: Any
+) -> dict[str, Any]:
     bundle = Bundle(name=name, reference=loaded, state=WatchState(model="m", bundle=name, by_key=False), version=None)
     bundle.open_version = how.pop("provider", lambda _name: None)
     with store.begin() as tx:
@@ -246,3 +249,44 @@ def test_inputs_that_were_never_seen_cannot_be_told_from_a_changed_relation(stor
     assert not found["identifiable"]
     assert set(parts(found)) == {"inputs_or_labels"}
     assert "cannot be told apart" in found["text"][1]
+
+
+def test_a_regression_is_shared_out_by_its_distance_from_the_truth(store: Store) -> None:
+    contract = Contract(task=Task.REGRESSION, target="hours", fields=CONTRACT.fields)
+    rng = np.random.default_rng(7)
+
+    def draw(n: int, off: float) -> tuple[list[dict[str, Any]], list[Answer], list[float]]:
+        rows = [{"load": float(x), "depot": str(rng.choice(["a", "b"]))} for x in rng.normal(size=n)]
+        answers = [Answer(label=10.0 + row["load"]) for row in rows]
+        noise = rng.normal(0.0, [off if row["depot"] == "b" else 1.0 for row in rows])
+        return rows, answers, [float(a.label) + float(e) for a, e in zip(answers, noise, strict=True)]
+
+    rows, given, truth = draw(2000, 1.0)
+    profile = build_profile(contract, rows, given, truth, None, source="test", vocabulary={})
+    reference = ReferenceOnly(contract=contract, profile=profile, vocabulary={})
+    rows, given, truth = draw(600, 3.0)
+    items = [
+        Graded(
+            model="m",
+            id=f"e{i}",
+            name="hours",
+            value=true,
+            at=START + timedelta(days=2),
+            feedback_id=f"f{i}",
+            bundle="m@1",
+            served_arm="champion",
+            key_hash="",
+            unit="",
+            occurred_at=START + timedelta(days=1, seconds=i),
+            label=said.label,
+            confidence=None,
+            inputs=row,
+            correct=None,
+        )
+        for i, (row, said, true) in enumerate(zip(rows, given, truth, strict=True))
+    ]
+    found = told(store, reference, items)
+    labels = parts(found)["labels_given_inputs"]
+    expected = (3.0 - 1.0) / 2.0 * float(np.sqrt(2.0 / np.pi))
+    assert labels["low"] < expected < labels["high"]
+    assert found["text"][0].startswith("On labels, the mean distance from the truth rose by")
