@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,6 @@ def init(
         *(f"  {path.relative_to(folder) if path.is_relative_to(folder) else path}" for path in files),
         "",
         "Next:",
-        f"  cd {folder}",
+        f"  cd {shlex.quote(str(folder))}",
         "  mainstay up        train the first version, then serve and watch it",
     )

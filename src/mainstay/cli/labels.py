@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.core import errors
+from mainstay.data.near import did_you_mean
 
 KNOWN = ("id", "label", "at", "feedback_id", "by", "name")
 """Columns that mean something; `id` and `label` are needed, others are left aside."""
@@ -25,7 +26,8 @@ def read(file: Path) -> list[dict[str, Any]]:
         raise errors.BadData(f"{file} is not UTF-8: byte {error.start}", remedy="Save it as UTF-8.") from error
     except OSError as error:
         raise errors.UsageError(
-            f"{file} cannot be read: {error.strerror}", remedy="Name a file that this user may read."
+            f"{file} cannot be read: {error.strerror}",
+            remedy=f"{did_you_mean(file)}Name a file that this user may read.",
         ) from error
     is_json = text.lstrip().startswith("{")
     items = [

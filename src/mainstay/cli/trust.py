@@ -24,10 +24,10 @@ def trust(call: edge.Call) -> None:
     \b
     Example:
       mainstay trust
-      mainstay train
+      mainstay up
     """
     from mainstay.project import Project
 
     names = Project.open(call.project).trust(by=who())
     call.out.document({"signed": names})
-    call.out.say(f"Signed with this project's key: {', '.join(names)}.", "Next: mainstay train")
+    call.out.say(f"Signed with this project's key: {', '.join(names)}.", "Next: mainstay up")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mainstay.comparison import words
 from mainstay.core.errors import BadData, MainstayError, Problem, UsageError
 from mainstay.data import infer, source
+from mainstay.data.near import did_you_mean
 from mainstay.data.rules import nearest
 
 MOST_NAMES = 12
@@ -78,7 +79,8 @@ def _read(address: str, root: Path) -> pl.DataFrame:
     except MainstayError as error:
         if "[data]" not in f"{error.message}{error.remedy}":
             raise
-        remedy = "Put rows into it, or name another file." if "no rows" in error.message else "Name a file that exists."
+        exists = f"{did_you_mean(root / address)}Name a file that exists."
+        remedy = "Put rows into it, or name another file." if "no rows" in error.message else exists
         raise BadData(error.message, remedy=remedy) from error
 
 

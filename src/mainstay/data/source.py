@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from mainstay.core.errors import BadData, EnvironmentFault, UsageError
+from mainstay.data.near import did_you_mean
 
 _PATTERN = ("*", "?", "[")
 _PARQUET_MAGIC = b"PAR1"
@@ -48,7 +49,10 @@ def paths_of(address: str, root: Path) -> list[Path]:
         if found:
             return found
         raise BadData(f"no file fits {address}", remedy=f"Look into {root}, or correct the pattern under [data].")
-    raise BadData(f"there is no {address}", remedy=f"Put the file at {path}, or correct the path under [data].")
+    raise BadData(
+        f"there is no {address}",
+        remedy=f"{did_you_mean(path)}Put the file at {path}, or correct the path under [data].",
+    )
 
 
 def _read(path: Path, address: str) -> pl.DataFrame:

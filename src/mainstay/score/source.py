@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import BadData, EnvironmentFault
+from mainstay.data.near import did_you_mean
 from mainstay.score.csv_file import CsvSource
 from mainstay.score.ndjson import NdjsonSource
 from mainstay.score.parquet_file import ParquetSource
@@ -36,7 +37,7 @@ def open_source(path: Path, contract: Contract, *, id_column: str | None, ignore
             raise BadData(f"{path.name} is empty (0 bytes)", remedy=f"Write rows into {path}.")
         return _SOURCES[kind](path, contract, id_column, tuple(ignore))
     except FileNotFoundError as error:
-        raise BadData(f"there is no {path}", remedy="Correct the path of the input.") from error
+        raise BadData(f"there is no {path}", remedy=f"{did_you_mean(path)}Correct the path of the input.") from error
     except OSError as error:
         raise EnvironmentFault(
             f"{path} cannot be read: {error.strerror or error}", remedy="Give this user the right to read it."

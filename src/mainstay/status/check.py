@@ -11,6 +11,7 @@ from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
 from mainstay.data import audit, frame_check, prepare, source, split
 from mainstay.models.inputs import Inputs
+from mainstay.notify import addresses
 from mainstay.train import code as project_code
 from mainstay.train import fit
 
@@ -64,14 +65,27 @@ def check(loaded: Loaded) -> CheckReport:
     found.facts["project"] = f"{settings.project.name} ({settings.project.task.value}), {loaded.file}"
     found.facts["contract"] = f"{len(contract.fields)} fields, target {contract.target}"
     if settings.project.elsewhere:
+        _check_alerts(loaded, found)
         return _check_elsewhere(loaded, found)
     found.facts["code"] = f"pipelines {', '.join(settings.train.pipelines) or 'none'}"
+    _check_alerts(loaded, found)
     train = _check_data(loaded, found)
     _check_code(loaded, [] if train is None else fit.read_rows(contract, train.head(SAMPLE_ROWS)).values, found)
     code = ExitCode.USAGE if found.code else ExitCode.DATA if found.data else ExitCode.DONE
     return CheckReport(
         facts=found.facts, problems=(*found.code, *found.data), warnings=tuple(found.warnings), exit_code=code
     )
+
+
+def _check_alerts(loaded: Loaded, found: _Found) -> None:
+    """Look whether alerts can go where the file says; what is only not installed here may be so where they are sent."""
+    for number, alert in enumerate(loaded.settings.alerts):
+        try:
+            addresses.notifier_for(alert.to)
+        except errors.EnvironmentFault as error:
+            found.warnings += _told(f"alerts[{number}].to", error)
+        except errors.MainstayError as error:
+            found.code += _told(f"alerts[{number}].to", error)
 
 
 def _check_elsewhere(loaded: Loaded, found: _Found) -> CheckReport:
@@ -83,8 +97,10 @@ def _check_elsewhere(loaded: Loaded, found: _Found) -> CheckReport:
             found.facts["reference"] = f"{rows.source}: {len(rows.values)} rows that hold the contract"
         except errors.MainstayError as error:
             found.data += _told("data", error)
-    code = ExitCode.DATA if found.data else ExitCode.DONE
-    return CheckReport(facts=found.facts, problems=tuple(found.data), exit_code=code)
+    code = ExitCode.USAGE if found.code else ExitCode.DATA if found.data else ExitCode.DONE
+    return CheckReport(
+        facts=found.facts, problems=(*found.code, *found.data), warnings=tuple(found.warnings), exit_code=code
+    )
 
 
 def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Found) -> None:

@@ -85,7 +85,11 @@ class ProjectCode:
             return importlib.import_module(name)
 
     def _no_function(self, module: ModuleType, name: str, setting: str) -> ProjectFileError:
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        known = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and not key.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        ]
         nearest = next(iter(difflib.get_close_matches(name, known, n=1)), None)
         problem = Problem(where=setting, what="no such function", value=name, allowed=known, nearest=nearest)
         hint = f"; did you mean {nearest!r}?" if nearest else ""

@@ -80,3 +80,18 @@ def test_who_answers_changes_for_a_reason_or_not_at_all(project: str, command: l
     result = run(*command, "-C", project, "--reason", "  ")
     assert result.exit_code == 2
     assert "the reason is empty" in result.stderr
+
+
+def test_an_alert_address_that_leads_nowhere_is_told_before_an_alert_is_lost(project: str) -> None:
+    file = Path(project, "mainstay.toml")
+    file.write_text(file.read_text().replace('to = "log://"', 'to = "logs"'))
+    result = run("check", "-C", project)
+    assert result.exit_code == 2
+    assert "alerts[0].to: the alert address" in result.stderr
+
+
+def test_a_mistyped_file_is_told_with_the_one_beside_it(project: str) -> None:
+    for command in ("feedback", "compare"):
+        files = [f"{project}/data/trian.csv", f"{project}/data/test.csv"]
+        result = run(command, *files[: 2 if command == "compare" else 1], *(["-C", project] * (command == "feedback")))
+        assert f"Did you mean {project}/data/train.csv?" in result.stderr
