@@ -222,6 +222,8 @@ def _categories(column: Column, whole: Whole, asked: Asked) -> Measured:
     numbers: dict[str, Any] = {
         "values_reference": int((count_a > 0).sum()),
         "values_current": int((count_b > 0).sum()),
+        "chi_square": mixes.chi_square(count_a, count_b),
+        "g": mixes.log_likelihood(count_a, count_b),
         "jensen_shannon": mixes.jensen_shannon(count_a, count_b),
         "total_variation": mixes.total_variation(count_a, count_b),
         "psi": two_sample.psi_of_counts(count_a + two_sample.PSI_ADDED, count_b + two_sample.PSI_ADDED),

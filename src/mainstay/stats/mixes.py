@@ -52,6 +52,17 @@ def chi_square(a: Floats, b: Floats) -> float:
     return float((((a[held] - e_a) ** 2) / e_a + ((b[held] - e_b) ** 2) / e_b).sum())
 
 
+def log_likelihood(a: Floats, b: Floats) -> float:
+    """Return G = 2 Σ O ln(O/E) of the 2×C table of two sets of counts (Wilks 1935), beside X² of `chi_square`."""
+    both = a + b
+    total = both.sum()
+    out = 0.0
+    for side in (a, b):
+        held = side > 0
+        out += 2.0 * float((side[held] * np.log(side[held] * total / (both[held] * side.sum()))).sum())
+    return max(out, 0.0)
+
+
 def same_mix_p(a: NDArray[np.int64], b: NDArray[np.int64], *, rng: np.random.Generator) -> float:
     """Return the p-value that two sets of counts come from one mix.
 

@@ -13,7 +13,19 @@ from mainstay.core.incidents import Finding, Harm, Incident
 from mainstay.core.profiles import Profile
 from mainstay.stats.intervals import Floats
 from mainstay.stats.words import telling_words
-from mainstay.watch import changes, estimate, examples, fields, findings, outlook, recommend, severity, story, streams
+from mainstay.watch import (
+    changes,
+    distances,
+    estimate,
+    examples,
+    fields,
+    findings,
+    outlook,
+    recommend,
+    severity,
+    story,
+    streams,
+)
 from mainstay.watch.changes import Change
 from mainstay.watch.compare import Comparison, WatchState
 from mainstay.watch.onset import Onset
@@ -280,6 +292,7 @@ def _facts(
         "low_trust": _low_trust(comparison, columns),
         "segments": _segments(state, comparison, profile, columns),
         "fields": fields.ranked(found, seen, profile),
+        "distances": distances.distances(found, seen, profile),
         "causes": None if window.causes is None else dict(window.causes),
         "worst_slice": None if window.worst is None else dict(window.worst),
         "words": {

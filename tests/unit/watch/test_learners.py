@@ -29,6 +29,7 @@ TEXT = Contract(task=Task.MULTICLASS, target="y", fields=(Field(name="note", typ
 TABLE = Contract(
     task=Task.REGRESSION, target="y", fields=tuple(Field(name=f"x{i}", type=FieldType.NUMBER) for i in range(8))
 )
+TABLE_FIELDS = [field.name for field in TABLE.fields]
 VOCABULARY = {"note": frozenset(KNOWN)}
 SHARES = 1.0 / (np.arange(300) + 10.0)
 SHARES /= SHARES.sum()
@@ -119,6 +120,21 @@ def test_a_changed_dependence_with_equal_marginals_is_found_and_its_fields_are_n
     assert found[-1].alarm
     told = next(f for f in findings.find(state, found[-1]) if f.signal == "rows.apart")
     assert "x0 with x1" in told.text
+
+
+def test_a_correlation_that_turns_round_is_found_by_the_plane_at_once_and_by_the_rule_after_one_lesson() -> None:
+    rng = np.random.default_rng(12)
+    profile = profile_of(TABLE, numbers(rng, 2_000, r=0.7))
+    windows = [numbers(rng, 1_000, r=0.7), *(numbers(rng, 1_000, r=-0.7) for _ in range(3))]
+    _, *found = watch(TABLE, profile, windows)
+    first = {
+        name: next((i for i, one in enumerate(found) if evidence_of(one, name) >= one.log_bar), None)
+        for name in ("rows.reconstruction", "rows.apart")
+    }
+    assert first == {"rows.reconstruction": 1, "rows.apart": 2}
+    alone = [w.name for w in found[-1].plan.watched if w.name in TABLE_FIELDS]
+    assert len(alone) == len(TABLE_FIELDS)
+    assert all(evidence_of(one, name) < one.log_bar for one in found for name in alone)  # no field shows it by itself
 
 
 def test_a_rule_never_judges_who_it_learned_from() -> None:

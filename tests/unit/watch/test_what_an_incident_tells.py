@@ -67,6 +67,19 @@ def test_the_field_that_costs_accuracy_comes_first(desk, calm, people) -> None:
     assert abs(size["points"] or 0.0) < 0.05
 
 
+def test_it_tells_how_far_apart_in_the_figures_that_people_know(desk, calm, people) -> None:
+    desk.feed(calm, 400)
+    for _ in range(12):
+        desk.turn(desk.make(people(size=16.0, new_words=0.6, confidence=0.6), 20))
+    told = {one["signal"]: one for one in the_incident(desk).facts["distances"]}
+    size = told["size"]
+    assert size["rows"] > 0
+    assert size["ks"] > 0.3
+    assert size["wasserstein_sigma"] > 0.5
+    assert size["psi"] > 0.25
+    assert told["note.unseen"]["ks"] > 0.3
+
+
 def test_twenty_requests_show_it_of_many_keys_and_without_what_must_not_be_shown(desk, calm, others) -> None:
     desk.feed(calm, 200)
     desk.feed(others, 400)
