@@ -1,6 +1,6 @@
 """The watch beside Evidently, NannyML and whylogs, all on the same data, in one run: `make bench-watch`.
 
-`python bench/watch.py [--quick] [--data ../shared/data] [--only NAME …] [--write]`
+`python bench/watch.py [--quick] [--data ../shared/data] [--only NAME …] [--resume] [--write]`
 
 Each library has its own environment (`bench/peers/install.py`), draws the same windows from the same seeds, and is
 asked with its defaults; then its threshold is set so that at most 1 in 1,000 stationary windows has a flag, on those
@@ -49,14 +49,21 @@ def is_here(name: str) -> bool:
     return name == "mainstay" or (PLACE / name / "bin" / "python").exists()
 
 
-def ask(name: str, jobs: Sequence[Mapping[str, Any]], label: str) -> list[dict[str, Any]]:
-    """Put the jobs to one contestant in a process of its own; return its lines, the head first."""
+def ask(name: str, jobs: Sequence[Mapping[str, Any]], label: str, *, again: bool = True) -> list[dict[str, Any]]:
+    """Put the jobs to one contestant in a process of its own; return its lines, the head first.
+
+    Without `again` the answers of an earlier run are taken, where it was asked the same and answered all.
+    """
     question, answer = WORK / f"{name}-{label}.json", WORK / f"{name}-{label}.out"
+    if not again and answer.exists() and question.exists() and json.loads(question.read_text()) == list(jobs):
+        told = [json.loads(line) for line in answer.read_text().splitlines()]
+        if len(told) == 1 + len(jobs):
+            return told
     question.write_text(json.dumps(list(jobs)), encoding="utf-8")
     answer.unlink(missing_ok=True)
     # Two contestants at a time on two cores: one thread each. What is timed runs alone, as it likes.
     env = dict(os.environ)
-    if label != "speed":
+    if label == "flags":
         env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
     log = (WORK / f"{name}-{label}.log").open("wb")
     began = time.perf_counter()
@@ -70,17 +77,17 @@ def ask(name: str, jobs: Sequence[Mapping[str, Any]], label: str) -> list[dict[s
     return told
 
 
-def run(names: Sequence[str], cases: watch_cases.Cases) -> dict[str, dict[str, Any]]:
+def run(names: Sequence[str], cases: watch_cases.Cases, *, again: bool) -> dict[str, dict[str, Any]]:
     """Return for each contestant its version and its answers by job."""
     found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(2) as pool:
-        lines = pool.map(lambda name: ask(name, cases.jobs(name), "flags"), names)
+        lines = pool.map(lambda name: ask(name, cases.jobs(name), "flags", again=again), names)
         for name, told in zip(names, lines, strict=True):
             found[name] = {"version": told[0]["version"] if told else "?"}
             found[name] |= {line["id"]: line for line in told[1:]}
     for job in cases.speed():
         for name in names:
-            for line in ask(name, [job], "speed")[1:]:
+            for line in ask(name, [job], job["id"].replace(" ", "-"), again=again)[1:]:
                 found[name][line["id"]] = line
     return found
 
@@ -89,6 +96,7 @@ def main() -> None:
     """Run, judge, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer windows and runs: a look, no figures to keep")
+    parser.add_argument("--resume", action="store_true", help="take what build/watch holds of an earlier run")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the public data sets")
     parser.add_argument("--only", nargs="*", default=["mainstay", *PEERS], help="contestants")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
@@ -99,11 +107,11 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     cases = watch_cases.prepare(WORK, given.data, quick=given.quick)
-    found = run(names, cases)
+    found = run(names, cases, again=not given.resume)
     rows = watch_cases.judge(cases, found)
-    minutes = (time.perf_counter() - began) / 60.0
+    print(f"{(time.perf_counter() - began) / 60.0:.0f} minutes", flush=True)
     out = HERE / "results" / ("watch-quick.json" if given.quick else "watch.json")
-    head = {"minutes": round(minutes, 1), "versions": {name: found[name]["version"] for name in names}}
+    head = {"versions": {name: found[name]["version"] for name in names}}
     out.write_text(json.dumps({**head, "rows": rows, "curves": watch_cases.curves(cases, found)}, indent=1) + "\n")
     page = watch_page.page(json.loads(out.read_text()))
     print(page)

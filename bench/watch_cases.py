@@ -22,8 +22,8 @@ SHIFTS = (0.1, 0.25, 0.5)
 QUIET = 10
 DEFAULT_HOURS = 720.0
 """One false page in 30 days, a window an hour."""
-MATCHED = 1.0
-"""False windows per 1,000 that everybody is tuned to."""
+MATCHED = 1_000.0
+"""Windows in which everybody is tuned to one false one."""
 BARS = (10.0, 30.0, 100.0, 300.0)
 CURVE = (1_000, 10_000)
 """Window and reference of the operating curves."""
@@ -68,7 +68,7 @@ class Cases:
         found: list[Job] = []
         for rows, reference in SIZES:
             case = {"rows": rows, "reference_rows": reference}
-            bars = [None, 1000.0, *(BARS if (rows, reference) == CURVE else ())]
+            bars = [None, MATCHED, *(BARS if (rows, reference) == CURVE else ())]
             extra = {"references": self.references(reference), "windows": self.windows, "bars": bars}
             found.append({"id": f"stationary {rows} {reference}", "what": "stationary", "case": case | extra})
             for shift in SHIFTS:
@@ -222,34 +222,33 @@ def _numbers(cases: Cases, name: str, told: Answers) -> list[dict[str, Any]]:
     return out
 
 
-def _false(still: Mapping[str, Any], matched: float | None) -> int:
-    """Return the false alarms with the defaults, or at a rate per 1,000 windows."""
+def _false(still: Mapping[str, Any], bar: float | None) -> int:
+    """Return the false alarms with the defaults, or when tuned to one in so many windows."""
     if "incidents" in still:
-        return int(still["incidents"][str(None) if matched is None else str(1000.0 / matched)])
-    if matched is None:
+        return int(still["incidents"][str(bar)])
+    if bar is None:
         return int(sum(still["flags"]))
-    bar = threshold(still["top"], matched)
-    return int(sum(top > bar for top in still["top"]))
+    least = threshold(still["top"], bar)
+    return int(sum(top > least for top in still["top"]))
 
 
-def threshold(tops: Sequence[float], rate: float) -> float:
-    """Return the smallest threshold that at most `rate` in 1,000 of the windows pass."""
-    allowed = math.floor(len(tops) * rate / 1000.0)
-    return sorted(tops, reverse=True)[allowed]
+def threshold(tops: Sequence[float], bar: float) -> float:
+    """Return the smallest threshold that at most one in `bar` of the windows passes."""
+    return sorted(tops, reverse=True)[math.floor(len(tops) / bar)]
 
 
-def delays(still: Mapping[str, Any], moved: Mapping[str, Any], rate: float | None) -> tuple[float | None, float]:
+def delays(still: Mapping[str, Any], moved: Mapping[str, Any], bar: float | None) -> tuple[float | None, float]:
     """Return the median windows until the change is found (None: never in half of the runs) and the share missed."""
     if "log" in moved:
-        bar = math.log(DEFAULT_HOURS if rate is None else 1000.0 / rate)
+        least = math.log(bar or DEFAULT_HOURS)
         # A run that cries before its change would begin anew; it says nothing about the delay.
-        runs = [run for run in moved["log"] if not any(log >= bar for log in run[: moved["quiet"]])]
-        hits = [[log >= bar for log in run[moved["quiet"] :]] for run in runs]
-    elif rate is None:
+        runs = [run for run in moved["log"] if not any(log >= least for log in run[: moved["quiet"]])]
+        hits = [[log >= least for log in run[moved["quiet"] :]] for run in runs]
+    elif bar is None:
         hits = moved["flags"]
     else:
-        bar = threshold(still["top"], rate)
-        hits = [[top > bar for top in run] for run in moved["top"]]
+        least = threshold(still["top"], bar)
+        hits = [[top > least for top in run] for run in moved["top"]]
     first = sorted(next((i + 1 for i, hit in enumerate(run) if hit), math.inf) for run in hits)
     middle = first[(len(first) - 1) // 2]
     return (None if math.isinf(middle) else middle), float(np.isinf(first).mean())
@@ -293,6 +292,8 @@ def _of_estimates(cases: Cases, name: str, told: Answers) -> list[dict[str, Any]
         if "low" in answer:
             inside = (np.array(answer["low"]) <= right) & (right <= np.array(answer["high"]))
             extra["inside_share"] = round(float(inside.mean()), 3)
+        if "doubted" in answer:
+            extra["doubted_share"] = round(float(np.mean(answer["doubted"])), 3)
         size = {"rows": ESTIMATE_ROWS, "reference_rows": 10_000, "windows": 30}
         out.append(_row(name, f"estimate, {kind} drift", **size, **extra))
     return out
@@ -306,16 +307,15 @@ def curves(cases: Cases, found: Mapping[str, Answers]) -> list[dict[str, Any]]:
         still = told.get(f"stationary {rows} {reference}", {})
         if not still or "failed" in still:
             continue
-        for bar in (*BARS, 1000.0):
-            rate = 1000.0 / bar
-            false = _false(still, rate) / (cases.references(reference) * cases.windows) * 1000.0
+        for bar in (*BARS, MATCHED):
+            false = _false(still, bar) / (cases.references(reference) * cases.windows) * 1000.0
             for shift in CURVE_SHIFTS:
                 moved = told.get(f"shift {rows} {reference} {shift} {QUIET}", {})
                 if moved and "failed" not in moved:
-                    median, missed = delays(still, moved, rate)
+                    median, missed = delays(still, moved, bar)
                     out.append(
                         {
-                            "name": name, "allowed_per_1000": round(rate, 1), "false_per_1000": round(false, 1),
+                            "name": name, "allowed_per_1000": round(1000.0 / bar, 1), "false_per_1000": round(false, 1),
                             "shift_sigma": shift, "delay_windows_median": median, "missed_share": missed,
                         }
                     )  # fmt: skip

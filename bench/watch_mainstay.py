@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 sys.path.insert(0, str(HERE / "peers"))
 
-import numpy as np  # noqa: E402 - after the path
+import msgspec  # noqa: E402 - after the path
 import polars as pl  # noqa: E402 - after the path
 import watching  # noqa: E402 - after the path
 from watching import data  # noqa: E402 - after the path
@@ -33,9 +33,10 @@ from mainstay.core.profiles import Profile  # noqa: E402 - after the path
 from mainstay.models.answers import Answer  # noqa: E402 - after the path
 from mainstay.models.profiles import build_profile  # noqa: E402 - after the path
 from mainstay.models.signals import RowSignals, word_set  # noqa: E402 - after the path
-from mainstay.watch import compare, estimate, streams  # noqa: E402 - after the path
+from mainstay.stats import cbpe  # noqa: E402 - after the path
+from mainstay.watch import compare, quality  # noqa: E402 - after the path
 from mainstay.watch.compare import WatchState  # noqa: E402 - after the path
-from mainstay.watch.window import CONFIDENCE, Observation, observe  # noqa: E402 - after the path
+from mainstay.watch.window import Observation, observe  # noqa: E402 - after the path
 
 NAMES = [f"x{i}" for i in range(data.COLUMNS)]
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -156,7 +157,10 @@ def texts(case: dict[str, Any]) -> dict[str, Any]:
     flags: list[bool] = []
     for runs in given["runs"]:
         windows = (
-            [_event(text, place, i, bundle) for i, text in enumerate(given["windows"][number])]
+            [
+                observe(_event({"text": text}, place, i), bundle.signals, bundle.contract)
+                for i, text in enumerate(given["windows"][number])
+            ]
             for place, number in enumerate(runs)
         )
         for log, alarm in follow(windows, bundle.profile, Settings().watch, forget=True):
@@ -165,9 +169,9 @@ def texts(case: dict[str, Any]) -> dict[str, Any]:
     return {"top": tops, "flags": flags}
 
 
-def _event(text: str, place: int, i: int, bundle: Known) -> Observation:
+def _event(inputs: dict[str, Any], place: int, i: int) -> Event:
     at = START + place * HOUR
-    event = Event(
+    return Event(
         model="m",
         worker="w0",
         seq=i + 1,
@@ -178,44 +182,49 @@ def _event(text: str, place: int, i: int, bundle: Known) -> Observation:
         bundle="m@1",
         served_arm=Arm.CHAMPION,
         key_hash=f"{place}-{i}",
-        inputs={"text": text},
+        inputs=inputs,
     )
-    return observe(event, bundle.signals, bundle.contract)
 
 
 def estimates(case: dict[str, Any]) -> dict[str, Any]:
-    """Return the accuracy estimated from calibrated confidence for each chunk, with its interval's limits."""
+    """Return the accuracy estimated for each chunk, its interval's limits, and whether it is said not to be trusted."""
     a, b = pl.read_parquet(case["reference"]), pl.read_parquet(case["analysis"])
-    contract = Contract(
-        task=Task.BINARY,
-        target="truth",
-        classes=("0", "1"),
-        fields=tuple(Field(name=name, type=FieldType.NUMBER) for name in a.columns if name.startswith("x")),
-    )
-    rows = a.select(contract.features[0].name).to_dicts()
-    sure = np.where(a["pred"].to_numpy() == 1, a["proba"].to_numpy(), 1.0 - a["proba"].to_numpy())
+    fields = tuple(Field(name=name, type=FieldType.NUMBER) for name in a.columns if name.startswith("x"))
+    contract = Contract(task=Task.BINARY, target="truth", classes=("0", "1"), fields=fields)
+    rows = a.select(field.name for field in fields).to_dicts()
     answers = [
-        Answer(label=str(label), confidence=float(c), trust=Trust.OK)
-        for label, c in zip(a["pred"].to_list(), sure, strict=True)
+        Answer(label=str(said), confidence=max(p, 1.0 - p), probabilities={"0": 1.0 - p, "1": p}, trust=Trust.OK)
+        for said, p in zip(a["pred"].to_list(), a["proba"].to_list(), strict=True)
     ]
     truth = [str(value) for value in a["truth"].to_list()]
     profile = build_profile(contract, rows, answers, truth, None, source="test", vocabulary={})
-    plan = streams.plan(profile, Settings().watch)
-    where = plan.columns(CONFIDENCE)
-    told, low, high = [], [], []
+    bundle = Known(contract=contract, profile=profile, signals=RowSignals(contract, {}))
+    out: dict[str, Any] = {"estimates": [], "low": [], "high": [], "doubted": []}
     for place in range(b.height // case["rows"]):
         part = b[place * case["rows"] : (place + 1) * case["rows"]]
-        sure = np.where(part["pred"].to_numpy() == 1, part["proba"].to_numpy(), 1.0 - part["proba"].to_numpy())
-        seen = [
-            Observation(id=f"{i}", key=f"{i}", occurred_at=START, received_at=START, signals={CONFIDENCE: float(c)})
-            for i, c in enumerate(sure)
-        ]
-        columns = streams.count_block(plan, seen, by_key=True)
-        found = None if where is None else estimate.from_confidence(profile, columns[where], spread=1.0)
-        told.append(math.nan if found is None else found.value)
-        low.append(math.nan if found is None else found.low)
-        high.append(math.nan if found is None else found.high)
-    return {"estimates": told, "low": low, "high": high}
+        seen = [_answered(row, place, i, bundle) for i, row in enumerate(part.to_dicts())]
+        sums = quality.block_sums(seen, profile.quality)
+        if profile.quality is None or sums is None:
+            raise SystemExit("the profile holds nothing of quality")
+        found = cbpe.estimate(profile.quality, quality.window([sums])[0])
+        accuracy = found.get("accuracy")
+        for name, value in (("estimates", "value"), ("low", "low"), ("high", "high")):
+            out[name].append(math.nan if accuracy is None else getattr(accuracy, value))
+        out["doubted"].append(bool(found.warnings))
+    return out
+
+
+def _answered(row: dict[str, Any], place: int, i: int, bundle: Known) -> Observation:
+    p = float(row["proba"])
+    event = _event({name: row[name] for name in row if name.startswith("x")}, place, i)
+    answered = msgspec.structs.replace(
+        event,
+        label=str(row["pred"]),
+        confidence=max(p, 1.0 - p),
+        probabilities={"0": 1.0 - p, "1": p},
+        trust=Trust.OK,
+    )
+    return observe(answered, bundle.signals, bundle.contract)
 
 
 def report(case: dict[str, Any]) -> dict[str, float]:

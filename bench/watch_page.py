@@ -16,7 +16,7 @@ def page(found: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(row["name"] for row in rows))
     versions = ", ".join(f"{TITLES[name].strip('*')} {found['versions'][name]}" for name in names)
     parts = [
-        f"One run of {found['minutes']:.0f} minutes: {versions}.",
+        f"{versions}.",
         "Windows of 20 independent normal columns with at least one flag, of stationary ones (defaults):",
         _stationary(rows, names),
         "Median windows until a flag on the column that moved (share of runs that missed it in 20 windows), defaults:",
@@ -36,7 +36,7 @@ def page(found: Mapping[str, Any]) -> str:
         "Accuracy estimated without labels, windows of 1,000 rows, mean (largest) absolute error:",
         _estimates(rows, names),
         "A drift report of 26 columns (18 numbers, 5 categories, 2 integers, 1 boolean), frames loaded before; for "
-        "Mainstay `compare` with its HTML page:",
+        "Mainstay `compare` with its HTML page; seconds (of the processor), memory at most above what was loaded:",
         _speed(rows, names),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -140,10 +140,16 @@ def _estimates(rows: Sequence[Row], names: Sequence[str]) -> str:
         cells = [case.removeprefix("estimate, ")]
         for name in names:
             row = _pick(rows, name=name, case=case)
-            inside = "" if row is None or "inside_share" not in row else f"; {row['inside_share']:.0%} in its interval"
-            cells.append("none" if row is None else f"{row['error_mean']:.4f} ({row['error_most']:.3f}){inside}")
+            cells.append("none" if row is None else f"{row['error_mean']:.4f} ({row['error_most']:.3f}){_told(row)}")
         lines.append(cells)
     return _table(["", *_heads(names)], lines)
+
+
+def _told(row: Row) -> str:
+    """Return what is said beside an estimate, where anything is."""
+    if "inside_share" not in row:
+        return ""
+    return f"; {row['inside_share']:.0%} in its interval; {row['doubted_share']:.0%} said not to be trusted"
 
 
 def _speed(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -152,6 +158,8 @@ def _speed(rows: Sequence[Row], names: Sequence[str]) -> str:
         cells = [f"{size:,} + {size:,} rows"]
         for name in names:
             row = _pick(rows, name=name, case="report", rows=size)
-            cells.append("" if row is None else f"{row['seconds']:.2f} s, {row['peak_mb']:,.0f} MB")
+            cells.append(
+                "" if row is None else f"{row['seconds']:.2f} s ({row['cpu_seconds']:.2f}), {row['peak_mb']:,.0f} MB"
+            )
         lines.append(cells)
     return _table(["", *_heads(names)], lines)
