@@ -41,6 +41,7 @@ MOST_ASKED = 500
 """Newest labelled rows of a side that the other version is asked about."""
 NOISE_PAIRS = 20
 """Rows labelled twice that each side needs, before label noise has a part."""
+MOST_DISTANCE = 1e150
 STUCK_SHARE = 0.5
 """From this share of one value on, a broken field's rows with that value are the broken ones."""
 
@@ -105,7 +106,12 @@ def _rows(bundle: Bundle, items: Sequence[feedback.Graded]) -> _Rows:
 
 
 def _loss(item: feedback.Graded) -> float:
-    return abs(float(item.label) - float(item.value)) if item.correct is None else 1.0 - float(item.correct)
+    return _distance(item.label, item) if item.correct is None else 1.0 - float(item.correct)
+
+
+def _distance(label: Any, item: feedback.Graded) -> float:
+    """Return how far a number is from its truth; sums of what labels may hold at most would be beyond any float."""
+    return min(abs(float(label) - float(item.value)), MOST_DISTANCE)
 
 
 def _labelled(
@@ -232,7 +238,7 @@ def _answers(model: LoadedModel, rows: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 def _loss_of(label: Any, item: feedback.Graded) -> float:
-    return abs(float(label) - float(item.value)) if item.correct is None else float(str(label) != str(item.value))
+    return _distance(label, item) if item.correct is None else float(str(label) != str(item.value))
 
 
 def _noise(tx: Connection, bundle: Bundle, before: _Rows, now: _Rows) -> tuple[Relabelled, Relabelled] | None:

@@ -56,14 +56,14 @@ def test_synthetic_causes_are_given_their_shares_within_the_intervals(
     shift: float, concept: bool, inputs: float, labels: float
 ) -> None:
     hits, errors = 0, []
-    for seed in range(60):
+    for seed in range(40):
         found = attributed(seed, shift=shift, concept=concept)
         for cause, truth in ((Cause.INPUTS, inputs), (Cause.LABELS, labels)):
             one = part(found, cause)
             hits += one.low <= truth <= one.high
             errors.append(one.value - truth)
     assert abs(np.mean(errors)) < 0.01
-    assert hits >= 98  # of 120; P < 1e-6 at a coverage of 0.93
+    assert hits >= 61  # of 80; P < 1e-6 at a coverage of 0.93
 
 
 def test_the_closed_form_of_two_causes_is_oaxaca_and_blinder_with_equal_weights() -> None:

@@ -75,8 +75,8 @@ METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc")
 
 @pytest.mark.parametrize(("shift", "per_key"), [(0.0, 1), (0.7, 1), (0.0, 5)], ids=["as before", "shifted", "by key"])
 def test_what_would_be_measured_with_every_label_is_covered_at_its_level(shift: float, per_key: int) -> None:
-    hits = covered(1, metrics=METRICS, rounds=150, shift=shift, per_key=per_key)
-    assert min(hits.values()) >= 125, hits  # P < 1e-6 a metric at a coverage of 0.94
+    hits = covered(1, metrics=METRICS, rounds=100, shift=shift, per_key=per_key)
+    assert min(hits.values()) >= 80, hits  # P < 1e-6 a metric at a coverage of 0.94
 
 
 def test_the_expected_area_is_that_of_all_pairs_and_a_mean_over_drawn_outcomes() -> None:

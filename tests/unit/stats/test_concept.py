@@ -93,12 +93,12 @@ def watch(errors: np.ndarray, *, wrong: float, weight: float = 1 / 23, rows: int
 def test_a_stationary_stream_of_labels_raises_no_more_than_its_share_of_the_budget() -> None:
     rng = np.random.default_rng(3)
     false = 0
-    for _ in range(20):
+    for _ in range(12):
         # A fresh reference each time: its own share of errors is what is known.
         seen = rng.binomial(2000, 0.1) / 2000
         false += len(watch((rng.random(9984) < 0.1).astype(float), wrong=seen, rows=2000))
-    # 200 days at 1/30 a day, of which this stream's weight is 1/23: 0.3 are expected at most; P(> 6) < 1e-7.
-    assert false <= 6
+    # 120 days at 1/30 a day, of which this stream's weight is 1/23: 0.17 are expected at most; P(> 5) < 1e-7.
+    assert false <= 5
 
 
 def test_twice_as_many_errors_are_found_within_some_hundred_labels() -> None:

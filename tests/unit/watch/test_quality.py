@@ -84,3 +84,15 @@ def test_probabilities_are_kept_of_two_classes_once_and_of_many_not_at_all(desk,
     assert observe(told, desk.reference.signals, two).chances == [0.7]
     many = replace(contract, classes=tuple(f"c{n}" for n in range(50)))
     assert observe(told, desk.reference.signals, many).chances == []
+
+
+def test_an_estimate_on_inputs_that_were_never_seen_says_with_the_block_that_it_is_not_to_be_trusted(
+    desk, people, make_reference
+) -> None:
+    desk.reference = make_reference(2000)
+    desk.feed(people(), 200)
+    desk.feed(people(size=60.0, new_words=1.0), 400)
+    with desk.store.read() as tx:
+        told = [block.summary["estimate"]["assumption"] for block in blocks.blocks(tx, "m", limit=100)]
+    assert told[0].startswith("estimated from the model's calibrated confidence")
+    assert "not to be trusted: at most" in told[-1] or "not to be believed" in told[-1]

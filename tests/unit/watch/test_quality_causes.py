@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -290,3 +292,19 @@ def test_a_regression_is_shared_out_by_its_distance_from_the_truth(store: Store)
     expected = (3.0 - 1.0) / 2.0 * float(np.sqrt(2.0 / np.pi))
     assert labels["low"] < expected < labels["high"]
     assert found["text"][0].startswith("On labels, the mean distance from the truth rose by")
+
+
+def test_labels_beyond_all_sense_do_not_end_a_turn(store: Store) -> None:
+    world = World(8)
+    loaded, rows = model(world), world.rows(60)
+    contract = Contract(task=Task.REGRESSION, target="late", fields=CONTRACT.fields)
+    answers = [Answer(label=1.0)] * 60
+    profile = build_profile(contract, rows, answers, [1.5] * 60, None, source="test", vocabulary={})
+    reference = ReferenceOnly(contract=contract, profile=profile, vocabulary={})
+    items = [
+        replace(item, label=1.0, value=-1.7e308, correct=None, confidence=None)
+        for item in labelled(loaded, rows, ["no"] * 60, day=1)
+    ]
+    found = told(store, reference, items)
+    assert np.isfinite(found["change"]["value"])
+    json.dumps(found, allow_nan=False)
