@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "journal", "models", "notify", "data"),
     ("registry",),
     ("train", "serve", "watch", "retrain", "release", "score", "comparison", "attach"),
-    ("parts",),
+    ("parts", "selftest"),
     ("alerting",),
     (
         "candidate",

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mainstay import selftest
 from mainstay.core import errors, releases
 from mainstay.core.ports import Progress, silent
 from mainstay.core.releases import Stage
@@ -29,7 +30,7 @@ from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import choose, run
+from mainstay.train import baselines, choose, run
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -147,23 +148,49 @@ def judge(
     )
 
 
-def _beyond(parts: Parts, candidate: LoadedModel, data: _Data, evaluation: Mapping[str, Any] | None) -> Sequence[Check]:
+def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]:
+    """Ask the gate about candidates that are known to be bad, made of a version; see `mainstay.selftest`."""
+    data, good = _prepare(parts), parts.open_model(version.digest)
+    return selftest.run(
+        selftest.Project(
+            settings=parts.settings,
+            contract=parts.loaded.contract,
+            good=good,
+            bundle=parts.bundles / version.digest,
+            test=_labelled(parts, data.test),
+            beyond=lambda model: _beyond(parts, model, data, None, only_judged=True),
+            clock=parts.clock,
+        )
+    )
+
+
+def _beyond(
+    parts: Parts,
+    candidate: LoadedModel,
+    data: _Data,
+    evaluation: Mapping[str, Any] | None,
+    *,
+    only_judged: bool = False,
+) -> Sequence[Check]:
     """Ask about stress, behaviour and fairness: of what was measured just now, else it is measured anew."""
     settings, contract = parts.settings, parts.loaded.contract
     saw_test = bool(candidate.lineage.get("saw_test"))
     if evaluation is None:
         rows = read_rows(contract, data.test.frame())
         evaluation = {"behaviour": run.behaves(parts.loaded, candidate, rows)}
-        evaluation |= {} if saw_test else run.beyond(parts.loaded, candidate, rows)
+        if not saw_test:
+            fitted = read_rows(contract, parts.snapshots.open(str(candidate.lineage["train"])).frame())
+            evaluation |= run.beyond(parts.loaded, candidate, rows, fitted, only_judged=only_judged)
     behaves = checklist.check(evaluation.get("behaviour"))
     if saw_test:
         why = "the model saw the test rows: they prove nothing of it"
         asked = bool(settings.audit.favourable and settings.gate.fairness and audited.protected_names(contract))
         kept = stress.unasked(why, applies=bool(settings.gate.stress))
-        return kept, behaves, fairness.unasked(why, applies=asked)
+        return baselines.check(None, settings.gate.beats), kept, behaves, fairness.unasked(why, applies=asked)
     found = evaluation.get("stress")
     kept = stress.unasked("[stress] enabled is false", applies=False)
     checks = [
+        baselines.check(evaluation.get("beats"), settings.gate.beats),
         kept if found is None else stress.check(found, settings.gate.stress),
         behaves,
         fairness.check(evaluation.get("audit"), settings.gate.fairness),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mainstay.replay import Replayed
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
+    from mainstay.selftest import Outcome
     from mainstay.serve.keys import Key
     from mainstay.status.check import CheckReport
     from mainstay.status.records import CostReport, Status
@@ -529,6 +530,16 @@ class Project:
                 remedy=f"mainstay gate {version} --again",
             )
         return judged(release, report)
+
+    def self_test(self, version: int | None = None) -> list[Outcome]:
+        """Return what the gate says to candidates known to be bad, made of a version (by default the newest)."""
+        from mainstay import candidate
+        from mainstay.store import releases as rows
+
+        number = self.newest() if version is None else version
+        with self.parts.store.read() as tx:
+            release = rows.get(tx, self.name, number)
+        return candidate.self_test(self.parts, release)
 
     def newest(self) -> int:
         """Return the number of the newest version; raises NotReady when there is none."""

@@ -11,11 +11,28 @@ from mainstay.core import verdicts
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mainstay.selftest import Outcome
+
 
 def gate_table(checks: Sequence[verdicts.Check]) -> RenderableType:
     """Return the gate's checks as a table, in order."""
     rows = [(c.name, c.verdict.value if c.applies else "–", c.reason) for c in checks]
     return output.table("Gate", ("check", "verdict", "why"), rows)
+
+
+def self_test_table(tried: Sequence[Outcome]) -> RenderableType:
+    """Return what the gate said to each known-bad candidate."""
+    rows = []
+    for one in tried:
+        if one.why_not:
+            told = f"not asked: {one.why_not}"
+        elif not one.meant:
+            told = "passed" if one.holds else one.remedy
+        else:
+            by = ", ".join(one.refused_by) or "nothing"
+            told = f"refused by {by}" if one.holds else f"refused by {by}. {one.remedy}"
+        rows.append((one.name, one.what, " or ".join(one.meant) or "none", "yes" if one.holds else "NO", told))
+    return output.table("Self-test", ("candidate", "what is wrong", "meant to refuse", "holds", "the gate"), rows)
 
 
 def check_document(check: verdicts.Check) -> dict[str, Any]:

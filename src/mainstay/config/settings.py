@@ -334,6 +334,9 @@ class GateSettings(Section):
     ranking: ndcg)."""
     segment_not_worse_by: dict[str, float] = {"accuracy": 0.10}
     """The same in each segment (regression: none; ranking: ndcg)."""
+    beats: tuple[Literal["trivial", "simple"], ...] = ()
+    """What it must be shown to beat in the primary metric: an answer that looks at nothing, a simple linear model.
+    Both are always measured and told."""
     stress: dict[str, Share] = {}
     """Kind of stress = least share of the primary metric that must be kept at [stress] judged_at."""
     fairness: dict[str, Share] = {"selection_ratio": 0.8}

@@ -24,6 +24,7 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
+from mainstay.train import baselines
 from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
@@ -175,7 +176,7 @@ def train_candidate(
     if (behaviour := behaves(loaded, served, test_rows)) is not None:
         evaluation["behaviour"] = behaviour
     if not saw_test:  # what it says about rows that it was fitted on would flatter it
-        evaluation |= beyond(loaded, served, test_rows)
+        evaluation |= beyond(loaded, served, test_rows, rows)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))
@@ -328,20 +329,26 @@ def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolera
     return served
 
 
-def beyond(loaded: Loaded, model: LoadedModel, rows: Rows) -> dict[str, Any]:
-    """Return what held-out rows say beyond metrics, JSON-ready.
+def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_judged: bool = False) -> dict[str, Any]:
+    """Return what held-out rows say beyond metrics, JSON-ready; `train` are the rows that the model was fitted on.
 
-    `stress`; where groups are protected `audit` and `proxies` as well.
+    `stress`; `beats`: baselines beside it; where groups are protected `audit` and `proxies` as well. `only_judged`: not
+    what the project's gate would merely report.
     """
+    settings, contract = loaded.settings, loaded.contract
+    gate = settings.gate
     found: dict[str, Any] = {}
-    if loaded.settings.stress.enabled:
-        found["stress"] = measure_stress(model, rows, loaded.settings, root=loaded.root)
-    if protected_names(loaded.contract):
-        with quiet():
-            said = answers.answer(model, rows.values)
-        found["audit"] = measure_audit(loaded.contract, said, rows, loaded.settings)
-        if loaded.settings.audit.proxies:
-            found["proxies"] = what_gives_away(loaded.contract, rows, loaded.settings)
+    if settings.stress.enabled and (gate.stress or not only_judged):
+        found["stress"] = measure_stress(model, rows, settings, root=loaded.root)
+    with quiet():
+        said = answers.answer(model, rows.values)
+    if gate.beats or not only_judged:
+        classes = tuple(model.classes) if contract.task.is_classification else ()
+        found["beats"] = baselines.measure(contract, said, train, rows, classes, settings)
+    if protected_names(contract):
+        found["audit"] = measure_audit(contract, said, rows, settings)
+        if settings.audit.proxies and not only_judged:
+            found["proxies"] = what_gives_away(contract, rows, settings)
     return found
 
 

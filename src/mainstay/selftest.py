@@ -1,0 +1,313 @@
+"""The gate, tested on a project: candidates that are known to be bad must be refused by the check meant for them.
+
+Each is the version that is there with one thing broken, judged by the project's own settings on its own test rows, with
+that version as champion; and the version itself, as a candidate beside itself, must pass. What is not refused is a hole
+in the project's gate, and the remedy names the setting that closes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainstay.config.settings import Settings
+from mainstay.core.contracts import Contract
+from mainstay.core.ports import Clock
+from mainstay.core.verdicts import Check, Verdict
+from mainstay.models import answers
+from mainstay.models.load import LoadedModel
+from mainstay.models.segments import segment_names
+from mainstay.release import gate as gates
+from mainstay.release.metrics import Labelled
+from mainstay.train.audit.groups import groups_of, protected_names
+
+Rows = Sequence[Mapping[str, Any]]
+Predict = Callable[[Rows], NDArray[np.float64]]
+Beyond = Callable[[LoadedModel], Sequence[Check]]
+"""Returns what others than the gate ask of a candidate (stress, baselines, behaviour, fairness)."""
+SLOW_MS = 5.0
+"""The limit that the slow one breaks: at the project's own it would take minutes."""
+TIMINGS = 100
+GOOD = "as_it_is"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the gate said to one candidate."""
+
+    name: str
+    what: str
+    """What is wrong with it, as a phrase."""
+    meant: tuple[str, ...]
+    """Checks that are meant to refuse it; none for the good one."""
+    refused_by: tuple[str, ...] = ()
+    """Checks that failed it."""
+    verdict: Verdict | None = None
+    why_not: str = ""
+    """Why it could not be made of this project; empty where it was asked."""
+    remedy: str = ""
+    """What closes the hole, where it was not refused."""
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the gate did as it should."""
+        if self.why_not:
+            return True
+        if not self.meant:
+            return self.verdict is Verdict.PASS
+        return not set(self.meant).isdisjoint(self.refused_by)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What the self-test needs of a project."""
+
+    settings: Settings
+    contract: Contract
+    good: LoadedModel
+    """The version that is there."""
+    bundle: Path
+    test: Labelled
+    beyond: Beyond
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bad:
+    """One way to be bad."""
+
+    name: str
+    what: str
+    meant: tuple[str, ...]
+    remedy: str
+    predict: Predict | None = None
+    why_not: str = ""
+    slow: bool = False
+    huge: bool = False
+    first: bool = False
+    """It is judged as a model's first version, without a champion."""
+
+
+class Broken:
+    """Computes for a model in its place."""
+
+    def __init__(self, predict: Predict) -> None:
+        self.predict = predict
+
+    def get_ready(self) -> None:
+        """Nothing is waited for."""
+
+    def retire(self) -> None:
+        """Nothing is under way."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+
+def run(project: Project) -> list[Outcome]:
+    """Return what the gate says to the version itself and to everything in the zoo, in order."""
+    tried = [_try(project, Bad(name=GOOD, what="nothing is wrong with it", meant=(), remedy=""))]
+    return tried + [_try(project, bad) for bad in zoo(project)]
+
+
+def zoo(project: Project) -> Iterator[Bad]:
+    """Yield every known way to be bad."""
+    good, contract, test = project.good, project.contract, project.test
+    quality = ("floors", "beats")  # as a first version: with a champion not_worse would see it too
+    floors = "Declare [gate] floors, or beats = ['trivial']."
+    spread = good.predict(test.rows) if len(test) else np.zeros((0, len(contract.classes)))
+    random = np.random.default_rng(project.settings.project.seed)
+
+    def lots(rows: Rows) -> NDArray[np.float64]:
+        picked = [crc32(repr(sorted(row.items(), key=lambda item: item[0])).encode()) % len(spread) for row in rows]
+        return np.asarray(spread[picked])
+
+    def peeking(rows: Rows) -> NDArray[np.float64]:
+        return _said(good, [row[contract.target] for row in rows])
+
+    def holes(rows: Rows) -> NDArray[np.float64]:
+        output = good.predict(rows).copy()
+        output[[crc32(repr(row).encode()) % 7 == 0 for row in rows]] = np.nan
+        return output
+
+    def shaking(rows: Rows) -> NDArray[np.float64]:
+        output = good.predict(rows)
+        output = output * random.uniform(0.9, 1.1, size=output.shape)
+        return output / output.sum(axis=1, keepdims=True) if good.classes else output
+
+    yield Bad(
+        name="leaking",
+        what="it looks at the target",
+        meant=("contract_and_signature",),
+        remedy="This is a defect of the gate.",
+        predict=peeking,
+    )
+    yield Bad(
+        name="constant",
+        what="it says the same to every row",
+        meant=quality,
+        remedy=floors,
+        predict=lambda rows: np.repeat(spread.mean(axis=0, keepdims=True), len(rows), axis=0),
+        first=True,
+    )
+    yield Bad(
+        name="shuffled",
+        what="it was fitted on shuffled labels: what it says has nothing to do with the row",
+        meant=quality,
+        remedy=floors,
+        predict=lots,
+        first=True,
+    )
+    yield Bad(
+        name="nan",
+        what="it says NaN to one row of seven",
+        meant=("finite_output", "contract_and_signature"),
+        remedy="This is a defect of the gate.",
+        predict=holes,
+    )
+    yield Bad(
+        name="swapped",
+        what="its classes stand in each other's place" if good.classes else "its numbers are turned around",
+        meant=quality,
+        remedy=floors,
+        predict=lambda rows: (
+            np.roll(good.predict(rows), 1, axis=1) if good.classes else spread.mean() * 2 - good.predict(rows)
+        ),
+        first=True,
+    )
+    yield Bad(
+        name="unstable",
+        what="it says something else when it is asked again",
+        meant=("row_independence",),
+        remedy="This is a defect of the gate.",
+        predict=shaking,
+    )
+    yield _one_segment(project, spread)
+    yield _biased(project)
+    yield Bad(name="slow", what="it takes its time", meant=("latency",), remedy="Lower [gate] max_p99_ms.", slow=True)
+    yield Bad(name="huge", what="it is too large", meant=("size",), remedy="Lower [gate] max_bundle_mb.", huge=True)
+
+
+def _one_segment(project: Project, spread: NDArray[np.float64]) -> Bad:
+    good, contract, test = project.good, project.contract, project.test
+    rows_of: dict[str, int] = {}
+    for row in test.rows:
+        for name in segment_names(contract, row):
+            rows_of[name] = rows_of.get(name, 0) + 1
+    large = {name: n for name, n in rows_of.items() if n >= project.settings.evaluate.slices_min_rows}
+    smallest = min(large, key=lambda name: (large[name], name), default="")
+
+    def predict(rows: Rows) -> NDArray[np.float64]:
+        output = good.predict(rows).copy()
+        hit = [smallest in segment_names(contract, row) for row in rows]
+        output[hit] = np.roll(output[hit], 1, axis=1) if good.classes else spread.mean() * 2 - output[hit]
+        return output
+
+    return Bad(
+        name="one_segment",
+        what=f"it is wrong for {smallest or 'one segment'}",
+        meant=("segments", "not_worse"),
+        remedy="Declare [gate] segment_not_worse_by.",
+        predict=predict,
+        why_not="" if smallest else "no segment has rows enough to be judged",
+    )
+
+
+def _biased(project: Project) -> Bad:
+    good, contract, favourable = project.good, project.contract, project.settings.audit.favourable
+    names = protected_names(contract)
+    why_not = "" if names and isinstance(favourable, str) else "no protected group with a favourable class is declared"
+    place = list(good.classes).index(str(favourable)) if not why_not else 0
+    groups = groups_of(contract, project.test.rows).get(names[0], []) if names else []
+    best = max(sorted(set(groups)), key=groups.count, default="")
+
+    def predict(rows: Rows) -> NDArray[np.float64]:
+        output = good.predict(rows).copy()
+        for i, group in enumerate(groups_of(contract, rows)[names[0]]):
+            if group != best:
+                output[i, place] = 0.0
+                output[i] = output[i] / output[i].sum() if output[i].sum() > 0 else _other(len(output[i]), place)
+        return output
+
+    return Bad(
+        name="biased",
+        what=f"it grants {favourable} to {best or 'one group'} alone",
+        meant=("fairness",),
+        remedy="Declare [audit] favourable and [gate] fairness.",
+        predict=predict,
+        why_not=why_not,
+    )
+
+
+def _other(size: int, place: int) -> NDArray[np.float64]:
+    """Return probabilities that leave one class out."""
+    out = np.full(size, 1.0 / (size - 1))
+    out[place] = 0.0
+    return out
+
+
+def _said(good: LoadedModel, truth: Sequence[Any]) -> NDArray[np.float64]:
+    if not good.classes:
+        return np.array(truth, dtype=np.float64)
+    return np.array([[float(str(one) == name) for name in good.classes] for one in truth])
+
+
+def _try(project: Project, bad: Bad) -> Outcome:
+    if bad.why_not:
+        return Outcome(name=bad.name, what=bad.what, meant=bad.meant, why_not=bad.why_not)
+    settings = project.settings
+    if bad.slow:
+        settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={"max_p99_ms": SLOW_MS})})
+    candidate = project.good if bad.predict is None else _with(project.good, bad.predict)
+
+    def probe() -> list[float]:
+        found = []
+        for number in range(TIMINGS if len(project.test) else 0):
+            began = project.clock.monotonic()
+            if bad.slow:
+                time.sleep(1.2 * SLOW_MS / 1000)
+            answers.answer(candidate, [project.test.rows[number % len(project.test)]])
+            found.append((project.clock.monotonic() - began) * 1000)
+        return found
+
+    with TemporaryDirectory() as folder:
+        path = project.bundle
+        if bad.huge:
+            path = Path(folder)
+            with (path / "model").open("wb") as file:
+                file.truncate(int((settings.gate.max_bundle_mb + 1) * 1_000_000))  # sparse: takes no room
+        report = gates.run_gate(
+            candidate,
+            None if bad.first else project.good,
+            test=project.test,
+            recent=None,
+            settings=settings,
+            contract=project.contract,
+            bundle_path=path,
+            probe=probe,
+            more=lambda: project.beyond(candidate),
+        )
+    refused = tuple(c.name for c in report.checks if c.applies and c.verdict is Verdict.FAIL)
+    tried = Outcome(name=bad.name, what=bad.what, meant=bad.meant, refused_by=refused, verdict=report.verdict)
+    if tried.holds:
+        return tried
+    return replace(tried, remedy=bad.remedy if bad.meant else f"It is not passed: {report.why}")
+
+
+def _with(good: LoadedModel, predict: Predict) -> LoadedModel:
+    """Return the model with something else that computes."""
+    broken = {name: getattr(good, name) for name in ("contract", "classes", "spec", "features", "calibration")}
+    more = {name: getattr(good, name) for name in ("thresholds", "vocabulary", "familiar", "profile", "lineage")}
+    return LoadedModel(estimator=None, **broken, **more, fitted=good.classes, outside=Broken(predict))
