@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import Any
 
@@ -150,6 +150,8 @@ def open_bundle(path: Path, expected_digest: str) -> Bundle:
             remedy="Use the Mainstay version that wrote it, or train again.",
         )
     files: dict[str, str] = content["files"]
+    if strange := sorted(name for name in files if not _is_inside(name)):
+        raise Damaged(f"Bundle {seen[:12]} names a file that leads out of it: {strange[0][:200]!r}")
     size = len(manifest) + sum(len(_verified(path, name, digest)) for name, digest in files.items())
     return Bundle(path=path, digest=seen, files=files, size_bytes=size)
 
@@ -187,6 +189,12 @@ def _contents(parts: BundleParts) -> dict[str, bytes]:
 def _json(value: Any) -> bytes:
     """Return canonical JSON: sorted keys, one space of indent, a final newline."""
     return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a file's name stays within its bundle, wherever that is copied to."""
+    place = PurePosixPath(name)
+    return bool(place.parts) and not place.is_absolute() and ".." not in place.parts
 
 
 def _verified(path: Path, name: str, digest: str) -> bytes:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,17 @@ def test_a_folder_that_is_a_file_is_an_environment_fault(tmp_path: Path, parts: 
     (tmp_path / "bundles").write_text("in the way")
     with pytest.raises(EnvironmentFault, match="could not be written"):
         write_bundle(tmp_path / "bundles", parts)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "model/../../evil", ""])
+def test_a_manifest_that_names_a_file_elsewhere_is_damaged_whatever_its_digest(
+    tmp_path: Path, parts: BundleParts, name: str
+) -> None:
+    bundle = write_bundle(tmp_path, parts)
+    manifest = json.loads((bundle.path / "manifest.json").read_bytes())
+    (tmp_path / "evil").write_bytes(b"")
+    manifest["files"][name] = sha256(b"").hexdigest()
+    forged = json.dumps(manifest).encode()
+    (bundle.path / "manifest.json").write_bytes(forged)
+    with pytest.raises(Damaged, match="leads out of it"):
+        open_bundle(bundle.path, sha256(forged).hexdigest())
