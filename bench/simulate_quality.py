@@ -1,4 +1,4 @@
-"""Quality by simulation: `python bench/simulate_quality.py [PART …] [--runs N]`; parts concept, few, causes, free.
+"""Quality by simulation: `python bench/simulate_quality.py [PART …] [--runs N]`: cost, concept, few, causes, free.
 
 concept: false alarms and delay on labelled answers, beside River's ADWIN and Page-Hinkley where their environment is
 there (`python bench/peers/install.py river`). few: coverage and width with few labels. causes: a loss of known shares.
@@ -12,10 +12,13 @@ import json
 import math
 import subprocess
 import tempfile
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 
 from mainstay.config.settings import WatchSettings
@@ -24,7 +27,8 @@ from mainstay.models.answers import Answer
 from mainstay.models.profiles import build_profile
 from mainstay.stats import additive, attribution, cbpe, cbpe_reference, evidence, ppi
 from mainstay.stats.attribution import Cause, Labelled
-from mainstay.watch import streams
+from mainstay.watch import quality, streams
+from mainstay.watch.window import Observation
 
 RIVER = Path(__file__).parents[1] / "build" / "peers" / "river" / "bin" / "python"
 PER_DAY, BLOCK, BAR = 1_000.0, 32, math.log(30.0)
@@ -268,7 +272,40 @@ def _two_classes(
     return [{"x": float(v)} for v in x], 1.0 / (1.0 + np.exp(-1.6 * x)), rng.random(n) < p, p
 
 
-PARTS = {"concept": concept_drift, "few": few_labels, "causes": causes, "free": free}
+def cost(runs: int) -> None:
+    """Print what quality costs the watch for a block of 1,000 requests of 20 numbers, and a bundle."""
+    rng = np.random.default_rng(15)
+    contract = Contract(task=Task.BINARY, target="y", classes=("no", "yes"), fields=FIELDS)
+    rows = [{f.name: float(v) for f, v in zip(FIELDS, row, strict=True)} for row in rng.normal(size=(5_000, 20))]
+    chance = [1.0 / (1.0 + math.exp(-row["x0"])) for row in rows]
+    answers = [
+        Answer(label="yes" if p > 0.5 else "no", probabilities={"no": 1.0 - p, "yes": p}, confidence=max(p, 1.0 - p))
+        for p in chance
+    ]
+    truth = ["yes" if rng.random() < p else "no" for p in chance]
+    profile = build_profile(contract, rows, answers, truth, None, source="test", vocabulary={})
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    seen = [
+        Observation(
+            id=str(i),
+            key=str(i),
+            occurred_at=now,
+            received_at=now,
+            signals={**row, "answer.confidence": said.confidence or 0.0, "answer.label": str(said.label)},
+            chances=[said.probabilities["yes"]],
+        )
+        for i, (row, said) in enumerate(zip(rows[:1_000], answers, strict=False))
+    ]
+    started = time.process_time()
+    for _ in range(runs):
+        sums = quality.block_sums(seen, profile.quality)
+        quality.doubts(profile.quality, quality.fade({}, sums))
+    spent = (time.process_time() - started) / runs * 1e3
+    block, own, whole = (len(msgspec.json.encode(held)) for held in (sums, profile.quality, profile))
+    print(f"{spent:.1f} ms and {block:,} bytes a block; {own:,} of the profile's {whole:,} bytes")
+
+
+PARTS = {"cost": cost, "concept": concept_drift, "few": few_labels, "causes": causes, "free": free}
 
 
 def main() -> None:
