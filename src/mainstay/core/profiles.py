@@ -63,6 +63,8 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The same by month of the year (12)."""
     effects: list[list[float]] = []
     """How its hours vary beside the pattern, per scale of 1, 2, 4 … hours (`stats.window_effects.of_reference`)."""
+    month_effects: list[list[float]] = []
+    """The same beside a pattern with months; empty where the reference holds no whole year."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

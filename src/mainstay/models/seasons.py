@@ -19,6 +19,8 @@ from mainstay.stats.scores import score_table
 
 LEAST_ROWS = 200
 """Fewer reference rows tell no season."""
+WHOLE_YEAR_DAYS = 350.0
+"""A reference of so many days has each month once."""
 LEAST_DAYS = 2.0
 """A reference of fewer days tells no hour of the day from the day itself."""
 MOST_CATEGORIES = 24
@@ -90,24 +92,43 @@ def measures_of(signal: SignalProfile, values: Sequence[Any]) -> Floats:
 def summed(
     signal: SignalProfile, measures: Floats, week: NDArray[np.intp], month: NDArray[np.intp], seconds: Floats
 ) -> SignalProfile:
-    by_week = season.sums_by(week, measures, season.WEEK)
-    pattern = pattern_of(signal.kind, by_week)
-    values = measures if signal.kind is SignalKind.CATEGORY else measures[:, 1:3]
-    rest = values - pattern.grand - pattern.week[week]
-    hours = np.floor(seconds / season.SECONDS_PER_HOUR).astype(np.int64)
-    if signal.kind is SignalKind.CATEGORY:
-        # One measure for the mix: its most usual value's, which the others mirror.
-        top = int(np.argmax(signal.counts))
-        rest, inside = rest[:, [top]], pattern.inside[week][:, [top]]
-    else:
-        inside = pattern.inside[week]
-    effects = window_effects.of_reference(hours, rest, inside)
+    """Return the signal with the sums of `measures` (n, m) by hour of the week and month, and how its hours vary."""
+    by_week, by_month = (
+        season.sums_by(week, measures, season.WEEK),
+        season.sums_by(month, measures, season.MONTHS),
+    )
+    whole_year = np.ptp(seconds) >= WHOLE_YEAR_DAYS * season.SECONDS_PER_DAY
+    effects = []
+    for months in (None, by_month) if whole_year else (None,):
+        parts = season.Parts(month=months is not None)
+        pattern = pattern_of(signal.kind, by_week, parts=parts, months=months)
+        effects.append(np.round(_effects(signal, pattern, measures, (week, month), seconds), DIGITS).tolist())
     return msgspec.structs.replace(
         signal,
         week=np.round(by_week, DIGITS).tolist(),
-        months=np.round(season.sums_by(month, measures, season.MONTHS), DIGITS).tolist(),
-        effects=np.round(effects, DIGITS).tolist(),
+        months=np.round(by_month, DIGITS).tolist(),
+        effects=effects[0],
+        month_effects=effects[1] if whole_year else [],
     )
+
+
+def _effects(
+    signal: SignalProfile,
+    pattern: season.Pattern,
+    measures: Floats,
+    cells: tuple[NDArray[np.intp], NDArray[np.intp]],
+    seconds: Floats,
+) -> Floats:
+    """Return how the hours of the reference vary beside the pattern."""
+    values = measures if signal.kind is SignalKind.CATEGORY else measures[:, 1:3]
+    rest = values - pattern.grand - season.residuals(pattern, *cells)
+    inside = pattern.inside[cells[0]]
+    if signal.kind is SignalKind.CATEGORY:
+        # One measure for the mix: its most usual value's, which the others mirror.
+        top = [int(np.argmax(signal.counts))]
+        rest, inside = rest[:, top], inside[:, top]
+    hours = np.floor(seconds / season.SECONDS_PER_HOUR).astype(np.int64)
+    return window_effects.of_reference(hours, rest, inside)
 
 
 def pattern_of(

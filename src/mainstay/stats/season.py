@@ -36,6 +36,8 @@ class Parts:
     hour: bool = True
     weekday: bool = True
     month: bool = False
+    one_year: bool = False
+    """The months are those of one year: what that year did by itself is not known, and allowed for."""
 
     @property
     def any(self) -> bool:
@@ -129,6 +131,8 @@ def fit(
         held = months[0][:, None]
         by_month, month_error = _part(held, months[1] - held * grand, noise)
         by_month = by_month - (held * by_month).sum(axis=0) / max(float(held.sum()), 1.0)
+        if parts.one_year:
+            month_error = month_error + _own_year(held, months[1] / np.maximum(held, 1.0))
     return Pattern(
         grand=grand,
         week=week - (n * week).sum(axis=0) / rows,
@@ -157,6 +161,25 @@ def _part(n: Floats, sums: Floats, noise: Floats, *, lost: float = 1.0) -> tuple
     safe, held = np.where(there, between, 1.0), np.where(noise > 0, noise, 1e-300)
     error = np.where(there, 1.0 / (n / held + 1.0 / safe), 0.0)
     return np.where(there, mean * n / (n + held / safe), 0.0), error
+
+
+def _own_year(held: Floats, mean: Floats) -> Floats:
+    """Return the variance by which a month of another year may differ from one year's, shape (12, d).
+
+    2 ω² + (b/2)²: ω² is the variance of the twelve means around a smooth year (two harmonics, seven degrees of freedom
+    left), taken for how far a month is from its usual course by itself, in the reference's year and in the other; b is
+    the year's slope through the month, which has part of the month behind its mean and part ahead. A year without rows
+    in some month tells nothing: the variance of all means.
+    """
+    spread = mean[held[:, 0] > 0].var(axis=0) if (held > 0).any() else np.zeros(mean.shape[1])
+    if not (held > 0).all():
+        return np.broadcast_to(2.0 * spread, mean.shape)
+    angle = 2.0 * np.pi * np.arange(MONTHS) / MONTHS
+    smooth = np.column_stack([np.ones(MONTHS), *(f(k * angle) for k in (1, 2) for f in (np.cos, np.sin))])
+    rest = mean - smooth @ np.linalg.lstsq(smooth, mean, rcond=None)[0]
+    slope = (np.roll(mean, -1, axis=0) - np.roll(mean, 1, axis=0)) / 2.0
+    own = (rest**2).sum(axis=0) / (MONTHS - smooth.shape[1])
+    return np.asarray(2.0 * own + (slope / 2.0) ** 2, dtype=np.float64)
 
 
 def stack(patterns: list[Pattern]) -> Pattern:

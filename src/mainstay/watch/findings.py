@@ -95,6 +95,8 @@ class Move:
     """For a mix: the category that moved most."""
     same: bool = False
     """The level is as it was, and values are spread otherwise around it."""
+    beside_season: bool = False
+    """`shift` is against the same hours and months, in standard deviations of ranks; `before` is over all of them."""
 
 
 def columns_since(state: WatchState, start: int) -> Floats:
@@ -110,17 +112,19 @@ def find(state: WatchState, comparison: Comparison, *, look: int = 1) -> list[Fi
 
     The alarm rests on all streams together; named are those that pass the bar alone, and those whose ratio from the
     common start on is at least SURE × streams (an e-value against "this one did not move", Bonferroni over streams).
+    An alarm to which several streams bring too little each is told by the one that brings most.
     """
     assessment, plan = comparison.assessment, comparison.plan
     if assessment.start < 0:
         return []
     sure = math.log(SURE * len(plan.watched)) + 2.0 * math.log(look)
+    moved = (assessment.by_stream >= comparison.log_bar) | (assessment.ratios[:, assessment.start] >= sure)
+    if comparison.alarm and not moved.any():
+        moved[int(np.argmax(assessment.by_stream))] = True
     found = []
-    for i, item in enumerate(plan.watched):
-        alone = float(assessment.by_stream[i])
+    for i in np.flatnonzero(moved).tolist():
+        item, alone = plan.watched[i], float(assessment.by_stream[i])
         ratio = float(assessment.ratios[i, assessment.start])
-        if alone < comparison.log_bar and ratio < sure:
-            continue
         own = int(assessment.starts[i])
         move = level(item, columns_since(state, own)[plan.offsets[i] : plan.offsets[i + 1]])
         if move is not None:
@@ -279,8 +283,11 @@ def level(item: Watched, columns: Floats) -> Move | None:
         return None
     now, sd = float(columns[7]) / n, item.profile.sd
     shift = (now - item.profile.mean) / sd if sd > 0 else float(columns[1]) / n
+    # Where months are matched, what traffic of one of them is compared with is not the mean of the year.
+    beside = item.pattern is not None and bool(item.pattern.months.any()) and sd > 0
+    shift = float(columns[1]) / n if beside else shift
     same = sd > 0 and abs(shift) < SAME and not item.name.endswith(_RATES)
-    return Move(before=item.profile.mean, now=now, shift=shift, same=same)
+    return Move(before=item.profile.mean, now=now, shift=shift, same=same, beside_season=beside)
 
 
 def _mix(profile: SignalProfile, columns: Floats) -> Move | None:
@@ -319,6 +326,10 @@ def sentence(item: Watched, move: Move) -> str:
         return f"{mix}{where}: {move.category} went from {move.before:.0%} to {move.now:.0%}"
     if move.same:
         return f"{what}{where} is spread otherwise, around {show(item.name, move.now)} as before"
+    if move.beside_season:
+        way = "above" if move.shift >= 0 else "below"
+        now = show(item.name, move.now)
+        return f"{what}{where} is {now}, {abs(move.shift):.2g} standard deviations {way} what its season had"
     verb = "rose" if move.now >= move.before else "fell"
     if item.name in (streams.REFUSED, streams.FAILED):
         return f"{what} is {move.now:.0%}; up to {move.before:.0%} is expected"

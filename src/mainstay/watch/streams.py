@@ -162,16 +162,17 @@ def known_labels(profile: Profile) -> Floats:
 def parts_matched(profile: Profile, settings: WatchSettings) -> season.Parts | None:
     """Return what of a season is matched, or None: `watch.season`, as far as the reference can tell it.
 
-    Months take a reference of two years or more; of one year, a month is what the year did.
+    Months take a reference of a whole year; of less than two, what that year did by itself is allowed for.
     """
     if settings.season == "off" or not any(signal.week for signal in profile.signals):
         return None
     years = profile.first_at is not None and profile.last_at is not None and profile.last_at - profile.first_at >= YEARS
+    one_year = not years and any(signal.month_effects for signal in profile.signals)
     if settings.season == "hour":
         return season.Parts(weekday=False)
     if settings.season == "hour_weekday":
         return season.Parts()
-    return season.Parts(month=years)
+    return season.Parts(month=years or one_year, one_year=one_year)
 
 
 def _steady(subjects: Sequence[str], moving: Collection[str]) -> list[str]:
@@ -190,11 +191,11 @@ def _steady(subjects: Sequence[str], moving: Collection[str]) -> list[str]:
 
 
 def _follows_season(signal: SignalProfile, pattern: season.Pattern | None) -> bool:
-    """Return whether a signal follows the hours or weekdays of the reference."""
+    """Return whether a signal follows the hours, weekdays or months of the reference."""
     if pattern is None:
         return False
     least = SEASON_SHARE if signal.kind is SignalKind.CATEGORY else SEASON_SIGMA
-    return bool(np.abs(pattern.week).max(initial=0.0) >= least)
+    return bool(max(np.abs(part).max(initial=0.0) for part in (pattern.week, pattern.months)) >= least)
 
 
 def _rules(subject: str, weight: float) -> list[Watched]:
@@ -265,7 +266,8 @@ def _watched(
         "harm": Harm(signal.harm),
         "profile": signal,
     }
-    effects = np.asarray(signal.effects, dtype=np.float64) if signal.effects else None
+    known = signal.month_effects if parts is not None and parts.month and signal.month_effects else signal.effects
+    effects = np.asarray(known, dtype=np.float64) if known else None
     if signal.kind is SignalKind.CATEGORY:
         stream = evidence.CategoryStream(
             weight=weight, base=counts / effect, correlation=correlation, pattern=pattern, effects=effects

@@ -118,6 +118,28 @@ def test_months_are_matched_when_asked() -> None:
     assert not without.months.any()
 
 
+def test_of_one_year_the_stated_variance_holds_what_another_year_does_by_itself() -> None:
+    """Months depart from a smooth year by ω in each year; the mean squared error in units of the stated variance."""
+    rng, own = np.random.default_rng(8), 0.2
+    month = np.repeat(np.arange(12), 700)
+    week = np.tile(np.arange(season.WEEK), 50)
+    smooth = np.cos(2 * np.pi * np.arange(12) / 12)
+    share = np.zeros((12, season.CELLS))
+    share[:, : season.WEEK], share[np.arange(12), season.WEEK + np.arange(12)] = 1.0 / season.WEEK, 1.0
+    squares = []
+    for _ in range(60):
+        mean, other = (smooth + own * rng.standard_normal(12) for _ in range(2))
+        x = (mean[month] + rng.standard_normal(len(month)))[:, None]
+        months = (np.bincount(month, minlength=12).astype(float), season.sums_by(month, x, 12))
+        counts = np.bincount(week, minlength=season.WEEK).astype(float)
+        sums, square = season.sums_by(week, x, season.WEEK), season.sums_by(week, x**2, season.WEEK)
+        found = season.fit(counts, sums, square, parts=season.Parts(month=True, one_year=True), months=months)
+        error = other - season.expected(found, share)[:, 0]
+        squares.append(error**2 / season.variance_of_pattern(found, share)[:, 0])
+    # 720 squares, of months whose slope adds what whole months do not show: between half of it and a fifth above.
+    assert 0.4 < np.mean(squares) < 1.2
+
+
 def test_no_rows_are_no_pattern() -> None:
     nothing = np.zeros((season.WEEK, 2))
     found = season.fit(np.zeros(season.WEEK), nothing, nothing)
