@@ -39,11 +39,17 @@ class Ranking:
 
 
 def of(
-    champion: Release | None, seen: Sequence[Block], labels: Sequence[Graded], ranking: Ranking | None = None
+    champion: Release | None,
+    seen: Sequence[Block],
+    labels: Sequence[Graded],
+    ranking: Ranking | None = None,
+    *,
+    number: str = "",
 ) -> Quality:
     """Return what is known of the champion's quality; everything speaks of that one version.
 
-    Of a ranking it is the NDCG of its first candidates, a share too: 1 is the best order.
+    Of a ranking it is the NDCG of its first candidates, a share too: 1 is the best order. `number` is the target of a
+    regression, whose distances are no shares: they are told as a sentence.
     """
     if champion is None:
         return Quality()
@@ -51,6 +57,10 @@ def of(
     if ranking is not None:
         found = _of_ranking(champion, [item for item in labels if item.bundle == champion.name], ranking)
         return replace(found, detectable=sight)
+    if number:
+        own = [block for block in seen if block.bundle == champion.name]
+        mine = [item for item in labels if item.bundle == champion.name and item.name == number]
+        return Quality(unknown=_of_numbers(own, mine), detectable=sight)
     estimated = latest_estimate([block for block in seen if block.bundle == champion.name])
     real = on_labels([item for item in labels if item.bundle == champion.name])
     return Quality(
@@ -59,6 +69,23 @@ def of(
         real=real,
         unknown="" if real is not None else _unknown(estimated),
         detectable=sight,
+    )
+
+
+def _of_numbers(seen: Sequence[Block], labels: Sequence[Graded]) -> str:
+    """Return how far a regression's answers are from the truth, as far as that is known."""
+    sums = [block.summary["quality"]["whole"] for block in seen if block.summary.get("quality")]
+    rows = sum(one["rows"][0] for one in sums)
+    off = [abs(float(i.label) - float(i.value)) for i in labels if is_number(i.label) and is_number(i.value)]
+    told = []
+    if rows:
+        mean = sum(one["loss"][0] for one in sums) / rows
+        told.append(f"estimated {mean:.3g} without labels, on the last {rows:.0f} requests")
+    if off:
+        told.append(f"{sum(off) / len(off):.3g} on {len(off)} labels")
+    known = "; ".join(told) or "not known yet"
+    return (
+        f"Mean distance of answers from the truth: {known}. mainstay quality tells intervals and how many labels tell."
     )
 
 

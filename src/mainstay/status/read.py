@@ -11,6 +11,7 @@ from mainstay.attach import learn
 from mainstay.core import incidents as incident_words
 from mainstay.core import routes as route_words
 from mainstay.core import verdicts
+from mainstay.core.contracts import Task
 from mainstay.core.releases import Evidence, Policy, Release, Stage
 from mainstay.release import rollout
 from mainstay.serve import control
@@ -118,7 +119,7 @@ def read(
             watching=_watching(vital),
         ),
         answering=answering,
-        quality=quality.of(champion, seen, labels, _ranking(settings)),
+        quality=quality.of(champion, seen, labels, _ranking(settings), number=_number(settings)),
         traffic=traffic,
         budgets=tuple(_budget(one) for one in stands),
         incidents=worst_first,
@@ -150,6 +151,10 @@ def _watching(vital: heartbeat.Vital) -> Watching:
 
 def _reward(mean: rewards.Mean) -> Reward:
     return Reward(**{name: getattr(mean, name) for name in Reward.__dataclass_fields__})
+
+
+def _number(settings: Settings) -> str:
+    return settings.target.field if settings.project.task is Task.REGRESSION else ""
 
 
 def _ranking(settings: Settings) -> quality.Ranking | None:
