@@ -260,13 +260,20 @@ def _with_gaps(codes: Codes, held: np.ndarray[Any, np.dtype[np.bool_]]) -> Float
 
 def _new_values(whole: Whole) -> tuple[list[str], list[str], float]:
     """Return values of the current rows only (most frequent first), of the reference only, and the rows' share."""
-    a, b = (side.cast(pl.String).drop_nulls().value_counts(sort=True) for side in (whole.a, whole.b))
-    name_a, name_b = a.columns[0], b.columns[0]
-    new = b.filter(~pl.col(name_b).is_in(a.get_column(name_a).implode()))
-    gone = a.filter(~pl.col(name_a).is_in(b.get_column(name_b).implode()))
-    total = int(b.get_column("count").sum())
-    share = float(new.get_column("count").sum()) / total if total else 0.0
-    return new.get_column(name_b).to_list(), gone.get_column(name_a).to_list(), share
+    known_a, known_b = (side.unique().cast(pl.String).drop_nulls() for side in (whole.a, whole.b))
+    new = _often(whole.b, known_b.filter(~known_b.is_in(known_a.implode())))
+    gone = _often(whole.a, known_a.filter(~known_a.is_in(known_b.implode())))
+    total = len(whole.b) - whole.b.null_count()
+    return [value for value, _ in new], [value for value, _ in gone], sum(n for _, n in new) / total if total else 0.0
+
+
+def _often(cells: pl.Series, some: pl.Series) -> list[tuple[str, int]]:
+    """Return how often some values come, the most frequent first; usually there are none, and it costs nothing."""
+    if not len(some):
+        return []
+    read = cells.cast(pl.String)
+    counts = read.filter(read.is_in(some.implode())).value_counts(sort=True)
+    return list(zip(counts.to_series(0).to_list(), counts.to_series(1).to_list(), strict=True))
 
 
 def _new_notes(new: list[str], gone: list[str], share: float) -> tuple[str, ...]:

@@ -100,6 +100,11 @@ WORDS: Mapping[str, frozenset[str]] = {
 }
 """Articles, pronouns, auxiliaries, prepositions and question words of languages in the Latin script, casefolded."""
 
+_LANGUAGES: dict[str, tuple[str, ...]] = {
+    word: tuple(name for name, own in WORDS.items() if word in own) for word in frozenset().union(*WORDS.values())
+}
+"""The other way round: most words of a text are looked up once and are none of them."""
+
 
 def language_of(unseen: Iterable[str], words: int) -> str | None:
     """Return the language that a text seems to be in, None when too little speaks for one.
@@ -110,8 +115,15 @@ def language_of(unseen: Iterable[str], words: int) -> str | None:
     given = list(unseen)
     if words < LEAST_WORDS or len(given) < LEAST_FOUND:
         return None
-    counts = sorted(((sum(word in known for word in given), name) for name, known in WORDS.items()), reverse=True)
-    (most, name), (second, _) = counts[0], counts[1]
+    counts: dict[str, int] = {}
+    for word in given:
+        for name in _LANGUAGES.get(word, ()):
+            counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return None
+    name = max(counts, key=counts.__getitem__)
+    most = counts.pop(name)
+    second = max(counts.values(), default=0)
     different = len(WORDS[name].intersection(given))
     if different < LEAST_FOUND or most < LEAST_SHARE * words or most == second:
         return None

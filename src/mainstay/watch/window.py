@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -163,6 +164,7 @@ def _present(signals: Signals, hidden: set[str]) -> dict[str, float | str]:
     }
 
 
+@lru_cache(maxsize=4_096)
 def field_of(name: str) -> str:
     """Return the field that a signal or segment name begins with."""
     for index, char in enumerate(name):
