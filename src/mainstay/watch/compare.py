@@ -279,8 +279,11 @@ def update(
         state.told = state.told + columns
     units = _see_keys(state, rows, each=each)
     days, begins = _advance_time(state, rows, rest)
-    kept = state.history.add(columns, days)
-    state.since = [moment for moment, keep in zip([*state.since, begins], kept, strict=True) if keep]
+    if rows or rest is not None or not state.history.candidates:
+        kept = state.history.add(columns, days)
+        state.since = [moment for moment, keep in zip([*state.since, begins], kept, strict=True) if keep]
+    else:  # labels alone make no window: a candidate's age is how many windows it averages
+        state.history.totals = state.history.totals + columns
     if rows or rest is not None:
         state.number += 1
         state.rows += len(rows) + (0 if rest is None else rest.rows)

@@ -37,6 +37,20 @@ def test_a_state_survives_json_and_goes_on_alike(desk, calm, others) -> None:
     assert first.alarm
 
 
+def test_labels_alone_are_evidence_and_no_window(desk, calm) -> None:
+    """A candidate's age is how many windows it averages: labels that come often must not make it older."""
+    state = compare.WatchState(model="m", bundle="m@1")
+    for block in blocks_of(desk, calm, 64):
+        compare.update(state, block, desk.reference.profile, SETTINGS)
+    for turn in range(5):
+        state.gaps = [(f"k{turn}-{i}", 1.0) for i in range(40)]
+        found = compare.update(state, [], desk.reference.profile, SETTINGS)
+    assert state.history.blocks == 2
+    assert len(state.since) == len(state.history.candidates) == 2
+    names = [item.name for item in found.plan.watched]
+    assert names[int(np.argmax(found.assessment.by_stream))] == streams.GAP
+
+
 @pytest.mark.parametrize("change", [{"v": 99}, {"totals": "not base64!"}, {"since": ["yesterday"]}, {"keys": 3}])
 def test_a_broken_state_is_said_to_be_broken(desk, calm, change) -> None:
     state = compare.WatchState(model="m", bundle="m@1")
