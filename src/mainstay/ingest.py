@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
 from mainstay.journal.read import Journal
+from mainstay.models.signals import as_category
 from mainstay.store import blocks, feedback, pairs, reward_sums
 from mainstay.store.engine import Store
 from mainstay.watch import feeds, rewards
@@ -147,4 +148,4 @@ def _grade(model: str, item: Feedback, event: Event, contract: Contract, unnamed
 def _right(item: Feedback, event: Event, contract: Contract) -> bool | None:
     if not contract.task.is_classification or event.label is None:
         return None
-    return str(item.value) == str(event.label)
+    return as_category(item.value) == as_category(event.label)

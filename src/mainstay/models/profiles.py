@@ -17,7 +17,7 @@ from mainstay.models import derived, sample
 from mainstay.models.answers import Answer
 from mainstay.models.outputs import ABSTAINED, CONFIDENCE, ENTROPY, LABEL, LOW_TRUST, SCORE, VALUE, output_signals
 from mainstay.models.segments import segment_names
-from mainstay.models.signals import RowSignals, Signals, measured_fields, text_fields, words
+from mainstay.models.signals import RowSignals, Signals, as_category, measured_fields, text_fields, words
 from mainstay.models.traits import Traits, time_fields
 
 MAX_WORDS = 20_000
@@ -367,7 +367,7 @@ def _by_segment(places: Sequence[Sequence[str]], least: int) -> dict[str, list[i
 def _correct(contract: Contract, answers: Sequence[Answer], truth: Sequence[Any] | None) -> list[bool]:
     if truth is None or not contract.task.is_classification:
         return []
-    return [str(answer.label) == str(value) for answer, value in zip(answers, truth, strict=True)]
+    return [as_category(answer.label) == as_category(value) for answer, value in zip(answers, truth, strict=True)]
 
 
 def _segment_accuracy(places: Sequence[Sequence[str]], correct: Sequence[bool]) -> dict[str, Any]:
