@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "running",
         "subjects",
         "replay",
+        "reproduce",
         "loadtest",
         "retention",
         "backtest",

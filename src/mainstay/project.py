@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.parts import Parts
     from mainstay.replay import Replayed
+    from mainstay.reproduce import Reproduced
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
     from mainstay.selftest import Outcome
@@ -773,6 +774,18 @@ class Project:
         from mainstay import replay
 
         return replay.replay(self.parts, id_)
+
+    def reproduce(self, version: int, *, tolerance: float = 1e-6, progress: Progress = silent) -> Reproduced:
+        """Train a version again from its lineage, and hold it beside its bundle; changes nothing.
+
+        Raises Refused for a version that was adopted, NotFound or Damaged where what it was made of is gone or changed.
+        """
+        from mainstay import reproduce
+        from mainstay.store import releases as rows
+
+        with self.parts.store.read() as tx:
+            release = rows.get(tx, self.name, version)
+        return reproduce.reproduce(self.parts, release, tolerance=tolerance, progress=progress)
 
     def explain(self, id_: str, *, label: Any = None, top: int = 10, seconds: float = 1.0) -> Explanation:
         """Say why a journalled prediction is as it is: what each field and word adds to it.

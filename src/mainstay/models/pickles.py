@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 
 from mainstay.core.errors import ProjectFileError
 
+ADDRESSES = ("_stop_words_id",)
+"""Attributes of estimators that hold an address in memory."""
+
 
 def dump(estimator: Any, *, own_modules: Iterable[ModuleType] = ()) -> bytes:
     """Return the pickle of a fitted estimator; classes and functions of `own_modules` travel in it by value.
@@ -30,7 +33,7 @@ def dump(estimator: Any, *, own_modules: Iterable[ModuleType] = ()) -> bytes:
             registered.append(module)
         first = cloudpickle.dumps(estimator, protocol=5)
         copy = pickle.loads(first)  # noqa: S301 - our own bytes, just made
-        again: bytes = cloudpickle.dumps(copy, protocol=5)
+        again = _dump_without_addresses(copy)
         if _holds_set(again):
             again = _dump_sorted(copy)
     except Exception as error:  # edge: any object in the user's estimator may refuse
@@ -42,6 +45,26 @@ def dump(estimator: Any, *, own_modules: Iterable[ModuleType] = ()) -> bytes:
         for module in registered:
             cloudpickle.unregister_pickle_by_value(module)
     return again
+
+
+def _dump_without_addresses(value: Any) -> bytes:
+    """Pickle what is nobody else's, leaving out attributes that hold an address: each process has others.
+
+    scikit-learn's text vectorizers note where the stop words lie that they checked; without it they check once more.
+    """
+    from cloudpickle import Pickler as Cloud
+
+    class Plain(Cloud):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            state = getattr(obj, "__dict__", None)
+            if type(state) is dict:
+                for name in ADDRESSES:
+                    state.pop(name, None)
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    Plain(file, protocol=5).dump(value)
+    return file.getvalue()
 
 
 def _holds_set(data: bytes) -> bool:

@@ -6,6 +6,7 @@ import sys
 from types import ModuleType
 
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
 
 from mainstay.core.errors import ProjectFileError
 from mainstay.models import pickles
@@ -73,6 +74,38 @@ def test_bytes_do_not_depend_on_the_hash_seed() -> None:
         assert done.returncode == 0, done.stderr
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+VECTORIZER = """
+import hashlib, os
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.pipeline import make_union
+from mainstay.models import pickles
+room = [bytearray(int.from_bytes(os.urandom(2), "big")) for _ in range(50)]
+union = make_union(CountVectorizer(stop_words=["the"]), TfidfVectorizer()).fit(["the red fox", "a blue bird"])
+print(hashlib.sha256(pickles.dump(union)).hexdigest())
+"""
+
+
+def test_bytes_hold_no_address_of_the_process() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", VECTORIZER],
+            env={"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(3)
+    }
+    assert len(digests) == 1
+
+
+def test_a_vectorizer_without_its_address_reads_as_before() -> None:
+    fitted = CountVectorizer(stop_words=["the"]).fit(["the red fox", "a blue bird"])
+    again = pickle.loads(pickles.dump(fitted))
+    assert (again.transform(["the red bird"]) != fitted.transform(["the red bird"])).nnz == 0
+    assert hasattr(fitted, "_stop_words_id")  # the user's own object stays as it was
 
 
 def test_sets_come_back_as_they_were() -> None:
