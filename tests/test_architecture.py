@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("wiring",),
     ("backup",),
     ("project",),
-    ("adoption", "doctor"),
+    ("adoption", "doctor", "scorecard"),
     ("api",),
     ("web",),
     ("drills",),

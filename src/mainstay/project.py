@@ -775,17 +775,24 @@ class Project:
 
         return replay.replay(self.parts, id_)
 
-    def reproduce(self, version: int, *, tolerance: float = 1e-6, progress: Progress = silent) -> Reproduced:
-        """Train a version again from its lineage, and hold it beside its bundle; changes nothing.
+    def reproduce(
+        self, version: int, *, tolerance: float = 1e-6, by: str = "", progress: Progress = silent
+    ) -> Reproduced:
+        """Train a version again from its lineage, and hold it beside its bundle; writes down that `by` did.
 
         Raises Refused for a version that was adopted, NotFound or Damaged where what it was made of is gone or changed.
         """
         from mainstay import reproduce
+        from mainstay.store import audit
         from mainstay.store import releases as rows
 
         with self.parts.store.read() as tx:
             release = rows.get(tx, self.name, version)
-        return reproduce.reproduce(self.parts, release, tolerance=tolerance, progress=progress)
+        found = reproduce.reproduce(self.parts, release, tolerance=tolerance, progress=progress)
+        told = {"identical": found.identical, "holds": found.holds, "rows": found.rows}
+        with self.parts.store.begin() as tx:
+            audit.append(tx, who=by, what="reproduce", subject=release.name, detail=told, now=self.clock.now())
+        return found
 
     def explain(self, id_: str, *, label: Any = None, top: int = 10, seconds: float = 1.0) -> Explanation:
         """Say why a journalled prediction is as it is: what each field and word adds to it.

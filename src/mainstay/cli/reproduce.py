@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mainstay.cli import edge
+from mainstay.cli.release import who
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +43,7 @@ def reproduce(
     project = Project.open(call.project)
     number = project.newest() if version is None else version_number(version, model=project.name)
     with call.out.progress() as progress:
-        found = project.reproduce(number, tolerance=tolerance, progress=progress)
+        found = project.reproduce(number, tolerance=tolerance, by=who(), progress=progress)
     call.out.document(asdict(found) | {"identical": found.identical, "holds": found.holds})
     if found.identical:
         call.out.say(f"{found.version} comes out again to the last byte ({found.digest[:12]}, {found.code}).")
