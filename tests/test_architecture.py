@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("wiring",),
     ("backup",),
     ("project",),
-    ("adoption", "doctor", "scorecard"),
+    ("adoption", "doctor", "scorecard", "modelcard"),
     ("api",),
     ("web",),
     ("drills",),

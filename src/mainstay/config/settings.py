@@ -324,6 +324,21 @@ class AuditSettings(Section):
     """Whether it is measured how far features give a protected group away."""
 
 
+class CardSettings(Section):
+    """What the model card says beside what is measured: `mainstay card`."""
+
+    intended_use: str = ""
+    """What the model is for, and for whom."""
+    not_for: str = ""
+    """What it must not be used for."""
+    owner: str = ""
+    """Who answers for it, and where they are reached."""
+    licence: str = ""
+    """Under which terms it may be used."""
+    limits: tuple[str, ...] = ()
+    """Known limits, a sentence each."""
+
+
 class GateSettings(Section):
     """What a version must show before it may answer anybody."""
 
@@ -725,6 +740,7 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     stress: StressSettings = StressSettings()
     audit: AuditSettings = AuditSettings()
+    card: CardSettings = CardSettings()
     gate: GateSettings = GateSettings()
     serve: ServeSettings = ServeSettings()
     web: WebSettings = WebSettings()

@@ -68,6 +68,12 @@ def check(known: Known) -> tuple[Practice, ...]:
             if settings.rollout.plan is not Plan.ALL_AT_ONCE
             else "versions are not compared",
         ),
-        ("documentation", False, "no model card is written yet"),
+        (
+            "documentation",
+            release is not None and bool(settings.card.intended_use and settings.card.owner),
+            "the model card says what it is for and who answers for it: mainstay card"
+            if settings.card.intended_use and settings.card.owner
+            else "[card] intended_use and owner are not declared",
+        ),
     )
     return tuple(Practice(what=what, yes=yes, evidence=evidence) for what, yes, evidence in lines)
