@@ -30,7 +30,7 @@ from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import baselines, choose, run
+from mainstay.train import baselines, choose, importance, run
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -195,7 +195,22 @@ def _beyond(
         behaves,
         fairness.check(evaluation.get("audit"), settings.gate.fairness),
     ]
-    return checks if "proxies" not in evaluation else [*checks, fairness.proxies(evaluation["proxies"])]
+    if "proxies" in evaluation:
+        checks.append(fairness.proxies(evaluation["proxies"]))
+    if "importance" in evaluation:
+        checks.append(importance.check(evaluation["importance"], _rested_on(parts, candidate)))
+    return checks
+
+
+def _rested_on(parts: Parts, candidate: LoadedModel) -> Mapping[str, Any] | None:
+    """Return what the champion's answers rest on, where that was measured and it is another version."""
+    with parts.store.read() as tx:
+        route = routes.current(tx, parts.model)
+        if route is None or route.champion.digest == candidate.digest:
+            return None
+        champion = rows.get_or_none(tx, parts.model, route.champion.version)
+    found: Mapping[str, Any] | None = (champion.facts.get("evaluation") or {}).get("importance") if champion else None
+    return found
 
 
 def try_version(parts: Parts, version: releases.Release, sample: Sequence[Mapping[str, Any]]) -> Check:

@@ -30,6 +30,11 @@ def quality(evaluation: Mapping[str, Any], recent: Mapping[str, Any] | None, sta
         ]
         head = ("held against", found["metric"], "this version is better by", "one-sided 95 %")
         tables.append(Table(head=head, rows=table, caption="Baselines"))
+    worth = (evaluation.get("importance") or {}).get("fields") or ()
+    if worth:
+        rested = [(str(one["field"]), _signed(one["worth"]), _interval(one, _signed)) for one in worth]
+        head_of_worth = ("field", f"{evaluation['importance']['metric']} lost when it is shuffled", "one-sided 95 %")
+        tables.append(Table(head=head_of_worth, rows=rested, caption="What it rests on"))
     classes = evaluation.get("classes") or {}
     if classes:
         some = list(classes.items())[:MOST_CLASSES]

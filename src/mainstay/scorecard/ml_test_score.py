@@ -99,8 +99,15 @@ def _schema(known: Known) -> Said:
     return 1.0, f"all {len(fields)} features have a type and limits, enforced in training and at each request", None
 
 
-def _beneficial(_known: Known) -> Said:
-    return 0.0, "no feature's worth is measured: nothing here leaves one out and looks", None
+def _beneficial(known: Known) -> Said:
+    fields = [one for one in (known.evaluation.get("importance") or {}).get("fields", ()) if one["worth"] is not None]
+    if not fields:
+        return _of_version(known, 0.0, "no feature's worth was measured")
+    idle = [one["field"] for one in fields if one["low"] is None or one["low"] <= 0]
+    if idle:
+        shown = f"{len(fields) - len(idle)} of {len(fields)} features are shown to be worth something"
+        return _of_version(known, 0.5, f"{shown}; not {', '.join(idle[:3])}")
+    return _of_version(known, 1.0, f"all {len(fields)} features are worth something: shuffled, each costs the metric")
 
 
 def _cost(known: Known) -> Said:

@@ -24,7 +24,7 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
-from mainstay.train import baselines
+from mainstay.train import baselines, importance
 from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
@@ -332,8 +332,8 @@ def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolera
 def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_judged: bool = False) -> dict[str, Any]:
     """Return what held-out rows say beyond metrics, JSON-ready; `train` are the rows that the model was fitted on.
 
-    `stress`; `beats`: baselines beside it; where groups are protected `audit` and `proxies` as well. `only_judged`: not
-    what the project's gate would merely report.
+    `stress`; `importance` of its fields; `beats`: baselines beside it; where groups are protected `audit` and `proxies`
+    as well. `only_judged`: not what the project's gate would merely report.
     """
     settings, contract = loaded.settings, loaded.contract
     gate = settings.gate
@@ -342,6 +342,8 @@ def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_
         found["stress"] = measure_stress(model, rows, settings, root=loaded.root)
     with quiet():
         said = answers.answer(model, rows.values)
+    if not only_judged:
+        found["importance"] = importance.measure(model, rows, settings)
     if gate.beats or not only_judged:
         classes = tuple(model.classes) if contract.task.is_classification else ()
         found["beats"] = baselines.measure(contract, said, train, rows, classes, settings)
