@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ from mainstay.data import prepare as preparing
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.registry.mlflow_registry import RunFacts
+from mainstay.release import environment, probe, rollout
 from mainstay.release import gate as gates
-from mainstay.release import probe, rollout
 from mainstay.release.metrics import Labelled, labelled_from_frame
 from mainstay.retrain import dataset
 from mainstay.serve import plan as plans
@@ -194,12 +195,26 @@ def _beyond(
         kept if found is None else stress.check(found, settings.gate.stress),
         behaves,
         fairness.check(evaluation.get("audit"), settings.gate.fairness),
+        _aged(parts, evaluation),
+        _licensed(parts, candidate),
     ]
     if "proxies" in evaluation:
         checks.append(fairness.proxies(evaluation["proxies"]))
     if "importance" in evaluation:
         checks.append(importance.check(evaluation["importance"], _rested_on(parts, candidate)))
     return checks
+
+
+def _aged(parts: Parts, evaluation: Mapping[str, Any]) -> Check:
+    newest = evaluation.get("newest")
+    moment = None if newest is None else datetime.fromisoformat(newest)
+    return environment.staleness(moment, parts.clock.now(), parts.settings.gate.max_data_age_days)
+
+
+def _licensed(parts: Parts, candidate: LoadedModel) -> Check:
+    bundle = parts.open_bundle(candidate.digest, original=False) if candidate.digest else None
+    lock = bundle.read("environment.lock").decode().splitlines() if bundle is not None else []
+    return environment.licences(lock, parts.settings.gate.licences)
 
 
 def _rested_on(parts: Parts, candidate: LoadedModel) -> Mapping[str, Any] | None:

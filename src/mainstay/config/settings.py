@@ -352,6 +352,11 @@ class GateSettings(Section):
     beats: tuple[Literal["trivial", "simple"], ...] = ()
     """What it must be shown to beat in the primary metric: an answer that looks at nothing, a simple linear model.
     Both are always measured and told."""
+    max_data_age_days: float | None = Field(None, gt=0)
+    """Oldest that the newest training row may be, by [data] time (days); not asked without it."""
+    licences: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Words of which the licence of each package that a version needs must hold one (`BSD`, `MIT`, `Apache`); not asked
+    without them."""
     stress: dict[str, Share] = {}
     """Kind of stress = least share of the primary metric that must be kept at [stress] judged_at."""
     fairness: dict[str, Share] = {"selection_ratio": 0.8}

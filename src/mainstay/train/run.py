@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence, ProjectFileError
 from mainstay.core.ports import Progress, silent
+from mainstay.data.times import to_utc
 from mainstay.models import answers, environment, own, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
@@ -332,8 +333,8 @@ def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolera
 def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_judged: bool = False) -> dict[str, Any]:
     """Return what held-out rows say beyond metrics, JSON-ready; `train` are the rows that the model was fitted on.
 
-    `stress`; `importance` of its fields; `beats`: baselines beside it; where groups are protected `audit` and `proxies`
-    as well. `only_judged`: not what the project's gate would merely report.
+    `stress`; `newest` training row; `importance` of its fields; `beats`: baselines beside it; where groups are
+    protected `audit` and `proxies` as well. `only_judged`: not what the project's gate would merely report.
     """
     settings, contract = loaded.settings, loaded.contract
     gate = settings.gate
@@ -342,6 +343,10 @@ def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_
         found["stress"] = measure_stress(model, rows, settings, root=loaded.root)
     with quiet():
         said = answers.answer(model, rows.values)
+    moments = (
+        [at for row in train.values if (at := to_utc(row.get(contract.time))) is not None] if contract.time else []
+    )
+    found["newest"] = max(moments).isoformat() if moments else None
     if not only_judged:
         found["importance"] = importance.measure(model, rows, settings)
     if gate.beats or not only_judged:
