@@ -150,3 +150,49 @@ def test_a_workflow_in_the_way_keeps_the_project_from_being_written(tmp_path: Pa
     done = mainstay("init", "new", "--ci", "github", cwd=tmp_path)
     assert done.returncode == 2
     assert not (tmp_path / "new" / "mainstay.toml").exists()
+
+
+def lines_of(server: str, repository: Path) -> list[str]:
+    """Return what a server runs in its shell, in order, from the top of the repository."""
+    if server == "gitlab":
+        job = yaml.safe_load((repository / ".gitlab-ci.yml").read_text())["mainstay"]
+        assert job["image"] == f"python:{sys.version_info.major}.{sys.version_info.minor}"
+        assert job["artifacts"]["reports"] == {"junit": "my pumps/build/gate.xml"}
+        return list(job["script"])
+    text = (repository / "Jenkinsfile").read_text()
+    assert text.count("{") == text.count("}")
+    assert set(re.findall(r"dir\((.*?)\)", text)) == {"'my pumps'"}
+    return ["cd 'my pumps'", *re.findall(r"sh '(.*)'", text)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("server", ["gitlab", "jenkins"])
+def test_every_line_for_other_servers_runs_as_it_is_in_a_clean_shell(server: str, tmp_path: Path) -> None:
+    if not (BIN / "mainstay").exists():
+        pytest.skip("mainstay is not installed beside this Python")
+    repository, home = tmp_path / "repository", tmp_path / "home"
+    home.mkdir()
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    done = mainstay("init", "my pumps", "--ci", server, cwd=repository)
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(server, repository)
+    assert [line.split()[1] for line in lines if line.startswith("mainstay")] == ["check", "train", "gate", "package"]
+    script = home / "all.sh"
+    script.write_text("\n".join(lines))
+    # As both run them: one shell that ends at the first line that fails.
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
+    ran = subprocess.run(
+        command, cwd=repository, env=clean_environ(home), capture_output=True, text=True, check=False, timeout=500
+    )
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+    build = repository / "my pumps" / "build"
+    assert ElementTree.parse(build / "gate.xml").getroot().attrib["failures"] == "0"
+    assert (build / "container" / "Dockerfile").is_file()
+    text = "".join(
+        path.read_text() for path in (repository / ".gitlab-ci.yml", repository / "Jenkinsfile") if path.exists()
+    )
+    assert not re.search(r"(MAINSTAY|PYTHON|WORKING|ARTIFACTS)[_/]", text), "every word of the template was filled in"
+    again = mainstay("init", ".", "--ci", server, cwd=repository / "my pumps")
+    assert again.returncode == 2
+    assert "is there already; nothing was written" in again.stderr

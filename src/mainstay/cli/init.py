@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +14,6 @@ from mainstay.starter import example, workflow
 PROJECT_FILE = "mainstay.toml"
 
 
-class Server(StrEnum):
-    """A CI server."""
-
-    GITHUB = "github"
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
     edge.command(app, "init", on_project=False)(init)
@@ -30,7 +23,8 @@ def init(
     call: edge.Call,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if it is not there.")],
     ci: Annotated[
-        Server | None, typer.Option("--ci", help="Also a workflow that checks, trains, judges and packages.")
+        workflow.Server | None,
+        typer.Option("--ci", help="Also a workflow that checks, trains, judges and packages."),
     ] = None,
 ) -> None:
     """Write a small project that runs as it is.
@@ -38,8 +32,9 @@ def init(
     It holds a commented mainstay.toml, model.py, features.py and made-up measurements of pumps. Run it first, then
     put your own data and model in their places.
 
-    With --ci github a workflow is written too; in the folder of a project that is there already, the workflow alone.
-    It belongs to the top of the git repository that the folder lies in. docs/ci.md tells what its steps do.
+    With --ci a workflow is written too, for GitHub, GitLab or Jenkins; in the folder of a project that is there
+    already, the workflow alone. It belongs to the top of the git repository that the folder lies in. docs/ci.md tells
+    what its steps do.
 
     \b
     Example:
@@ -48,9 +43,10 @@ def init(
       mainstay up
     \b
       mainstay init . --ci github
+      mainstay init . --ci gitlab
     """
     there = (folder / PROJECT_FILE).exists()
-    place = workflow.place(folder) if ci else None
+    place = workflow.place(folder, ci) if ci else None
     files = [] if there and place else example.write(folder)
     if place:
         files = [*files, workflow.write(place)]
