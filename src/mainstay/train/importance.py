@@ -7,6 +7,7 @@ without, so a small loss proves no field useless beside others; a loss of nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Any
 from zlib import crc32
 
@@ -22,31 +23,45 @@ from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, finite, 
 from mainstay.train.fit import Rows, quiet
 from mainstay.train.folds import group_codes
 
-MOST_ROWS, DRAWS = 500, 200
+MOST_ROWS, FEWEST_ROWS, DRAWS = 500, 50, 200
+BUDGET_S = 30.0
+"""So long it may take; a slow model is asked about fewer rows, but not below FEWEST_ROWS."""
 LIMITS = (0.05, 0.95)
 TOLD = 3
 QUESTION = "What does the candidate rest on, and what changed?"
 
 
-def measure(model: LoadedModel, rows: Rows, settings: Settings) -> dict[str, Any]:
+def measure(model: LoadedModel, rows: Rows, settings: Settings, *, budget_s: float = BUDGET_S) -> dict[str, Any]:
     """Return `metric`, `rows` and `fields`: what each that the model takes is worth, most first.
 
     A field: `field`, `worth` (how much worse the primary metric is with its values shuffled; more is worth more),
     `low`, `high` (one-sided 95 % at either end, whole keys drawn anew; None for fewer than two keys), or `error`.
     """
     metric = settings.evaluate.primary
-    if len(rows) > MOST_ROWS and rows.groups is None:
-        picked = np.random.default_rng(settings.project.seed).permutation(len(rows))[:MOST_ROWS]
-        rows = rows.take(np.sort(picked))
+    rows = _some(rows, MOST_ROWS, settings.project.seed)
     report: dict[str, Any] = {"metric": metric, "rows": len(rows), "fields": []}
     taken = [f.name for f in model.contract.features if f.name in model.fields_taken]
     if len(rows) < 2 or not taken:
         return report
     with quiet():
-        whole = _outcome(model, rows, answers.answer(model, rows.values), settings)
+        began = perf_counter()
+        said = answers.answer(model, rows.values)
+        share = budget_s / max((perf_counter() - began) * len(taken), 1e-9)
+        if share < 1:
+            rows = _some(rows, max(FEWEST_ROWS, int(share * len(rows))), settings.project.seed)
+            said = answers.answer(model, rows.values)
+            report["rows"] = len(rows)
+        whole = _outcome(model, rows, said, settings)
         found = [_worth(model, rows, whole, name, settings) for name in taken]
     report["fields"] = sorted(found, key=lambda one: (-(one["worth"] or 0.0), one["field"]))
     return report
+
+
+def _some(rows: Rows, most: int, seed: int) -> Rows:
+    """Return a sample of rows in their order; a ranking's groups stay whole, so all of its rows."""
+    if len(rows) <= most or rows.groups is not None:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
 
 
 def check(report: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> Check:

@@ -71,6 +71,10 @@ def test_only_fields_that_the_model_takes_are_asked() -> None:
     assert [one["field"] for one in report["fields"]] == ["text"]
 
 
+def test_a_slow_model_is_asked_about_fewer_rows() -> None:
+    assert importance.measure(model(), rows(), Settings(), budget_s=0.0)["rows"] == importance.FEWEST_ROWS
+
+
 def test_the_same_seed_gives_the_same_report() -> None:
     assert importance.measure(model(), rows(), Settings()) == importance.measure(model(), rows(), Settings())
 

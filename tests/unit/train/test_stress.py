@@ -155,6 +155,12 @@ def test_what_is_kept_is_the_metric_after_over_the_metric_before(model: LoadedMo
         assert by_kind[kind]["fields"] == {"text": 0.5}
 
 
+def test_a_slow_model_is_asked_about_fewer_rows(model: LoadedModel) -> None:
+    report = measure(model, weather(), settings(kinds=("case",)), root=Path(), budget_s=0.0)
+    assert report["rows"] == 50
+    assert {one["rows"] for one in report["kept"]} == {50}
+
+
 def test_the_same_seed_gives_the_same_report_and_another_one_another(model: LoadedModel) -> None:
     first, again = (measure(model, weather(), settings(kinds=("case",)), root=Path()) for _ in range(2))
     other = Settings(stress=StressSettings(kinds=("case",)), project={"seed": 99})

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 from zlib import crc32
 
@@ -31,6 +32,8 @@ LIMITS = (0.05, 0.95)
 """Quantiles of the interval: one-sided 95 % at either end."""
 MIN_ROWS = 20
 """Rows from which on a field is told by itself."""
+BUDGET_S, FEWEST_ROWS = 60.0, 50
+"""So long it may take; a slow model is asked about fewer rows, but not below so many."""
 
 
 def kinds_of(contract: Contract, rows: Rows, settings: Settings) -> list[Kind]:
@@ -40,11 +43,14 @@ def kinds_of(contract: Contract, rows: Rows, settings: Settings) -> list[Kind]:
     return [kind for kind in known if not wanted or kind.name in set(wanted)]
 
 
-def measure(model: LoadedModel, rows: Rows, settings: Settings, *, root: Path) -> dict[str, Any]:
+def measure(
+    model: LoadedModel, rows: Rows, settings: Settings, *, root: Path, budget_s: float = BUDGET_S
+) -> dict[str, Any]:
     """Return the report, JSON-ready: `metric`, `rows`, `kept` (a `Kept` for each kind and strength), `not_asked`.
 
-    The same rows, seed and version give the same report. `root` is the project's folder, where its own kinds are.
-    Raises ProjectFileError for a kind of the project's that cannot be imported or raises.
+    The same rows, seed and version give the same report, but that a slow model is asked about fewer rows. `root` is the
+    project's folder, where its own kinds are. Raises ProjectFileError for a kind of the project's that cannot be
+    imported or raises.
     """
     stress = settings.stress
     rows = _some(rows, most=stress.rows, seed=settings.project.seed)
@@ -61,9 +67,16 @@ def measure(model: LoadedModel, rows: Rows, settings: Settings, *, root: Path) -
         report["says"] = {kind.name: kind.says for kind in able}
         if not len(rows):
             return report
+        strengths = sorted({*stress.strengths, stress.judged_at})
+        began = perf_counter()
         before = answers.answer(model, rows.values)
+        share = budget_s / max((perf_counter() - began) * len(able) * len(strengths), 1e-9)
+        if share < 1 and len(rows) > FEWEST_ROWS:
+            rows = _some(rows, most=max(FEWEST_ROWS, int(share * len(rows))), seed=settings.project.seed)
+            before = answers.answer(model, rows.values)
+            report["rows"] = len(rows)
         for kind in able:
-            for strength in sorted({*stress.strengths, stress.judged_at}):
+            for strength in strengths:
                 judged = strength == stress.judged_at
                 found = _kept(model, rows, before, kind, strength, settings, with_interval=judged)
                 report["kept"].append(asdict(found))
