@@ -216,6 +216,6 @@ def test_newest_and_a_version_together_are_refused(project: Path) -> None:
 
 
 def test_a_ci_server_that_is_not_known_is_refused(tmp_path: Path) -> None:
-    result = run("init", str(tmp_path / "new"), "--ci", "gitlab")
+    result = run("init", str(tmp_path / "new"), "--ci", "travis")
     assert result.exit_code == 2
     assert not (tmp_path / "new").exists()
