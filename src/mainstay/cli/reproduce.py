@@ -25,7 +25,7 @@ def reproduce(
         float, typer.Option(min=0, help="Largest difference of an answer that is allowed where bytes differ.")
     ] = 1e-6,
 ) -> None:
-    """Train a version again from its lineage and hold it beside its bundle.
+    """Train a version again and hold it beside its bundle.
 
     Snapshots by id, code of the recorded commit (of now where git cannot give it), the same seed and settings, in a
     folder of its own: nothing of the project changes. Equal digests mean equal bytes; else the answers to the frozen

@@ -18,8 +18,9 @@ def scorecard(call: edge.Call) -> None:
     """Score how ready the model is, by evidence.
 
     All 28 tests of the ML Test Score (Breck et al. 2017), each 0, ½ or 1, and a practitioners' checklist, by what is
-    held here: checks that passed, settings that are enforced, a watch that runs now. Nothing is asked of anybody, and nothing is believed. The score is the least of
-    the four sections. Evidence about a version counts for 90 days, and each line says until when.
+    held here: checks that passed, settings that are enforced, a watch that runs now. Nobody is asked, and nothing is
+    believed. The score is the least of the four sections. Evidence about a version counts for 90 days, and each line
+    says until when.
 
     \b
     Example:
