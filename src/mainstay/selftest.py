@@ -308,6 +308,4 @@ def _try(project: Project, bad: Bad) -> Outcome:
 
 def _with(good: LoadedModel, predict: Predict) -> LoadedModel:
     """Return the model with something else that computes."""
-    broken = {name: getattr(good, name) for name in ("contract", "classes", "spec", "features", "calibration")}
-    more = {name: getattr(good, name) for name in ("thresholds", "vocabulary", "familiar", "profile", "lineage")}
-    return LoadedModel(estimator=None, **broken, **more, fitted=good.classes, outside=Broken(predict))
+    return replace(good, estimator=None, program=None, fitted=good.classes, outside=Broken(predict))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,19 +102,7 @@ def _self_test(call: edge.Call, project: Project, number: int) -> None:
         {
             "version": number,
             "holds": not holes,
-            "tried": [
-                {
-                    "name": one.name,
-                    "what": one.what,
-                    "meant": list(one.meant),
-                    "refused_by": list(one.refused_by),
-                    "verdict": None if one.verdict is None else one.verdict.value,
-                    "holds": one.holds,
-                    "why_not": one.why_not,
-                    "remedy": one.remedy,
-                }
-                for one in tried
-            ],
+            "tried": [asdict(one) | {"holds": one.holds} for one in tried],
         }
     )
     call.out.say(f"{project.name}@{number}, with one thing broken at a time", reports.self_test_table(tried))

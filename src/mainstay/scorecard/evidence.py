@@ -37,8 +37,6 @@ class Known:
     """When a version was last trained again, and came out."""
     has_features: bool
     """Feature code travels with the model."""
-    ci: str
-    """A pipeline file in the project's repository, or empty."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -97,8 +95,6 @@ def gather(project: Project) -> Known:
     release = next((one for one in versions if one.version == answering), newest)
     acts, _ = project.audit()
     came_out = [act.at for act in acts if act.what == "reproduce" and act.detail.get("holds")]
-    root = project.file.parent
-    files = (".github/workflows", ".gitlab-ci.yml", "Jenkinsfile")
     return Known(
         settings=settings,
         contract=project.parts.loaded.contract,
@@ -108,5 +104,4 @@ def gather(project: Project) -> Known:
         status=status,
         reproduced=max(came_out, default=None),
         has_features=any(one.features for one in settings.train.pipelines.values()),
-        ci=next((name for folder in (root, *root.parents[:2]) for name in files if (folder / name).exists()), ""),
     )

@@ -18,7 +18,16 @@ from mainstay.core.contracts import Contract, Field, FieldType
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models.answers import Answer
 from mainstay.models.calibration import Calibration
-from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, finite, outcome_of_answers, outcome_of_output
+from mainstay.train.evaluate import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    Outcome,
+    finite,
+    limits,
+    outcome_of_answers,
+    outcome_of_output,
+    redrawn,
+)
 from mainstay.train.fit import Rows, quiet
 from mainstay.train.folds import group_codes
 
@@ -111,15 +120,7 @@ def _compare(metric: str, mine: Outcome, theirs: Outcome, groups: NDArray[np.int
         return sign * (METRICS[metric](mine, index) - METRICS[metric](theirs, index))
 
     whole = np.arange(len(groups))
-    order = np.argsort(groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    low = high = None
-    if len(parts) > 1:
-        random = np.random.default_rng(seed)
-        picks = (random.integers(0, len(parts), len(parts)) for _ in range(DRAWS))
-        drawn = [gain(np.concatenate([parts[i] for i in pick])) for pick in picks]
-        if np.isfinite(drawn).all():
-            low, high = (float(one) for one in np.quantile(drawn, LIMITS))
+    low, high = limits(redrawn(gain, groups, random=np.random.default_rng(seed), draws=DRAWS), LIMITS)
     return {
         "value": finite(METRICS[metric](theirs, whole)),
         "gain": finite(gain(whole)),

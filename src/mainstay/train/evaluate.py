@@ -14,6 +14,7 @@ from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import ProjectFileError
 from mainstay.models.answers import Answer
 from mainstay.models.calibration import Calibration
+from mainstay.models.load import LoadedModel
 from mainstay.models.segments import segment_names
 from mainstay.stats import intervals, ordering
 from mainstay.train.fit import Rows
@@ -81,6 +82,12 @@ def outcome_of_answers(
         confidence=np.array([answer.confidence for answer in answers], dtype=np.float64),
         true_probability=np.array(found, dtype=np.float64),
     )
+
+
+def outcome_of_model(model: LoadedModel, rows: Rows, answers: Sequence[Answer], *, at: int) -> Outcome:
+    """Lay a model's answers beside the truth of their rows."""
+    classes = model.classes if model.contract.task.is_classification else ()
+    return outcome_of_answers(answers, rows.truth, classes, groups=rows.groups, at=at)
 
 
 def outcome_of_output(
@@ -178,17 +185,36 @@ def bootstrap(
 
     (None, None) for fewer than two keys.
     """
+    random = np.random.default_rng(seed)
+    values = redrawn(lambda index: metric(outcome, index), groups, random=random, draws=DRAWS)
+    if not len(values):
+        return None, None
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return finite(low), finite(high)
+
+
+def redrawn(
+    statistic: Callable[[NDArray[np.int64]], float],
+    groups: NDArray[np.int64],
+    *,
+    random: np.random.Generator,
+    draws: int,
+) -> NDArray[np.float64]:
+    """Return a statistic of row positions for each time that whole keys are drawn anew; none for fewer than two."""
     order = np.argsort(groups, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     if len(parts) < 2:
+        return np.zeros(0)
+    picks = (random.integers(0, len(parts), len(parts)) for _ in range(draws))
+    return np.array([statistic(np.concatenate([parts[i] for i in pick])) for pick in picks], dtype=np.float64)
+
+
+def limits(values: NDArray[np.float64], shares: tuple[float, float]) -> tuple[float | None, float | None]:
+    """Return two quantiles of redrawn values; (None, None) where there are none, or one is not known."""
+    if not len(values) or not np.isfinite(values).all():
         return None, None
-    draw = np.random.default_rng(seed)
-    values = []
-    for _ in range(DRAWS):
-        chosen = draw.integers(0, len(parts), len(parts))
-        values.append(metric(outcome, np.concatenate([parts[i] for i in chosen])))
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return finite(low), finite(high)
+    low, high = np.quantile(values, shares)
+    return float(low), float(high)
 
 
 def accuracy(outcome: Outcome, index: NDArray[np.int64]) -> float:

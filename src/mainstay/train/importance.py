@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from mainstay.config.settings import Settings
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models import answers
-from mainstay.models.answers import Answer
 from mainstay.models.load import LoadedModel
-from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, finite, outcome_of_answers
+from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, finite, limits, outcome_of_model, redrawn
 from mainstay.train.fit import Rows, quiet
 from mainstay.train.folds import group_codes
 
@@ -51,7 +50,7 @@ def measure(model: LoadedModel, rows: Rows, settings: Settings, *, budget_s: flo
             rows = _some(rows, max(FEWEST_ROWS, int(share * len(rows))), settings.project.seed)
             said = answers.answer(model, rows.values)
             report["rows"] = len(rows)
-        whole = _outcome(model, rows, said, settings)
+        whole = outcome_of_model(model, rows, said, at=settings.evaluate.at)
         found = [_worth(model, rows, whole, name, settings) for name in taken]
     report["fields"] = sorted(found, key=lambda one: (-(one["worth"] or 0.0), one["field"]))
     return report
@@ -105,7 +104,7 @@ def _worth(model: LoadedModel, rows: Rows, whole: Outcome, name: str, settings: 
     shuffled = [{**row, name: rows.values[j].get(name)} for row, j in zip(rows.values, order.tolist(), strict=True)]
     empty: dict[str, Any] = {"field": name, "worth": None, "low": None, "high": None}
     try:
-        without = _outcome(model, rows, answers.answer(model, shuffled), settings)
+        without = outcome_of_model(model, rows, answers.answer(model, shuffled), at=settings.evaluate.at)
     except Exception as error:  # noqa: BLE001 - edge: the model is the user's code, and raising is an answer
         return empty | {"error": f"{type(error).__name__}: {error}"[:200]}
     metric = settings.evaluate.primary
@@ -114,18 +113,6 @@ def _worth(model: LoadedModel, rows: Rows, whole: Outcome, name: str, settings: 
     def worth(index: NDArray[np.int64]) -> float:
         return sign * (METRICS[metric](whole, index) - METRICS[metric](without, index))
 
-    groups = group_codes(rows)
-    place = np.argsort(groups, kind="stable")
-    parts = np.split(place, np.flatnonzero(np.diff(groups[place])) + 1)
     found = empty | {"worth": finite(worth(np.arange(len(rows))))}
-    if len(parts) > 1:
-        picks = (random.integers(0, len(parts), len(parts)) for _ in range(DRAWS))
-        drawn = [worth(np.concatenate([parts[i] for i in pick])) for pick in picks]
-        if np.isfinite(drawn).all():
-            found["low"], found["high"] = (float(one) for one in np.quantile(drawn, LIMITS))
+    found["low"], found["high"] = limits(redrawn(worth, group_codes(rows), random=random, draws=DRAWS), LIMITS)
     return found
-
-
-def _outcome(model: LoadedModel, rows: Rows, said: Sequence[Answer], settings: Settings) -> Outcome:
-    classes = model.classes if model.contract.task.is_classification else ()
-    return outcome_of_answers(said, rows.truth, classes, groups=rows.groups, at=settings.evaluate.at)

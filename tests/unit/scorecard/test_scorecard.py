@@ -87,7 +87,6 @@ def known(**changes: Any) -> Known:
         "status": status(),
         "reproduced": AT - timedelta(days=1),
         "has_features": False,
-        "ci": "",
     }
     return Known(**(given | changes))
 

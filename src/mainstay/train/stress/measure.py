@@ -21,7 +21,7 @@ from mainstay.models.answers import Answer
 from mainstay.models.load import LoadedModel
 from mainstay.train import evaluate
 from mainstay.train.code import guarded, project_code
-from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, outcome_of_answers
+from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, outcome_of_model
 from mainstay.train.fit import Rows, quiet
 from mainstay.train.folds import group_codes
 from mainstay.train.stress import fields, texts
@@ -158,8 +158,8 @@ def _kept(
     for place, one in zip(changed, after, strict=True):
         said[place] = one
     held = np.flatnonzero(~refused)
-    now = _outcome(model, rows.take(held), [said[i] for i in held.tolist()], settings)
-    clean = _outcome(model, rows.take(held), [before[i] for i in held.tolist()], settings)
+    now = outcome_of_model(model, rows.take(held), [said[i] for i in held.tolist()], at=settings.evaluate.at)
+    clean = outcome_of_model(model, rows.take(held), [before[i] for i in held.tolist()], at=settings.evaluate.at)
     metric = settings.evaluate.primary
     was, is_, ratio = _ratio(metric, clean, now, np.arange(len(held)))
     low, high = _interval(metric, clean, now, group_codes(rows.take(held)), settings) if with_interval else (None, None)
@@ -182,11 +182,6 @@ def _kept(
     )
 
 
-def _outcome(model: LoadedModel, rows: Rows, said: Sequence[Answer], settings: Settings) -> Outcome:
-    classes = model.classes if model.contract.task.is_classification else ()
-    return outcome_of_answers(said, rows.truth, classes, groups=rows.groups, at=settings.evaluate.at)
-
-
 def _ratio(
     metric: str, clean: Outcome, now: Outcome, index: NDArray[np.int64]
 ) -> tuple[float | None, float | None, float | None]:
@@ -204,20 +199,12 @@ def _ratio(
 def _interval(
     metric: str, clean: Outcome, now: Outcome, groups: NDArray[np.int64], settings: Settings
 ) -> tuple[float | None, float | None]:
-    order = np.argsort(groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    if len(parts) < 2:
-        return None, None
+    def kept(index: NDArray[np.int64]) -> float:
+        found = _ratio(metric, clean, now, index)[2]
+        return math.nan if found is None else found
+
     random = np.random.default_rng(settings.project.seed)
-    drawn = []
-    for _ in range(DRAWS):
-        index = np.concatenate([parts[i] for i in random.integers(0, len(parts), len(parts))])
-        drawn.append(_ratio(metric, clean, now, index)[2])
-    known = [one for one in drawn if one is not None]
-    if len(known) < DRAWS:
-        return None, None
-    low, high = np.quantile(known, LIMITS)
-    return float(low), float(high)
+    return evaluate.limits(evaluate.redrawn(kept, groups, random=random, draws=DRAWS), LIMITS)
 
 
 def of_kind(report: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
