@@ -196,7 +196,7 @@ def _beyond(
         behaves,
         fairness.check(evaluation.get("audit"), settings.gate.fairness),
         _aged(parts, evaluation),
-        _licensed(parts, candidate),
+        *_environment(parts, candidate),
     ]
     if "proxies" in evaluation:
         checks.append(fairness.proxies(evaluation["proxies"]))
@@ -211,10 +211,13 @@ def _aged(parts: Parts, evaluation: Mapping[str, Any]) -> Check:
     return environment.staleness(moment, parts.clock.now(), parts.settings.gate.max_data_age_days)
 
 
-def _licensed(parts: Parts, candidate: LoadedModel) -> Check:
+def _environment(parts: Parts, candidate: LoadedModel) -> list[Check]:
     bundle = parts.open_bundle(candidate.digest, original=False) if candidate.digest else None
     lock = bundle.read("environment.lock").decode().splitlines() if bundle is not None else []
-    return environment.licences(lock, parts.settings.gate.licences)
+    return [
+        environment.pinned(lock, candidate.environment_differences),
+        environment.licences(lock, parts.settings.gate.licences),
+    ]
 
 
 def _rested_on(parts: Parts, candidate: LoadedModel) -> Mapping[str, Any] | None:

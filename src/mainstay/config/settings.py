@@ -339,6 +339,16 @@ class CardSettings(Section):
     """Known limits, a sentence each."""
 
 
+class WorstSliceSettings(Section):
+    """What the worst slice that nobody declared must show, searched for on one half of the test rows and judged on the
+    other; told without a limit."""
+
+    floor: float | None = None
+    """Least accuracy (ranking: NDCG; regression: largest mean absolute error) of any slice; not asked without it."""
+    not_worse_by: float | None = Field(None, gt=0)
+    """How much worse than the champion it may be in any slice, paired; not asked without it."""
+
+
 class GateSettings(Section):
     """What a version must show before it may answer anybody."""
 
@@ -349,6 +359,7 @@ class GateSettings(Section):
     ranking: ndcg)."""
     segment_not_worse_by: dict[str, float] = {"accuracy": 0.10}
     """The same in each segment (regression: none; ranking: ndcg)."""
+    worst_slice: WorstSliceSettings = WorstSliceSettings()
     beats: tuple[Literal["trivial", "simple"], ...] = ()
     """What it must be shown to beat in the primary metric: an answer that looks at nothing, a simple linear model.
     Both are always measured and told."""
@@ -362,6 +373,8 @@ class GateSettings(Section):
     fairness: dict[str, Share] = {"selection_ratio": 0.8}
     """Measure = limit in each protected field: of `selection_ratio` the least (four fifths), of differences the most.
     Judged where [audit] favourable is declared."""
+    max_calibration_error: Share | None = None
+    """Largest expected calibration error of the calibrated confidence, by its interval; not asked without it."""
     max_p99_ms: float = Field(100.0, gt=0)
     """Slowest 99th percentile of one row's answer (milliseconds)."""
     max_bundle_mb: float = Field(500.0, gt=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,6 +31,22 @@ def licence_of(package: str) -> str:
         return ", ".join(named)
     text = str(about["License"]).strip() if "License" in about else ""
     return text.splitlines()[0][:100] if text and text != "UNKNOWN" else ""
+
+
+def pinned(lock: Sequence[str], differences: Sequence[str]) -> Check:
+    """Tell which environment a version needs, by a digest of its packages, and what is another one here."""
+    question = "Which environment does it need, and is that the one here?"
+    digest = hashlib.sha256("\n".join(sorted(lock)).encode()).hexdigest()
+    told = f"{len(lock)} packages, sha256 {digest[:16]}" if lock else "no package is recorded"
+    here = f"another here: {', '.join(differences[:MOST_TOLD])}" if differences else "the same here"
+    return Check(
+        name="environment",
+        question=question,
+        verdict=Verdict.NOT_ENOUGH,
+        reason=f"{told}; {here}" if lock else told,
+        numbers={"sha256": digest if lock else None, "packages": list(lock), "differences": list(differences)},
+        applies=False,
+    )
 
 
 def licences(lock: Sequence[str], allowed: Sequence[str], *, of: Callable[[str], str] = licence_of) -> Check:

@@ -15,7 +15,7 @@ from mainstay.core.contracts import Contract
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
-from mainstay.release import behaviour, quality
+from mainstay.release import behaviour, confidence, quality, slices
 from mainstay.release.metrics import Labelled, Scored, score
 
 REPORT_VERSION = 1
@@ -91,6 +91,9 @@ def run_gate(
         )
         if not _saw(champion)
         else quality.champion_saw("segments"),
+        slices.worst_slice(candidate, mine, None if _saw(champion) else theirs, test, contract, gate.worst_slice, seed)
+        if not _saw(candidate)
+        else slices.unasked(gate.worst_slice, "the model saw the test rows: they prove nothing of it"),
         _timed(probe, gate.max_p99_ms),
         behaviour.size(bundle_path, gate.max_bundle_mb),
         *more(),
@@ -98,7 +101,7 @@ def run_gate(
     if settings.serve.pickles == "never":
         checks.append(behaviour.no_pickle(candidate))
     if contract.task.is_classification and not _saw(candidate):
-        checks.append(quality.calibration(mine, gate.floors))
+        checks.append(confidence.calibration(mine, test.keys, gate.max_calibration_error, seed))
     return _report(checks)
 
 

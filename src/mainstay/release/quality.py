@@ -114,20 +114,6 @@ def segments(
     )
 
 
-def calibration(scored: Scored, declared: Mapping[str, float]) -> Check:
-    """Report how far confidence can be believed; `ece` among the floors judges it there."""
-    ece = metrics.value("ece", scored)
-    judged = "it is judged among the floors" if "ece" in declared else "reported only: no floor for `ece` is declared"
-    return Check(
-        name="calibration",
-        question="How far is stated confidence from the share of right answers?",
-        verdict=Verdict.NOT_ENOUGH,
-        reason=f"expected calibration error {ece:.4f} (10 bins of equal width); {judged}",
-        numbers={"ece": ece, "rows": len(scored.truth)},
-        applies=False,
-    )
-
-
 def _compare(metric: str, mine: Scored, theirs: Scored, data: Labelled, seed: int) -> dict[str, float]:
     n = len(mine.truth)
 

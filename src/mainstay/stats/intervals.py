@@ -110,6 +110,19 @@ def cluster_mean(values: ArrayLike, keys: Sequence[Hashable]) -> tuple[float, fl
     return mean, math.sqrt(k / (k - 1.0) * squares) / n, k
 
 
+def cluster_limits(values: ArrayLike, keys: Sequence[Hashable], *, level: float = 0.05) -> Interval:
+    """Return lower and upper limit of a mean, each one-sided at 1 − `level`, robust to dependence within keys.
+
+    mean ± t · se with Student's quantile of K − 1 degrees and the standard error of `cluster_mean`; fewer than two keys
+    give (−inf, inf).
+    """
+    mean, se, held = cluster_mean(values, keys)
+    if held < 2:
+        return -math.inf, math.inf
+    reach = float(special.stdtrit(held - 1, 1.0 - level)) * se
+    return mean - reach, mean + reach
+
+
 def design_effect(values: ArrayLike, keys: Sequence[Hashable]) -> float:
     """Return the variance of the mean over keys divided by that over independent rows, at least 1.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ CUTS = np.arange(1, 12) / 12
 """Quantiles at which numbers are cut."""
 SURE = 2.0
 """Standard errors that a slice's difference is made smaller by before slices are ranked."""
+MOST_COLUMNS = 60
 ALIKE = 0.7
 """Of two slices that share so many of their rows (Jaccard) only the worse one is tried."""
 
@@ -39,6 +40,22 @@ class Column:
     """Shape (n,); NaN where it is missing. Of categories their numbers."""
     names: tuple[str, ...] = ()
     """Of categories: what each number stands for; empty for numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """Rows that looked worse than the rest where they were searched, to be judged where they were not."""
+
+    conditions: tuple[str, ...]
+    """As a person reads them, e.g. `region = north`, `age < 30`."""
+    inside: Mask
+    """Shape (n,): the slice's rows of the half that was not searched."""
+    outside: Mask
+    """Shape (n,): the other rows of that half."""
+    share: float
+    """Of all rows (0 to 1)."""
+    p: float
+    """One-sided, that the slice is no worse than the rest; not corrected for how many were tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,38 +98,71 @@ def worst_slice(
     slice needs `least` rows in each half. The chance of telling any slice where all rows are alike is at most `level`.
     Cost: some thousand masks of n.
     """
-    n = len(good)
-    if len(keys) != n or any(len(column.values) != n for column in columns):
-        raise UsageError(f"{n} rows, {len(keys)} keys and columns of other lengths; allowed: one value for each row")
-    if n < 4 * least or not np.isfinite(good).all():
+    found = tried_slices(columns, good, keys, rng=rng, least=least)
+    if not found:
         return None
-    first = rng.permutation(int(keys.max()) + 1)[keys] % 2 == 0
-    found = _grow(columns, good, keys, first, least)
-    other = ~first
-    tried = [(names, mask) for names, mask in found if _is_enough(mask & other, other, least)][:TRIED]
-    if not tried:
-        return None
-    p_values = [_p_worse(good[other], mask[other], keys[other]) for _, mask in tried]
-    corrected = holm(p_values)
+    corrected = holm([one.p for one in found])
     passed = np.flatnonzero(corrected <= level)
     if not len(passed):
         return None
     best = int(passed[0])
-    conditions, mask = tried[best]
-    inside = mask & other
-    mean, se, held = cluster_mean(good[inside], keys[inside].tolist())
+    one = found[best]
+    mean, se, held = cluster_mean(good[one.inside], keys[one.inside].tolist())
     reach = normal_quantile(0.95) * se
     return Slice(
-        conditions=conditions,
-        rows=int(inside.sum()),
+        conditions=one.conditions,
+        rows=int(one.inside.sum()),
         keys=held,
         mean=mean,
         low=mean - reach,
         high=mean + reach,
-        rest=float(good[other & ~mask].mean()),
-        share=float(mask.mean()),
+        rest=float(good[one.outside].mean()),
+        share=one.share,
         p=float(corrected[best]),
     )
+
+
+def tried_slices(
+    columns: Sequence[Column], good: Floats, keys: NDArray[np.intp], *, rng: np.random.Generator, least: int = 20
+) -> list[Tried]:
+    """Return what the search of `worst_slice` would test, the worst by the first half first; none without rows enough.
+
+    At most TRIED slices of `least` rows or more in each half, whether or not any is surely worse than the rest.
+    """
+    n = len(good)
+    if len(keys) != n or any(len(column.values) != n for column in columns):
+        raise UsageError(f"{n} rows, {len(keys)} keys and columns of other lengths; allowed: one value for each row")
+    if n < 4 * least or not np.isfinite(good).all():
+        return []
+    first = rng.permutation(int(keys.max()) + 1)[keys] % 2 == 0
+    other = ~first
+    found = _grow(columns, good, keys, first, least)
+    enough = [(names, mask) for names, mask in found if _is_enough(mask & other, other, least)][:TRIED]
+    return [
+        Tried(
+            conditions=names,
+            inside=mask & other,
+            outside=other & ~mask,
+            share=float(mask.mean()),
+            p=_p_worse(good[other], mask[other], keys[other]),
+        )
+        for names, mask in enough
+    ]
+
+
+def columns_of(rows: Sequence[Mapping[str, float | str | None]]) -> list[Column]:
+    """Return what is known of every row as columns, those that vary, MOST_COLUMNS at most; texts are categories."""
+    out = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        if any(isinstance(value, str) for value in values):
+            known: dict[str, int] = {}
+            coded = [np.nan if v is None else float(known.setdefault(str(v), len(known))) for v in values]
+            out.append(Column(name=name, values=np.array(coded), names=tuple(known)))
+        else:
+            numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+            out.append(Column(name=name, values=numbers))
+    return [column for column in out if len(np.unique(column.values)) > 1][:MOST_COLUMNS]
 
 
 def _grow(

@@ -193,6 +193,19 @@ def bootstrap(
     return finite(low), finite(high)
 
 
+def sampled(rows: Rows, most: int, seed: int) -> Rows:
+    """Return `most` of the rows at most, in their order, the same ones for a seed; of a ranking whole groups."""
+    if len(rows) <= most:
+        return rows
+    random = np.random.default_rng(seed)
+    if rows.groups is None:
+        return rows.take(np.sort(random.permutation(len(rows))[:most]))
+    names = list(dict.fromkeys(rows.groups))
+    share = most / len(rows)
+    kept = {names[i] for i in random.permutation(len(names))[: max(1, round(len(names) * share))]}
+    return rows.take(np.array([i for i, group in enumerate(rows.groups) if group in kept], dtype=np.int64))
+
+
 def redrawn(
     statistic: Callable[[NDArray[np.int64]], float],
     groups: NDArray[np.int64],

@@ -18,7 +18,16 @@ from mainstay.config.settings import Settings
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
-from mainstay.train.evaluate import HIGHER_IS_BETTER, METRICS, Outcome, finite, limits, outcome_of_model, redrawn
+from mainstay.train.evaluate import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    Outcome,
+    finite,
+    limits,
+    outcome_of_model,
+    redrawn,
+    sampled,
+)
 from mainstay.train.fit import Rows, quiet
 from mainstay.train.folds import group_codes
 
@@ -37,7 +46,7 @@ def measure(model: LoadedModel, rows: Rows, settings: Settings, *, budget_s: flo
     `low`, `high` (one-sided 95 % at either end, whole keys drawn anew; None for fewer than two keys), or `error`.
     """
     metric = settings.evaluate.primary
-    rows = _some(rows, MOST_ROWS, settings.project.seed)
+    rows = sampled(rows, MOST_ROWS, settings.project.seed)
     report: dict[str, Any] = {"metric": metric, "rows": len(rows), "fields": []}
     taken = [f.name for f in model.contract.features if f.name in model.fields_taken]
     if len(rows) < 2 or not taken:
@@ -47,20 +56,13 @@ def measure(model: LoadedModel, rows: Rows, settings: Settings, *, budget_s: flo
         said = answers.answer(model, rows.values)
         share = budget_s / max((perf_counter() - began) * len(taken), 1e-9)
         if share < 1:
-            rows = _some(rows, max(FEWEST_ROWS, int(share * len(rows))), settings.project.seed)
+            rows = sampled(rows, max(FEWEST_ROWS, int(share * len(rows))), settings.project.seed)
             said = answers.answer(model, rows.values)
             report["rows"] = len(rows)
         whole = outcome_of_model(model, rows, said, at=settings.evaluate.at)
         found = [_worth(model, rows, whole, name, settings) for name in taken]
     report["fields"] = sorted(found, key=lambda one: (-(one["worth"] or 0.0), one["field"]))
     return report
-
-
-def _some(rows: Rows, most: int, seed: int) -> Rows:
-    """Return a sample of rows in their order; a ranking's groups stay whole, so all of its rows."""
-    if len(rows) <= most or rows.groups is not None:
-        return rows
-    return rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
 
 
 def check(report: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> Check:

@@ -11,13 +11,12 @@ from mainstay.core.contracts import Contract, Pii
 from mainstay.models.outputs import CONFIDENCE, LABEL
 from mainstay.models.signals import RowSignals
 from mainstay.stats.intervals import Floats
-from mainstay.stats.slices import Column, Slice, worst_slice
+from mainstay.stats.slices import Column, Slice, columns_of, worst_slice
 from mainstay.store.feedback import Graded
 from mainstay.watch.window import Observation
 
 LEAST = 20
 """Rows that a slice needs in each half."""
-MOST_COLUMNS = 60
 MOST_ROWS = 4_000
 LEFT_OUT = ("answer.", "rows.", "labels.")
 """Signals of answers: a slice of low confidence is no news."""
@@ -82,20 +81,11 @@ def _told(
 
 
 def _columns(rows: Sequence[Signals]) -> list[Column]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    out = []
-    for name in names:
-        if name != LABEL and name.startswith(LEFT_OUT):
-            continue
-        values = [row.get(name) for row in rows]
-        if any(isinstance(value, str) for value in values):
-            known: dict[str, int] = {}
-            coded = [np.nan if v is None else float(known.setdefault(str(v), len(known))) for v in values]
-            out.append(Column(name="answer" if name == LABEL else name, values=np.array(coded), names=tuple(known)))
-        else:
-            numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-            out.append(Column(name=name, values=numbers))
-    return [column for column in out if len(np.unique(column.values)) > 1][:MOST_COLUMNS]
+    def kept(row: Signals) -> Signals:
+        asked = {name: value for name, value in row.items() if name == LABEL or not name.startswith(LEFT_OUT)}
+        return {("answer" if name == LABEL else name): value for name, value in asked.items()}
+
+    return columns_of([kept(row) for row in rows])
 
 
 def _as_dict(found: Slice, *, measured: bool, shares: bool) -> dict[str, Any]:

@@ -61,3 +61,12 @@ def test_without_a_limit_the_age_is_told() -> None:
     found = environment.staleness(NOW, NOW, None)
     assert not found.applies
     assert "2026-06-01" in found.reason
+
+
+def test_the_environment_is_told_by_a_digest_that_the_order_of_lines_does_not_change() -> None:
+    one, other = environment.pinned(LOCK, ()), environment.pinned(LOCK[::-1], ("numpy 2.4, here 2.5",))
+    assert one.numbers["sha256"] == other.numbers["sha256"]
+    assert one.numbers["sha256"] != environment.pinned([*LOCK, "scipy==1"], ()).numbers["sha256"]
+    assert "numpy 2.4, here 2.5" in other.reason
+    assert not one.applies
+    assert environment.pinned([], ()).numbers["sha256"] is None

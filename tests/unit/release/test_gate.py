@@ -112,6 +112,7 @@ def test_a_good_first_version_passes_and_comparisons_do_not_apply(bundle: Path) 
         "not_worse",
         "not_worse_on_recent",
         "segments",
+        "worst_slice",
         "calibration",
     ]
     assert list(found) == [
@@ -122,6 +123,7 @@ def test_a_good_first_version_passes_and_comparisons_do_not_apply(bundle: Path) 
         "not_worse",
         "not_worse_on_recent",
         "segments",
+        "worst_slice",
         "latency",
         "size",
         "calibration",

@@ -234,11 +234,11 @@ def test_no_row_proves_nothing(model: LoadedModel) -> None:
 
 
 def test_few_of_many_rows_are_asked_and_of_a_ranking_whole_groups() -> None:
-    from mainstay.train.stress.measure import _some
+    from mainstay.train.evaluate import sampled
 
-    assert len(_some(weather(300), most=100, seed=1)) == 100
+    assert len(sampled(weather(300), 100, 1)) == 100
     grouped = weather(300, groups=[i // 10 for i in range(300)])
-    some = _some(grouped, most=100, seed=1)
+    some = sampled(grouped, 100, 1)
     assert len(some) == 100
     assert all(some.groups.count(group) == 10 for group in set(some.groups))
 

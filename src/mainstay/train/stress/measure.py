@@ -53,7 +53,7 @@ def measure(
     imported or raises.
     """
     stress = settings.stress
-    rows = _some(rows, most=stress.rows, seed=settings.project.seed)
+    rows = evaluate.sampled(rows, stress.rows, settings.project.seed)
     report: dict[str, Any] = {
         "metric": settings.evaluate.primary,
         "rows": len(rows),
@@ -72,7 +72,7 @@ def measure(
         before = answers.answer(model, rows.values)
         share = budget_s / max((perf_counter() - began) * len(able) * len(strengths), 1e-9)
         if share < 1 and len(rows) > FEWEST_ROWS:
-            rows = _some(rows, most=max(FEWEST_ROWS, int(share * len(rows))), seed=settings.project.seed)
+            rows = evaluate.sampled(rows, max(FEWEST_ROWS, int(share * len(rows))), settings.project.seed)
             before = answers.answer(model, rows.values)
             report["rows"] = len(rows)
         for kind in able:
@@ -81,19 +81,6 @@ def measure(
                 found = _kept(model, rows, before, kind, strength, settings, with_interval=judged)
                 report["kept"].append(asdict(found))
     return report
-
-
-def _some(rows: Rows, *, most: int, seed: int) -> Rows:
-    """Return a sample of the rows in their order; of a ranking whole groups."""
-    if len(rows) <= most:
-        return rows
-    random = np.random.default_rng(seed)
-    if rows.groups is None:
-        return rows.take(np.sort(random.permutation(len(rows))[:most]))
-    names = list(dict.fromkeys(rows.groups))
-    share = most / len(rows)
-    kept = {names[i] for i in random.permutation(len(names))[: max(1, round(len(names) * share))]}
-    return rows.take(np.array([i for i, group in enumerate(rows.groups) if group in kept], dtype=np.int64))
 
 
 def _own(code: Any, settings: Settings) -> list[Kind]:
