@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting",),
     (
         "candidate",
+        "goldenset",
         "ingest",
         "labels",
         "status",

@@ -19,7 +19,10 @@ from mainstay.core.ports import Progress, silent
 from mainstay.core.releases import Stage
 from mainstay.core.routes import BundleRef
 from mainstay.core.verdicts import Check, Verdict
+from mainstay.data import golden as goldens
 from mainstay.data import prepare as preparing
+from mainstay.data.golden import Golden
+from mainstay.journal import personal
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.registry.mlflow_registry import RunFacts
@@ -70,6 +73,7 @@ class _Data:
     test: Snapshot
     recent: Snapshot | None
     warnings: tuple[str, ...]
+    golden: Golden | None = None
 
 
 def deliver_candidate(
@@ -256,12 +260,19 @@ def sample_of(parts: Parts, version: releases.Release) -> list[Mapping[str, Any]
 def _prepare(parts: Parts) -> _Data:
     """Return the snapshots: the base data, and the labelled traffic where there is any, part of it held out."""
     prepared = preparing.prepare(parts.loaded, parts.snapshots, parts.clock.now())
+    _audit_golden(parts, prepared.golden)
     with parts.store.read() as tx:
         found = dataset.labelled_rows(tx, parts.model, parts.settings)
-    labelled = dataset.split(found, parts.settings)
+    labelled = dataset.split(_not_golden(parts, found, prepared.golden), parts.settings)
     lineage = {"model": parts.model, "base": prepared.train.id}
     if labelled.fit.height == 0:
-        return _Data(train=prepared.train, test=prepared.test, recent=None, warnings=prepared.warnings)
+        return _Data(
+            train=prepared.train,
+            test=prepared.test,
+            recent=None,
+            warnings=prepared.warnings,
+            golden=prepared.golden,
+        )
     frame = dataset.retrain_snapshot(prepared.train.frame(), labelled.fit)
     train = parts.snapshots.put(frame, lineage | {"traffic_rows": labelled.fit.height}, parts.clock.now())
     missing = train.read().told
@@ -270,7 +281,31 @@ def _prepare(parts: Parts) -> _Data:
     if labelled.recent.height:
         held = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
         recent = held if held.read().frame.height else None  # every row of it may have been erased
-    return _Data(train=train, test=prepared.test, recent=recent, warnings=warnings or prepared.warnings)
+    told = warnings or prepared.warnings
+    return _Data(train=train, test=prepared.test, recent=recent, warnings=told, golden=prepared.golden)
+
+
+def _not_golden(parts: Parts, traffic: Any, golden: Golden | None) -> Any:
+    """Return the labelled traffic that nothing golden is in."""
+    if golden is None or not traffic.height:
+        return traffic
+    hasher = personal.Hasher(personal.read_or_make_salt(parts.state / "salt"))
+    ways = parts.settings.data.golden.apart
+    rows = golden.snapshot.frame()
+    return goldens.apart(parts.loaded.contract, traffic, rows, ways=ways, hashed=hasher.key_hash).frame
+
+
+def _audit_golden(parts: Parts, golden: Golden | None) -> None:
+    """Write down which rows were frozen; refuse others than those that were written down last."""
+    if golden is None:
+        return
+    with parts.store.begin() as tx:
+        known = [one for one in audit.of_kind(tx, goldens.FROZEN) if one.subject == parts.model]
+        if not known:
+            detail = {"digest": golden.id, "rows": golden.snapshot.rows, "reason": golden.by}
+            audit.append(tx, who=BY, what=goldens.FROZEN, subject=parts.model, detail=detail, now=parts.clock.now())
+        elif known[-1].detail["digest"] != golden.id:
+            goldens.refuse_unaudited(golden, str(known[-1].detail["digest"]))
 
 
 def _require_training(parts: Parts) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mainstay.container.context import Context
     from mainstay.core.incidents import Incident, State
     from mainstay.core.silences import Silence
+    from mainstay.goldenset import Frozen as GoldenFrozen
+    from mainstay.goldenset import Shown as GoldenShown
     from mainstay.loadtest.records import LoadReport
     from mainstay.loop import TurnReport
     from mainstay.models.explained.records import Explanation
@@ -531,6 +533,19 @@ class Project:
                 remedy=f"mainstay gate {version} --again",
             )
         return judged(release, report)
+
+    def golden(self) -> GoldenShown:
+        """Return the frozen golden set, and which rows it keeps out of training; see `mainstay.goldenset`."""
+        from mainstay import goldenset
+
+        return goldenset.show(self.parts)
+
+    def freeze_golden(self, *, reason: str, by: str) -> GoldenFrozen:
+        """Freeze the golden rows as they are declared now; the audit keeps who did and why."""
+        _must_say_why(reason)
+        from mainstay import goldenset
+
+        return goldenset.freeze(self.parts, by=by, reason=reason)
 
     def self_test(self, version: int | None = None) -> list[Outcome]:
         """Return what the gate says to candidates known to be bad, made of a version (by default the newest)."""

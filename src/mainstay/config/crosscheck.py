@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from mainstay.config import crosscheck_data
+from mainstay.config.found import Found
+from mainstay.config.found import problem as _problem
+from mainstay.config.found import unknown as _unknown
 from mainstay.config.settings import (
     CLASSIFICATION_METRICS,
     RANKING_METRICS,
@@ -20,13 +23,10 @@ from mainstay.config.settings import (
     Runners,
     Settings,
     StressKind,
-    TestSplit,
 )
 from mainstay.core.contracts import FieldType, Pii, Role, Task
-from mainstay.core.errors import Problem
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 
-Found = tuple[tuple[str, ...], Problem]
 NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
 TEXTS = (FieldType.TEXT, FieldType.CATEGORY, FieldType.IDENTIFIER)
 
@@ -36,6 +36,7 @@ def check_all(settings: Settings) -> list[Found]:
     checks = (
         _fields,
         _names,
+        crosscheck_data.check,
         _ranking,
         _target,
         _fallback,
@@ -54,22 +55,6 @@ def check_all(settings: Settings) -> list[Found]:
         _not_built,
     )
     return [found for check in checks for found in check(settings)]
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`."""
-    lowered = {one.casefold(): one for one in known}
-    close = get_close_matches(name.casefold(), lowered, n=1, cutoff=0.6)
-    return lowered[close[0]] if close else None
-
-
-def _problem(path: Sequence[str], what: str, value: Any = None, **more: Any) -> Found:
-    return tuple(path), Problem(where=".".join(path), what=what, value=value, **more)
-
-
-def _unknown(path: Sequence[str], what: str, value: str, known: Iterable[str]) -> Found:
-    names = list(known)
-    return _problem(path, what, value, allowed=names, nearest=nearest(value, names))
 
 
 def _fields(settings: Settings) -> Iterator[Found]:
@@ -132,16 +117,6 @@ def _names(settings: Settings) -> Iterator[Found]:
         yield _problem(("data", "time"), f"field {data.time} is of type {fields[data.time].type}", allowed="timestamp")
     if data.key in fields and data.key is not None and fields[data.key].type is FieldType.TIMESTAMP:
         yield _problem(("data", "key"), f"field {data.key} is a timestamp and names no unit", allowed="identifier")
-    if isinstance(data.test, TestSplit):
-        by = str(data.test.by)
-        if by in ("key", "time") and getattr(data, by) is None and not (by == "key" and data.group):
-            yield _problem(("data", "test", "by"), f"there is no [data] {by} to split by", by)
-        if by == "stratum" and not settings.project.task.is_classification:
-            yield _problem(
-                ("data", "test", "by"), "there are no classes to keep shares of", by, allowed=["row", "key", "time"]
-            )
-        if by == "row" and settings.project.task is Task.RANKING:
-            yield _problem(("data", "test", "by"), "would part the candidates of a group", by, allowed=["key", "time"])
 
 
 def _ranking(settings: Settings) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mainstay.config.crosscheck import Found, nearest
+from mainstay.config.found import Found, nearest
 from mainstay.config.tree import help_at, names_beside
 from mainstay.core.errors import Problem
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mainstay.config import crosscheck, explain
+from mainstay.config.found import Found
 from mainstay.config.layers import DEFAULT, Layers, parse_toml
 from mainstay.config.lines import find_lines, line_of
 from mainstay.config.settings import RANKING_METRICS, REGRESSION_METRICS, SCHEMA_VERSION, Settings
@@ -186,10 +187,11 @@ def _set_task_defaults(layers: Layers) -> None:
     layers.add_default(("evaluate", "metrics"), list(RANKING_METRICS if ranks else REGRESSION_METRICS))
     layers.add_default(("gate", "not_worse_by"), {"ndcg": 0.02} if ranks else {})
     layers.add_default(("gate", "segment_not_worse_by"), {"ndcg": 0.10} if ranks else {})
-    layers.add_default(("data", "test", "by"), "key" if ranks else "row")
+    for drawn in ("test", "golden"):
+        layers.add_default(("data", drawn, "by"), "key" if ranks else "row")
 
 
-def _validate(document: Mapping[str, Any]) -> tuple[Settings | None, list[crosscheck.Found]]:
+def _validate(document: Mapping[str, Any]) -> tuple[Settings | None, list[Found]]:
     dates = list(_dates(document, ()))
     if dates:
         return None, dates
@@ -200,9 +202,7 @@ def _validate(document: Mapping[str, Any]) -> tuple[Settings | None, list[crossc
         return None, explain.problems_of(error, document)
 
 
-def _cross_checked(
-    settings: Settings | None, document: Mapping[str, Any], found: list[crosscheck.Found]
-) -> list[crosscheck.Found]:
+def _cross_checked(settings: Settings | None, document: Mapping[str, Any], found: list[Found]) -> list[Found]:
     """Check settings against each other, also when some are wrong by themselves: those are left out."""
     wrong = [path for path, _ in found]
     if settings is None:
@@ -228,7 +228,7 @@ def _without(value: Any, wrong: list[tuple[str, ...]], path: tuple[str, ...]) ->
     return value
 
 
-def _dates(value: Any, path: tuple[str, ...]) -> list[crosscheck.Found]:
+def _dates(value: Any, path: tuple[str, ...]) -> list[Found]:
     if isinstance(value, datetime | date | time):
         return [
             (

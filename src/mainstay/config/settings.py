@@ -92,6 +92,10 @@ class SplitBy(StrEnum):
     """All rows of some keys."""
     TIME = "time"
     """The latest rows."""
+    KEY_STRATUM = "key_stratum"
+    """All rows of some keys, chosen so that each class keeps its share."""
+    TIME_KEY = "time_key"
+    """The latest rows; earlier rows of their keys are left out of training."""
 
 
 class Durability(StrEnum):
@@ -152,6 +156,49 @@ class TestSplit(Section):
     """Part of the rows that becomes the test set (0 to 1)."""
     by: SplitBy = SplitBy.STRATUM
     """How they are chosen."""
+    group: str | None = None
+    """Field whose rows are never parted, where it is another than [data] key; with `by = "time"` a group that lies on
+    both sides is refused."""
+    stratum: str | None = None
+    """Field whose values keep their shares, where it is another than the target."""
+    gap_hours: float = Field(0.0, ge=0)
+    """With a time: training rows of so long before the first test row are left out, as their truth or their features
+    may reach into it (hours)."""
+
+
+class FoldSettings(Section):
+    """How training rows are cut for cross-validation."""
+
+    by: SplitBy | None = None
+    """How; not given: whole keys, and each class in every fold. By time each fold is answered by what was fitted to the
+    rows before it."""
+    count: int = Field(5, ge=2, le=50)
+    """How many folds."""
+    group: str | None = None
+    """As in `test`."""
+    stratum: str | None = None
+    """As in `test`."""
+    gap_hours: float = Field(0.0, ge=0)
+    """As in `test` (hours)."""
+
+
+class GoldenSettings(Section):
+    """Rows that are frozen when they are first used, and that no model is ever fitted to, calibrated or chosen on."""
+
+    rows: str | None = None
+    """Address of the rows, as for `train`; every one must hold the contract."""
+    share: float | None = Field(None, gt=0, lt=1)
+    """Instead: this part of the training rows, drawn once and kept (0 to 1)."""
+    by: SplitBy = SplitBy.STRATUM
+    """How a share is drawn."""
+    apart: tuple[Literal["key", "content"], ...] = Field(("key", "content"), min_length=1)
+    """Which other rows are kept from training, calibration and test: those of a golden key, those that say nearly the
+    same."""
+
+    @property
+    def declared(self) -> bool:
+        """Return whether the project has a golden set."""
+        return self.rows is not None or self.share is not None
 
 
 class QuarantineSettings(Section):
@@ -181,6 +228,8 @@ class DataSettings(Section):
     """Field that names the unit of evidence and of sticky routing (a customer); without one the client address."""
     group: str | None = None
     """Of a ranking: field that names whose candidates are ordered together (a query, a session)."""
+    golden: GoldenSettings = GoldenSettings()
+    folds: FoldSettings = FoldSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     sources: dict[str, str] = {}
     """Names for addresses."""

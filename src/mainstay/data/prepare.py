@@ -1,4 +1,4 @@
-"""From the files that the project names to two snapshots: read → check → quarantine → split → audit → keep."""
+"""From the files that the project names to snapshots: read → check → quarantine → golden → split → audit → keep."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from mainstay.config.folders import make_private
 from mainstay.config.load import Loaded
 from mainstay.config.settings import TestSplit
 from mainstay.core.errors import BadData, ContractViolation, EnvironmentFault, Problem
+from mainstay.data import golden as goldens
 from mainstay.data.audit import Audit, audit_training
 from mainstay.data.frame_check import FrameReport, check_frame
+from mainstay.data.golden import Golden
 from mainstay.data.rules import nearest
 from mainstay.data.snapshot import Snapshot, Snapshots
 from mainstay.data.source import read_frame
-from mainstay.data.split import split_rows
+from mainstay.data.split import Rule, split
 
 QUARANTINE = "quarantine"
 
@@ -51,6 +53,10 @@ class Inspected:
     train: pl.DataFrame
     test: pl.DataFrame
     audit: Audit
+    golden: pl.DataFrame | None = None
+    """Frozen rows, or those that would be; they and what is like them are in neither of the others."""
+    notes: tuple[str, ...] = ()
+    """Which rows were left out, as sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,7 @@ class Prepared:
 
     train: Snapshot
     test: Snapshot
+    golden: Golden | None = None
     report: Inspected
     quarantined: int
     """Rows set aside because they break the contract."""
@@ -75,16 +82,17 @@ def prepare(loaded: Loaded, snapshots: Snapshots, now: datetime) -> Prepared:
     parts = tuple(read_parts(loaded))
     for part in parts:
         _refuse_too_many(loaded, part)
-    found = inspect(loaded, parts)
+    found = inspect(loaded, parts, snapshots=snapshots)
     if found.audit.errors:
         raise BadData(
             "the data cannot be trained on",
             remedy="Mend the data, or correct [data], [fields] and [target] in mainstay.toml.",
             problems=found.audit.errors,
         )
+    golden = goldens.settle(loaded, snapshots, found.golden, now)
     kept = {
-        "train": snapshots.put(found.train, _lineage(loaded, parts[0], "train"), now),
-        "test": snapshots.put(found.test, _lineage(loaded, parts[-1], "test"), now),
+        "train": snapshots.put(found.train, _lineage(loaded, parts[0], "train", golden), now),
+        "test": snapshots.put(found.test, _lineage(loaded, parts[-1], "test", golden), now),
     }
     for part in parts:
         if part.report.bad.height:
@@ -92,24 +100,34 @@ def prepare(loaded: Loaded, snapshots: Snapshots, now: datetime) -> Prepared:
     return Prepared(
         train=kept["train"],
         test=kept["test"],
+        golden=golden,
         report=found,
         quarantined=sum(part.report.bad.height for part in parts),
         warnings=tuple(_warnings(found)),
     )
 
 
-def inspect(loaded: Loaded, parts: tuple[Part, ...] = ()) -> Inspected:
+def inspect(loaded: Loaded, parts: tuple[Part, ...] = (), *, snapshots: Snapshots | None = None) -> Inspected:
     """Return what the project's data are worth, without writing anything. Raises BadData for what cannot be read."""
     parts = parts or tuple(read_parts(loaded))
     train, test = parts[0].report.good, parts[-1].report.good
-    rule = loaded.settings.data.test
-    if isinstance(rule, TestSplit):
+    settings, notes = loaded.settings.data, []
+    golden = goldens.rows_of(loaded, snapshots or Snapshots(loaded.state / "snapshots"), train)
+    if golden is not None:
+        names, frames = ("train", "test")[: len(parts)], (train, test)[: len(parts)]
+        kept = [goldens.apart(loaded.contract, one, golden, ways=settings.golden.apart) for one in frames]
+        train, test = kept[0].frame, kept[-1].frame
+        notes += [f"of {name} {one.told} were left out" for name, one in zip(names, kept, strict=True) if one.told]
+    if isinstance(settings.test, TestSplit):
         _require_rows(parts[0])
-        seed = loaded.settings.project.seed
-        train, test = split_rows(loaded.contract, train, by=rule.by, share=rule.share, seed=seed)
-    if not loaded.settings.train.enabled:  # nothing is fitted to these rows, so nothing of that can go wrong
-        return Inspected(parts=parts, train=train, test=test, audit=Audit(errors=(), warnings=()))
-    return Inspected(parts=parts, train=train, test=test, audit=audit_training(loaded.contract, train, test))
+        taken = split(loaded.contract, train, Rule.of(settings.test), seed=loaded.settings.project.seed)
+        train, test = taken.train, taken.test
+        notes += [f"{count} rows {why} were left out of training" for why, count in taken.left_out.items()]
+    if loaded.settings.train.enabled:
+        audit = audit_training(loaded.contract, train, test)
+    else:  # nothing is fitted to these rows, so nothing of that can go wrong
+        audit = Audit(errors=(), warnings=())
+    return Inspected(parts=parts, train=train, test=test, audit=audit, golden=golden, notes=tuple(notes))
 
 
 def read_parts(loaded: Loaded) -> Iterator[Part]:
@@ -171,17 +189,20 @@ def _write_quarantine(loaded: Loaded, part: Part, name: str) -> Path:
     return path
 
 
-def _lineage(loaded: Loaded, part: Part, name: str) -> dict[str, object]:
+def _lineage(loaded: Loaded, part: Part, name: str, golden: Golden | None) -> dict[str, object]:
     rule = loaded.settings.data.test
-    split = None
+    taken: dict[str, object] | None = None
     if isinstance(rule, TestSplit):
-        split = {"share": rule.share, "by": str(rule.by), "seed": loaded.settings.project.seed}
+        told = rule.model_dump(mode="json", exclude_defaults=True)
+        taken = {**told, "share": rule.share, "by": str(rule.by), "seed": loaded.settings.project.seed}
+    apart = {} if golden is None else {"golden": golden.id}
     return {
         "part": name,
         "source": part.address,
         "rows_read": part.rows,
         "rows_quarantined": part.report.bad.height,
-        "split": split,
+        "split": taken,
+        **apart,
     }
 
 
@@ -192,4 +213,5 @@ def _warnings(found: Inspected) -> Iterator[str]:
             yield f"{bad} of {part.rows} rows of {part.address} break the contract and were set aside"
         if part.report.flagged:
             yield f"{part.report.flagged} of {part.rows} rows of {part.address} hold flagged values"
+    yield from found.notes
     yield from (str(problem) for problem in found.audit.warnings)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mainstay.attach import learn
 from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
-from mainstay.data import audit, frame_check, prepare, source, split
+from mainstay.data import audit, frame_check, golden, prepare, source, split
+from mainstay.data.snapshot import Snapshots
 from mainstay.models.inputs import Inputs
 from mainstay.notify import addresses
 from mainstay.train import code as project_code
@@ -137,12 +138,15 @@ def _check_data(loaded: Loaded, found: _Found) -> pl.DataFrame | None:
         return None
     data, seed = loaded.settings.data, loaded.settings.project.seed
     rows = train = _read(loaded, "train", data.train, found)
+    if train is not None:
+        train = _check_golden(loaded, train, found)
     test: pl.DataFrame | None = None
     if isinstance(data.test, str):
         test = _read(loaded, "test", data.test, found)
     elif train is not None:
         try:
-            train, test = split.split_rows(loaded.contract, train, by=data.test.by, share=data.test.share, seed=seed)
+            taken = split.split(loaded.contract, train, split.Rule.of(data.test), seed=seed)
+            train, test = taken.train, taken.test
         except errors.MainstayError as error:
             found.data += _told("data.test", error)
     if train is not None and test is not None:
@@ -150,6 +154,20 @@ def _check_data(loaded: Loaded, found: _Found) -> pl.DataFrame | None:
         found.data += audited.errors
         found.warnings += audited.warnings
     return rows
+
+
+def _check_golden(loaded: Loaded, train: pl.DataFrame, found: _Found) -> pl.DataFrame:
+    """Look at the golden set where one is declared; return the training rows apart from it."""
+    try:
+        rows = golden.rows_of(loaded, Snapshots(loaded.state / "snapshots"), train)
+        kept = golden.apart(loaded.contract, train, rows, ways=loaded.settings.data.golden.apart)
+    except errors.MainstayError as error:
+        found.data += _told("data.golden", error)
+        return train
+    if rows is not None:
+        told = f"; of data.train {kept.told} are left out" if kept.told else ""
+        found.facts["data.golden"] = f"{rows.height} rows, never trained on{told}"
+    return kept.frame
 
 
 def _check_reference(loaded: Loaded, found: _Found) -> None:

@@ -38,6 +38,7 @@ COMMANDS = [
     "backup",
     "restore",
     "gate",
+    "golden",
     "up",
     "serve",
     "loop",
@@ -71,6 +72,7 @@ GROUPS = {
     "alerts": ("export", "list", "test"),
     "config": ("show",),
     "drill": ("list", "run"),
+    "golden": ("freeze", "show"),
     "incidents": ("ack", "list", "mark", "precision", "reopen", "resolve", "show"),
     "keys": ("add", "list", "new", "revoke", "rotate"),
 }

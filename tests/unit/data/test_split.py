@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mainstay.config.settings import SplitBy
 from mainstay.core.contracts import Contract, Field, FieldType, Task
 from mainstay.core.errors import BadData, UsageError
-from mainstay.data.split import hash_split, split_rows
+from mainstay.data.split import IN_THE_GAP, Rule, hash_split, split_rows
+from mainstay.data.split import split as split_by
 
 CONTRACT = Contract(
     task=Task.BINARY,
@@ -39,14 +40,14 @@ def split(by: SplitBy, frame: pl.DataFrame = FRAME, share: float = 0.25) -> tupl
     return split_rows(CONTRACT, frame, by=by, share=share, seed=1)
 
 
-@pytest.mark.parametrize("by", list(SplitBy))
+@pytest.mark.parametrize("by", [by for by in SplitBy if by is not SplitBy.TIME_KEY])
 def test_every_row_is_on_one_side_and_the_share_is_met(by: SplitBy) -> None:
     train, test = split(by)
     assert pl.concat([train, test]).sort("note").equals(FRAME.sort("note"))
     assert test.height == pytest.approx(0.25 * ROWS, abs=8)
 
 
-@pytest.mark.parametrize("by", list(SplitBy))
+@pytest.mark.parametrize("by", [by for by in SplitBy if by is not SplitBy.TIME_KEY])
 def test_the_split_does_not_depend_on_the_order_of_rows(by: SplitBy) -> None:
     _, test = split(by)
     _, shuffled = split(by, FRAME.sample(fraction=1.0, shuffle=True, seed=3))
@@ -77,6 +78,95 @@ def test_rows_without_a_time_train() -> None:
 def test_equal_rows_are_never_parted() -> None:
     train, test = split(SplitBy.ROW, pl.concat([FRAME, FRAME]))
     assert set(train["note"]) & set(test["note"]) == set()
+
+
+@pytest.mark.parametrize("rare", [0.02, 0.3])
+def test_whole_keys_are_chosen_so_that_each_class_keeps_its_share(rare: float) -> None:
+    count = round(60 * rare * 10)
+    frame = FRAME.with_columns(truth=pl.Series(["yes" if row % 60 < 60 * rare else "no" for row in range(ROWS)]))
+    train, test = split(SplitBy.KEY_STRATUM, frame)
+    assert set(train["who"]) & set(test["who"]) == set()
+    for label in ("yes", "no"):
+        rows = frame.filter(pl.col("truth") == label)
+        kept = test.filter(pl.col("truth") == label).height / rows.height
+        # A key holds 7 rows: of a rare class no share is nearer than half a key's part of it.
+        assert abs(kept - 0.25) <= 0.5 * 7 / min(rows.height, max(count, 7)) + 0.01
+
+
+def test_a_class_that_lies_in_one_key_is_told_with_its_name() -> None:
+    frame = FRAME.with_columns(truth=pl.when(pl.col("who") == "c-3").then(pl.lit("yes")).otherwise(pl.lit("no")))
+    with pytest.raises(BadData, match="1 of 2 are too small") as caught:
+        split(SplitBy.KEY_STRATUM, frame)
+    assert [str(one) for one in caught.value.problems] == [
+        "truth = 'yes': has too few different who for two parts; seen: 1; allowed: '2 or more'"
+    ]
+
+
+def test_a_declared_stratum_keeps_its_shares_and_a_small_one_is_told() -> None:
+    frame = FRAME.with_columns(site=pl.Series(["east", "west", "west", "west"] * (ROWS // 4)))
+    rule = Rule(by=SplitBy.STRATUM, share=0.2, stratum="site")
+    assert split_by(CONTRACT, frame, rule, seed=1).test["site"].value_counts().sort("count")["count"].to_list() == [
+        20,
+        60,
+    ]
+    lonely = pl.concat([frame, frame.head(1).with_columns(site=pl.lit("north"))])
+    with pytest.raises(BadData, match="each site on both sides"):
+        split_by(CONTRACT, lonely, rule, seed=1)
+
+
+def test_groups_of_another_field_than_the_key_are_never_parted() -> None:
+    frame = FRAME.with_columns(home=pl.Series([f"h-{row % 60 // 2}" for row in range(ROWS)]))
+    found = split_by(CONTRACT, frame, Rule(by=SplitBy.KEY, share=0.25, group="home"), seed=1)
+    assert set(found.train["home"]) & set(found.test["home"]) == set()
+
+
+def test_a_gap_before_the_test_rows_is_left_out() -> None:
+    rule = Rule(by=SplitBy.TIME, share=0.25, gap=timedelta(hours=10))
+    found = split_by(CONTRACT, FRAME, rule, seed=1)
+    first = found.test["at"].min()
+    assert isinstance(first, datetime)
+    assert found.train["at"].max() == first - timedelta(hours=11)
+    assert found.left_out == {IN_THE_GAP: 40}
+    assert found.train.height + found.test.height + 40 == ROWS
+
+
+def test_by_time_and_key_the_earlier_rows_of_tested_keys_are_left_out() -> None:
+    stays = FRAME.with_columns(who=pl.Series([f"c-{row % 100 // 30}" for row in range(ROWS)]))
+    train, test = split(SplitBy.TIME_KEY, stays)
+    assert test["note"].to_list() == split(SplitBy.TIME)[1]["note"].to_list()
+    assert (set(train["who"]), set(test["who"])) == ({"c-0", "c-1"}, {"c-2", "c-3"})
+    assert (train.height, test.height) == (240, 100)
+    with pytest.raises(BadData, match="no training rows; 400 are in neither part"):
+        split(SplitBy.TIME_KEY)
+
+
+def test_by_time_a_declared_group_on_both_sides_is_refused_by_name() -> None:
+    rule = Rule(by=SplitBy.TIME, share=0.25, group="who")
+    with pytest.raises(BadData, match="60 of 60 who would lie in both parts: 'c-0', the first of them") as caught:
+        split_by(CONTRACT, FRAME, rule, seed=1)
+    assert "time_key" in caught.value.remedy
+    days = FRAME.with_columns(who=pl.col("at").dt.truncate("1h").cast(pl.String))
+    assert split_by(CONTRACT, days, rule, seed=1).test.height == 100
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (["2026-01-01", "soon", *["2026-01-02T00:00:00+01:00"] * (ROWS - 2)], "at is no time in 1 of 400 rows"),
+        ([17] * ROWS, "at is no time in 400 of 400 rows"),
+        ([None] * ROWS, "no row of 400 has a time in at"),
+    ],
+)
+def test_a_time_column_that_holds_no_times_is_told(cells: list[object], told: str) -> None:
+    with pytest.raises(BadData, match=told) as caught:
+        split(SplitBy.TIME, FRAME.with_columns(at=pl.Series(cells, dtype=None if cells[0] else pl.String)))
+    if "soon" in cells:
+        assert (caught.value.problems[0].row, caught.value.problems[0].value) == (1, "soon")
+
+
+def test_texts_are_read_as_times() -> None:
+    _, test = split(SplitBy.TIME, FRAME.with_columns(at=pl.col("at").dt.to_string("%Y-%m-%dT%H:%M:%SZ")))
+    assert set(test["note"]) == set(split(SplitBy.TIME)[1]["note"])
 
 
 def test_another_seed_chooses_other_rows() -> None:
