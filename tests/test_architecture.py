@@ -17,8 +17,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("stats", "config"),
     ("store", "journal", "models", "notify", "data"),
-    ("registry",),
-    ("train", "serve", "watch", "retrain", "release", "score", "comparison", "attach"),
+    ("registry", "comparison"),
+    ("profiling",),
+    ("train", "serve", "watch", "retrain", "release", "score", "attach"),
     ("parts", "selftest"),
     ("alerting",),
     (

@@ -14,7 +14,6 @@ from mainstay.backtest import plain, timeline
 from mainstay.backtest.records import Found, Report, Told, Verdict, duration
 from mainstay.comparison import page as comparison
 from mainstay.comparison import words
-from mainstay.core.errors import EnvironmentFault
 from mainstay.core.incidents import Severity
 
 HERE = Path(__file__).parent
@@ -75,17 +74,7 @@ def document(report: Report) -> str:
 
 def write(report: Report, path: str | Path) -> Path:
     """Write the page and return its path; an existing file is replaced as a whole."""
-    target = Path(path)
-    half = target.with_name(f".{target.name}.part")
-    try:
-        half.write_text(document(report), encoding="utf-8", errors="replace")
-        half.replace(target)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise EnvironmentFault(
-            f"{target} cannot be written: {error.strerror or error}", remedy="Name a file in a folder that exists."
-        ) from error
-    return target
+    return comparison.write(document(report), path)
 
 
 def _card(one: Told) -> Card:

@@ -63,7 +63,7 @@ class Column:
 
 def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Column:
     """Return both sides of a column read as one kind, told by the reference's cells first."""
-    a, b = _plain(a), _plain(b)
+    a, b = plain(a), plain(b)
     kind_a, kind_b = forced or own_kind(a), forced or own_kind(b)
     if Kind.EMPTY in (kind_a, kind_b):
         kind_a = kind_b = kind_b if kind_a is Kind.EMPTY else kind_a
@@ -72,8 +72,8 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
         return Column(name=a.name, kind=kind_b, a=a, b=b, changed_from=kind_a)
     if kind is Kind.EMPTY:
         return Column(name=a.name, kind=kind, a=a, b=b)
-    read_a, spoiled_a = _read(a, kind)
-    read_b, spoiled_b = _read(b, kind)
+    read_a, spoiled_a = read_as(a, kind)
+    read_b, spoiled_b = read_as(b, kind)
     if forced is not None and spoiled_a == len(a) - a.null_count() > 0:
         raise UsageError(
             f"{a.name!r} was said to hold {forced}, and no cell of the reference does; for example "
@@ -83,7 +83,7 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
     if kind not in (Kind.TEXT, Kind.CATEGORY) and _mostly(spoiled_b, b):
         return Column(name=a.name, kind=Kind.CATEGORY, a=a, b=b, changed_from=kind)
     examples = tuple(dict.fromkeys(str(v) for v in b.filter(read_b.is_null() & b.is_not_null()).head(50).to_list()))
-    kind, why = (forced, "") if forced else _finer(kind, read_a, read_b)
+    kind, why = (forced, "") if forced else finer(kind, read_a, read_b)
     return Column(
         name=a.name,
         kind=kind,
@@ -113,13 +113,14 @@ def own_kind(cells: pl.Series) -> Kind:
     for kind in (Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER, Kind.TIMESTAMP):
         if kind is Kind.TIMESTAMP and not some.str.contains(r"^\s*\d{4}-\d\d-\d\d").mean():
             continue
-        read = _read(some, kind)[0]
+        read = read_as(some, kind)[0]
         if len(read) - read.null_count() >= READS * len(some):
             return kind
     return Kind.CATEGORY
 
 
-def _plain(cells: pl.Series) -> pl.Series:
+def plain(cells: pl.Series) -> pl.Series:
+    """Return cells of a type that is read further: categories as text, wide numbers as floats or integers."""
     if cells.dtype in (pl.Categorical, pl.Enum):
         return cells.cast(pl.String)
     if cells.dtype.is_float():
@@ -146,7 +147,7 @@ def _joint(a: Kind, b: Kind) -> Kind | None:
     return Kind.CATEGORY if a is Kind.CATEGORY and b in (Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN) else None
 
 
-def _read(cells: pl.Series, kind: Kind) -> tuple[pl.Series, int]:
+def read_as(cells: pl.Series, kind: Kind) -> tuple[pl.Series, int]:
     """Return the cells as `kind` and how many of them are not."""
     if cells.dtype == _AS_THEY_ARE.get(kind):
         return cells, 0
@@ -159,10 +160,10 @@ def _mostly(spoiled: int, cells: pl.Series) -> bool:
     return spoiled > 0.5 * max(1, len(cells) - cells.null_count())
 
 
-def _finer(kind: Kind, a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
-    """Tell identifiers, codes and texts from numbers and categories."""
-    finer = _FINER.get(kind)
-    return (kind, "") if finer is None else finer(a.drop_nulls(), b.drop_nulls())
+def finer(kind: Kind, a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
+    """Return what two sides of a read column are more closely, and why: identifiers, codes, texts."""
+    found = _FINER.get(kind)
+    return (kind, "") if found is None else found(a.drop_nulls(), b.drop_nulls())
 
 
 def _finer_integer(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:

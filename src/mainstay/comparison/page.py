@@ -16,6 +16,7 @@ from mainstay.comparison import svg, words
 from mainstay.comparison.plain import MEANS, figure
 from mainstay.comparison.records import Aspect, FieldReport, Measure, Quality, Side, Status, Verdict
 from mainstay.comparison.result import Comparison
+from mainstay.core.errors import EnvironmentFault
 
 HERE = Path(__file__).parent
 TONES = {Verdict.SAME: "good", Verdict.DIFFERENT: "bad", Verdict.NOT_ENOUGH: "open"}
@@ -92,6 +93,21 @@ class MeasureLine:
 def document(result: Comparison) -> str:
     """Return the whole page."""
     return _template("page.html").render(title=result.headline, css=_css(), body=Markup(fragment(result)))  # noqa: S704
+
+
+def write(text: str, path: str | Path) -> Path:
+    """Write a page and return its path; an existing file is replaced as a whole."""
+    target = Path(path)
+    half = target.with_name(f".{target.name}.part")
+    try:
+        half.write_text(text, encoding="utf-8", errors="replace")
+        half.replace(target)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise EnvironmentFault(
+            f"{target} cannot be written: {error.strerror or error}", remedy="Name a file in a folder that exists."
+        ) from error
+    return target
 
 
 def fragment(result: Comparison) -> str:

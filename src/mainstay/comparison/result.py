@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.comparison.records import FieldReport, Quality, Side, Status, Together, Verdict
-from mainstay.core.errors import EnvironmentFault
 
 FIRST_FORMAT = 1
 
@@ -57,17 +56,7 @@ class Comparison:
         """Write the report as one self-contained page and return its path; an existing file is replaced as a whole."""
         from mainstay.comparison import page
 
-        target = Path(path)
-        half = target.with_name(f".{target.name}.part")
-        try:
-            half.write_text(page.document(self), encoding="utf-8", errors="replace")
-            half.replace(target)
-        except OSError as error:
-            half.unlink(missing_ok=True)
-            raise EnvironmentFault(
-                f"{target} cannot be written: {error.strerror or error}", remedy="Name a file in a folder that exists."
-            ) from error
-        return target
+        return page.write(page.document(self), path)
 
     def _repr_html_(self) -> str:
         from mainstay.comparison import page

@@ -30,7 +30,7 @@ def field_plot(bars: Bars, *, name: str, sides: tuple[str, str]) -> Markup:
     return _histogram(bars, title) if bars.numeric else _pairs(bars, title)
 
 
-def _framed(body: str, *, width: float, height: float, title: str) -> Markup:
+def framed(body: str, *, width: float, height: float, title: str) -> Markup:
     """Return the plot; `body` holds numbers and escaped text only."""
     head = f'<svg class="msc-plot" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img">'
     return Markup(head + f"<title>{escape(title)}</title>{body}</svg>")  # noqa: S704 - made of numbers and escaped text
@@ -55,7 +55,7 @@ def _histogram(bars: Bars, title: str) -> Markup:
     for anchor, x, sign, value in marks:
         text = escape(sign + words.number(_tidy(_inside(value, edges), high - low)))
         parts.append(f'<text x="{x:g}" y="{PLOT_HEIGHT + AXIS - 5}" text-anchor="{anchor}">{text}</text>')
-    return _framed("".join(parts), width=WIDTH, height=PLOT_HEIGHT + AXIS, title=title)
+    return framed("".join(parts), width=WIDTH, height=PLOT_HEIGHT + AXIS, title=title)
 
 
 def _steps(across: Sequence[float], heights: Sequence[float]) -> str:
@@ -99,7 +99,7 @@ def _pairs(bars: Bars, title: str) -> Markup:
             )
         shares = escape(f"{words.share(then)} → {words.share(now)}")
         parts.append(f'<text class="msc-dim" x="{WIDTH}" y="{y + 16}" text-anchor="end">{shares}</text>')
-    return _framed("".join(parts), width=WIDTH, height=ROW * len(bars.labels), title=title)
+    return framed("".join(parts), width=WIDTH, height=ROW * len(bars.labels), title=title)
 
 
 def forest(effect: Effect) -> Markup:
@@ -120,7 +120,7 @@ def forest(effect: Effect) -> Markup:
         f'<line class="{tone}" x1="{place(low):.1f}" y1="10" x2="{place(high):.1f}" y2="10"/>'
         f'<circle class="{tone}" cx="{place(value):.1f}" cy="10" r="3.5"/>'
     )
-    return _framed(body, width=FOREST, height=20, title=words.interval(effect))
+    return framed(body, width=FOREST, height=20, title=words.interval(effect))
 
 
 def lean_bars(leans: Sequence[tuple[str, float]]) -> Markup:
@@ -137,7 +137,7 @@ def lean_bars(leans: Sequence[tuple[str, float]]) -> Markup:
             f'<rect class="msc-cur" x="{LABEL}" y="{y + 5}" width="{room * lost / top:.1f}" height="12" rx="1.5"/>'
             f'<text class="msc-dim" x="{WIDTH}" y="{y + 15}" text-anchor="end">{lost:.3f}</text>'
         )
-    return _framed("".join(parts), width=WIDTH, height=22 * len(leans), title="Area lost without each field")
+    return framed("".join(parts), width=WIDTH, height=22 * len(leans), title="Area lost without each field")
 
 
 def reliability(
@@ -176,4 +176,4 @@ def reliability(
         f'<text transform="translate(14 {(DIAGRAM - PAD) / 2}) rotate(-90)" text-anchor="middle">mean truth</text>',
         f'<text x="{PAD - 4}" y="16" text-anchor="end">{ends[1]}</text>' if len(ends[1]) < 4 else "",
     ]
-    return _framed("".join(parts), width=DIAGRAM, height=DIAGRAM, title="Prediction and truth")
+    return framed("".join(parts), width=DIAGRAM, height=DIAGRAM, title="Prediction and truth")

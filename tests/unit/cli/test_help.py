@@ -32,6 +32,7 @@ COMMANDS = [
     "adopt",
     "check",
     "compare",
+    "profile",
     "train",
     "trust",
     "backtest",
