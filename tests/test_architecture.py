@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "upkeep",
         "watchdog",
     ),
-    ("loop",),
+    ("loop", "retraining"),
     ("wiring",),
     ("backup",),
     ("project",),

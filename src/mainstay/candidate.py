@@ -8,7 +8,7 @@ give the same bundle, and a second run goes on where the first one stopped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,12 @@ from mainstay.registry.mlflow_registry import RunFacts
 from mainstay.release import environment, probe, rollout
 from mainstay.release import gate as gates
 from mainstay.release.metrics import Labelled, labelled_from_frame
-from mainstay.retrain import dataset
+from mainstay.retrain import dataset, window
 from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import baselines, choose, importance, run
+from mainstay.train import baselines, choose, importance, label_noise, run, sift
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -85,21 +85,27 @@ def deliver_candidate(
     release: bool = True,
     handed: run.Handed | None = None,
     by: str = "",
+    as_of: datetime | None = None,
     progress: Progress = silent,
 ) -> Delivered:
     """Train a version and have it judged; with `release`, one that passes goes on its way.
 
     `pipeline` is trained as it is; of several `pipelines` the best by cross-validation is; a model that was `handed`
-    over fitted is taken as it is. `by` is who asked for it, for the audit. Raises what the data, the code or machine
+    over fitted is taken as it is. `by` is who asked for it, for the audit. `as_of`: with the labels that had arrived
+    by then. Raises what the data, the code or machine
     are wrong with; a refused version is no error here, it is reported.
     """
     if handed is None:
         _require_training(parts)
     progress(STEPS[0], 0, len(STEPS))
-    data = _prepare(parts)
+    data = _prepare(parts, as_of=as_of)
     progress(STEPS[1], 1, len(STEPS))
     chosen = _choose(parts, data, pipeline, pipelines) if handed is None else _HANDED
     choice = chosen.text if chosen.scores else ""
+    labels: Mapping[str, Any] | None = None
+    if handed is None:
+        sifted = sift.sift(parts.loaded, parts.snapshots, data.train, chosen, parts.clock.now())
+        data, chosen, labels = replace(data, train=sifted.train), sifted.choice, sifted.facts
     progress(STEPS[2], 2, len(STEPS))
     trained = run.train_candidate(
         parts.loaded,
@@ -112,6 +118,8 @@ def deliver_candidate(
         held_out=chosen.held_out,
         handed=handed,
     )
+    if labels is not None:
+        trained = replace(trained, evaluation={**trained.evaluation, "label_noise": labels})
     progress(STEPS[3], 3, len(STEPS))
     version, noticed = register(parts, trained, trigger)
     progress(STEPS[4], 4, len(STEPS))
@@ -149,8 +157,15 @@ def judge(
         contract=contract,
         bundle_path=path,
         probe=lambda: probe.latencies_ms(path, version.digest, test.rows[:100], parts.clock),
-        more=lambda: _beyond(parts, candidate, data, evaluation),
+        more=lambda: (*_beyond(parts, candidate, data, evaluation), *_labels(parts, version, evaluation)),
     )
+
+
+def _labels(parts: Parts, version: releases.Release, evaluation: Mapping[str, Any] | None) -> Sequence[Check]:
+    """Ask whether the labels of traffic that it learned from can be believed; that was measured in training."""
+    known = version.facts.get("evaluation") if evaluation is None else evaluation
+    found = (known or {}).get("label_noise")
+    return () if found is None else (label_noise.check(found, parts.settings.retrain.max_label_noise),)
 
 
 def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]:
@@ -257,12 +272,17 @@ def sample_of(parts: Parts, version: releases.Release) -> list[Mapping[str, Any]
     return list(_labelled(parts, parts.snapshots.open(str(model.lineage["test"]))).rows[:TRIAL_ROWS])
 
 
-def _prepare(parts: Parts) -> _Data:
-    """Return the snapshots: the base data, and the labelled traffic where there is any, part of it held out."""
+def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
+    """Return the snapshots: the base data, and the labelled traffic where there is any, part of it held out.
+
+    `as_of`: with the labels that were known then.
+    """
+    now = as_of or parts.clock.now()
+    until = dataset.mature_until(parts.settings, now)
     prepared = preparing.prepare(parts.loaded, parts.snapshots, parts.clock.now())
     _audit_golden(parts, prepared.golden)
     with parts.store.read() as tx:
-        found = dataset.labelled_rows(tx, parts.model, parts.settings)
+        found = dataset.labelled_rows(tx, parts.model, parts.settings, as_of=as_of, until=until)
     labelled = dataset.split(_not_golden(parts, found, prepared.golden), parts.settings)
     lineage = {"model": parts.model, "base": prepared.train.id}
     if labelled.fit.height == 0:
@@ -273,8 +293,11 @@ def _prepare(parts: Parts) -> _Data:
             warnings=prepared.warnings,
             golden=prepared.golden,
         )
-    frame = dataset.retrain_snapshot(prepared.train.frame(), labelled.fit)
-    train = parts.snapshots.put(frame, lineage | {"traffic_rows": labelled.fit.height}, parts.clock.now())
+    own, fit = window.parts(
+        prepared.train.frame(), labelled.fit, parts.loaded.contract.target, parts.settings.retrain, now
+    )
+    frame = dataset.retrain_snapshot(own, fit)
+    train = parts.snapshots.put(frame, lineage | {"traffic_rows": fit.height}, parts.clock.now())
     missing = train.read().told
     warnings = (*prepared.warnings, f"of labelled traffic {missing}; they are not learned from") if missing else None
     recent = None

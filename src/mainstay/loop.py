@@ -320,11 +320,11 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
         if not due:
             return []
         facts = guard.gather(tx, parts.model, parts.settings, now, vault=parts.vault)
-        if not guard.allowed(guard.allow(facts, parts.settings, now)):
+        checks = guard.allow(facts, parts.settings, now)
+        if not guard.allowed(checks):
             return []
-        job = jobs.enqueue(
-            tx, model=parts.model, kind=TRAIN, dedupe=due[0].dedupe, payload={"trigger": due[0].name}, now=now
-        )
+        payload = {"trigger": due[0].name, "why": due[0].why, "guards": guard.certificate(checks)}
+        job = jobs.enqueue(tx, model=parts.model, kind=TRAIN, dedupe=due[0].dedupe, payload=payload, now=now)
     return [f"retraining: {due[0].why}"] if job is not None else []
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mainstay.backtest.records import Report as Backtest
     from mainstay.backup.make import Made
     from mainstay.backup.restore import Restored
+    from mainstay.candidate import Delivered
     from mainstay.config.settings import Settings
     from mainstay.container.context import Context
     from mainstay.core.incidents import Incident, State
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mainstay.parts import Parts
     from mainstay.replay import Replayed
     from mainstay.reproduce import Reproduced
+    from mainstay.retraining import Outlook
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
     from mainstay.selftest import Outcome
@@ -513,8 +515,22 @@ class Project:
             by=by,
             progress=progress,
         )
-        found = judged(delivered.release, delivered.gate_report.as_dict())
-        return dataclasses.replace(found, notes=(*filter(None, [delivered.choice]), *delivered.warnings))
+        return _told(delivered)
+
+    def retrain_outlook(self) -> Outlook:
+        """Return what asks for a retraining now and what its guards say."""
+        from mainstay import retraining
+
+        return retraining.outlook(self.parts)
+
+    def retrain(
+        self, *, by: str, anyway: str = "", as_of: datetime | None = None, progress: Progress = silent
+    ) -> Judged:
+        """Train a version as the loop would; `anyway` is why its guards are passed over."""
+        _must_answer_here(self, "nothing is trained here")
+        from mainstay import retraining
+
+        return _told(retraining.by_hand(self.parts, by=by, anyway=anyway, as_of=as_of, progress=progress))
 
     def gate(self, version: int, *, again: bool = False) -> Judged:
         """Return what the gate found about a version; `again`: what it finds now, without changing anything."""
@@ -1011,6 +1027,11 @@ class Project:
         from mainstay.status import example
 
         return example.request(self.loaded)
+
+
+def _told(delivered: Delivered) -> Judged:
+    found = judged(delivered.release, delivered.gate_report.as_dict())
+    return dataclasses.replace(found, notes=(*filter(None, [delivered.choice]), *delivered.warnings))
 
 
 def judged(release: releases.Release, report: Mapping[str, Any]) -> Judged:

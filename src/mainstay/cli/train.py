@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from mainstay.cli import ci as reporting
 from mainstay.cli import edge, reports
 from mainstay.cli.release import who
 from mainstay.core.releases import Stage
+
+if TYPE_CHECKING:
+    from mainstay.project import Judged
 
 NEXT = {
     Stage.CERTIFIED: "It answers.",
@@ -53,6 +56,11 @@ def train(
     by = who() if trigger == MANUAL else "loop"
     with call.out.progress() as progress:
         result = project.train(pipeline=pipeline, release=release, trigger=trigger, by=by, progress=progress)
+    tell(call, result)
+
+
+def tell(call: edge.Call, result: Judged) -> None:
+    """Print a judged version; leave with the exit code of a gate that did not pass."""
     call.out.document(
         {
             "version": result.name,

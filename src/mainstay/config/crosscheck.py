@@ -24,7 +24,9 @@ from mainstay.config.settings import (
     Settings,
     StressKind,
 )
+from mainstay.core import cron
 from mainstay.core.contracts import FieldType, Pii, Role, Task
+from mainstay.core.errors import UsageError
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 
 NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
@@ -51,6 +53,7 @@ def check_all(settings: Settings) -> list[Found]:
         _runner,
         _elsewhere,
         _rewards,
+        _retraining,
         _subjects,
         _not_built,
     )
@@ -417,6 +420,37 @@ def _rewards(settings: Settings) -> Iterator[Found]:
         if "wait_hours" in reward.model_fields_set and reward.absent is None:
             path = ("watch", "rewards", name, "wait_hours")
             yield _problem(path, "is waited for nothing", reward.wait_hours, allowed="absent too")
+
+
+def _retraining(settings: Settings) -> Iterator[Found]:
+    retrain, task = settings.retrain, settings.project.task
+    try:
+        cron.zone_of(retrain.time_zone)
+    except UsageError as error:
+        yield _problem(("retrain", "time_zone"), error.message)
+    for declared in retrain.on:
+        kind, _, wanted = declared.partition(":")
+        if kind == "schedule":
+            try:
+                cron.parse(wanted)
+            except UsageError as error:
+                yield _problem(("retrain", "on"), error.message)
+        if kind == "reward" and (wanted not in settings.watch.rewards or settings.watch.rewards[wanted].floor is None):
+            floors = [name for name, reward in settings.watch.rewards.items() if reward.floor is not None]
+            yield _unknown(("retrain", "on"), "names no reward with a floor under [watch.rewards]", wanted, floors)
+        if kind == "quality":
+            metric = wanted.partition(":")[0]
+            allowed = ["accuracy"] if task.is_classification else ["mae", "rmse"] if task is Task.REGRESSION else []
+            if metric not in allowed:
+                yield _problem(("retrain", "on"), f"is not measured on labels of a {task}", metric, allowed=allowed)
+    if retrain.min_agreement is not None and not retrain.trusted:
+        path = ("retrain", "min_agreement")
+        yield _problem(path, "agrees with nobody", retrain.min_agreement, allowed="trusted = who is believed, too")
+    for key in ("max_flip_share", "max_label_noise", "min_agreement"):
+        if getattr(retrain, key) is not None and not task.is_classification:
+            yield _problem(("retrain", key), f"a {task} has no classes", getattr(retrain, key))
+    if retrain.suspects != "keep" and not task.is_classification:
+        yield _problem(("retrain", "suspects"), f"a {task} has no classes", retrain.suspects, allowed=["keep"])
 
 
 def _subjects(settings: Settings) -> Iterator[Found]:

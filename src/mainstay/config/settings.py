@@ -28,7 +28,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 CODE_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
-TRIGGER_PATTERN = r"^(incident:(data_fault|quality|output|reward|operations|skew|input)|rows:[1-9][0-9]*)$"
+TRIGGER_PATTERN = (
+    r"^(incident:(data_fault|quality|output|reward|operations|skew|input)|rows:[1-9][0-9]*|age:[0-9]+(\.[0-9]+)?"
+    r"|reward:[A-Za-z0-9][A-Za-z0-9_-]{0,62}|quality:(accuracy|mae|rmse):[0-9]+(\.[0-9]+)?|schedule:.+)$"
+)
 
 
 class Section(BaseModel):
@@ -424,6 +427,8 @@ class GateSettings(Section):
     Judged where [audit] favourable is declared."""
     max_calibration_error: Share | None = None
     """Largest expected calibration error of the calibrated confidence, by its interval; not asked without it."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """With how much confidence a version must be shown to be within those margins (one-sided, 0.5 to 1)."""
     max_p99_ms: float = Field(100.0, gt=0)
     """Slowest 99th percentile of one row's answer (milliseconds)."""
     max_bundle_mb: float = Field(500.0, gt=0)
@@ -652,8 +657,12 @@ class RetrainSettings(Section):
     """When and how a new version is trained by itself."""
 
     on: tuple[Annotated[str, Field(pattern=TRIGGER_PATTERN)], ...] = ()
-    """What starts it: `incident:quality` (or another harm), `rows:5000` new labels. None: only by hand. While a field
-    is broken nothing is trained, and its rows are left out for ever, unless `incident:data_fault` is named here."""
+    """What starts it: `incident:quality` (or another harm), `reward:click` (its floor is not kept),
+    `quality:accuracy:0.85` (labels show less for sure; `mae`, `rmse`: more), `rows:5000` new labels, `age:30` (days),
+    `schedule:0 3 * * 1` (cron). None: only by hand. While a field is broken nothing is trained, and its rows are left
+    out for ever, unless `incident:data_fault` is named here."""
+    time_zone: str = "UTC"
+    """Time zone of schedules, as IANA names it (`Europe/Berlin`)."""
     pipelines: tuple[str, ...] = ()
     """Pipelines that are compared; the best is offered. None given: the pipeline of [train]."""
     min_labels: int = Field(150, ge=1)
@@ -666,6 +675,28 @@ class RetrainSettings(Section):
     """Labels of one key that count, so that nobody alone turns the model (rows)."""
     recent_share: float = Field(0.3, gt=0, lt=1)
     """Part of the labelled traffic that is held out to compare on (0 to 1)."""
+    window_days: float | None = Field(None, gt=0)
+    """Only requests of so many days are learned from (days); without it all, and the project's own rows."""
+    replay_share: float = Field(0.2, ge=0)
+    """With `window_days`: rows before it that are learned from too, of each class as many as there are, for each row
+    in it."""
+    mature_hours: float = Field(0.0, ge=0)
+    """Requests younger than this are not learned from: of them only what is labelled quickly is known (hours)."""
+    max_failures: int = Field(3, ge=1)
+    """After so many versions in a row that were trained by themselves and failed, a person trains the next."""
+    max_flip_share: Share | None = None
+    """Largest part of an answer's newest labels that may suddenly be one other class (0 to 1); more waits for a person.
+    Not asked without it."""
+    trusted: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Who labels (`by`) are believed: where they label what others labelled too, the others are held against them."""
+    min_agreement: Share | None = None
+    """Least share of labels that the trusted agree with (0 to 1); surely less, and nothing is learned. Needs
+    `trusted`."""
+    max_label_noise: Share | None = None
+    """Most labels that models which did not see them may find wrong, beyond what they find among the project's own rows
+    (0 to 1); surely more, and the gate refuses. Not asked without it."""
+    suspects: Literal["keep", "leave_out"] = "keep"
+    """Labels that such models find wrong, and all of keys that are wrong too often: learned from, or left out."""
 
 
 class GuardSettings(Section):

@@ -82,12 +82,19 @@ def run_gate(
     checks = [
         *behaves,
         quality.floors(mine, gate.floors) if not _saw(candidate) else quality.candidate_saw(gate.floors),
-        quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed)
+        quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed, confidence=gate.confidence)
         if not _saw(champion)
         else quality.champion_saw("not_worse"),
         _recent(candidate, champion, recent, settings),
         quality.segments(
-            mine, theirs, test, contract, gate.segment_not_worse_by, settings.evaluate.slices_min_rows, seed
+            mine,
+            theirs,
+            test,
+            contract,
+            gate.segment_not_worse_by,
+            settings.evaluate.slices_min_rows,
+            seed,
+            confidence=gate.confidence,
         )
         if not _saw(champion)
         else quality.champion_saw("segments"),
@@ -130,15 +137,18 @@ def _behaviour(candidate: LoadedModel, test: Labelled, contract: Contract, setti
 
 def _recent(candidate: LoadedModel, champion: LoadedModel | None, recent: Labelled | None, settings: Settings) -> Check:
     name, margins, seed = "not_worse_on_recent", settings.gate.not_worse_by, settings.project.seed
+    confidence = settings.gate.confidence
     if champion is None or recent is None:
         nobody = _scored_empty()
-        return quality.not_worse(name, nobody, None if champion is None else nobody, recent, margins, seed)
+        return quality.not_worse(
+            name, nobody, None if champion is None else nobody, recent, margins, seed, confidence=confidence
+        )
     at = settings.evaluate.at
     mine, theirs = _scored(candidate, recent, at), _scored(champion, recent, at)
     if isinstance(mine, str) or isinstance(theirs, str):
         why = mine if isinstance(mine, str) else f"the champion did not answer: {theirs}"
         return _unasked(name, why)
-    return quality.not_worse(name, mine, theirs, recent, margins, seed)
+    return quality.not_worse(name, mine, theirs, recent, margins, seed, confidence=confidence)
 
 
 def _timed(probe: Probe, max_p99_ms: float) -> Check:

@@ -35,10 +35,12 @@ def bootstrap(
     keys: Sequence[Hashable] | None,
     rng: np.random.Generator,
     draws: int = DRAWS,
+    confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the 5 % and 95 % quantiles of `difference(rows)` over draws of whole keys with replacement.
+    """Return the quantiles of `difference(rows)` at 1 − `confidence` and `confidence`, over draws of whole keys.
 
-    Percentile bootstrap (Efron 1979), rows of a key together. A draw without a value (NaN) makes both limits NaN.
+    Percentile bootstrap (Efron 1979), with replacement, rows of a key together. A draw without a value (NaN) makes
+    both limits NaN.
     """
     groups: dict[Hashable, list[int]] = {}
     for position in range(n):
@@ -52,7 +54,7 @@ def bootstrap(
     )
     if not len(values) or not np.isfinite(values).all():
         return math.nan, math.nan
-    low, high = np.quantile(values, [0.05, 0.95])
+    low, high = np.quantile(values, [1.0 - confidence, confidence])
     return float(low), float(high)
 
 

@@ -14,6 +14,7 @@ from mainstay.models.segments import segment_names
 from mainstay.release import metrics, paired
 from mainstay.release.metrics import Labelled, Scored
 from mainstay.stats import ordering
+from mainstay.stats.intervals import normal_quantile
 
 
 def floors(scored: Scored, declared: Mapping[str, float]) -> Check:
@@ -36,13 +37,20 @@ def floors(scored: Scored, declared: Mapping[str, float]) -> Check:
 
 
 def not_worse(
-    name: str, mine: Scored, theirs: Scored | None, data: Labelled | None, margins: Mapping[str, float], seed: int
+    name: str,
+    mine: Scored,
+    theirs: Scored | None,
+    data: Labelled | None,
+    margins: Mapping[str, float],
+    seed: int,
+    *,
+    confidence: float = 0.95,
 ) -> Check:
     """Ask whether the candidate is at most the declared margin worse than the champion, metric by metric.
 
     Accuracy by Tango's score interval, and where keys repeat by the wider of that and a bootstrap of whole keys; other
-    metrics by that bootstrap. PASS when the one-sided 95 % limit lies within the margin, FAIL when the opposite limit
-    lies beyond it, NOT_ENOUGH between.
+    metrics by that bootstrap. PASS when the one-sided limit at `confidence` lies within the margin, FAIL when the
+    opposite limit lies beyond it, NOT_ENOUGH between.
     """
     where = "frozen test rows" if name == "not_worse" else "held-out rows of recent traffic"
     question = f"Is the candidate hardly worse than the champion on the {where}?"
@@ -52,7 +60,7 @@ def not_worse(
         return _silent(name, question, "there is no labelled traffic to compare on")
     if not margins:
         return _silent(name, question, "no margin is declared in [gate] not_worse_by: nothing was asked")
-    compared = {metric: _compare(metric, mine, theirs, data, seed) for metric in margins}
+    compared = {metric: _compare(metric, mine, theirs, data, seed, confidence) for metric in margins}
     verdicts = {metric: _verdict(compared[metric], margins[metric]) for metric in margins}
     told = "; ".join(
         f"{metric} {compared[metric]['difference']:+.4f} ({compared[metric]['low']:+.4f} to "
@@ -64,7 +72,7 @@ def not_worse(
         name=name,
         question=question,
         verdict=combine(checks) if len(data) else Verdict.NOT_ENOUGH,
-        reason=f"{told}, on {_size(mine)} (more is better, one-sided 95 %)",
+        reason=f"{told}, on {_size(mine)} (more is better, one-sided {confidence * 100:g} %)",
         numbers={"rows": len(data), **{m: compared[m] | {"margin": margins[m]} for m in margins}},
     )
 
@@ -77,10 +85,12 @@ def segments(
     margins: Mapping[str, float],
     min_rows: int,
     seed: int,
+    *,
+    confidence: float = 0.95,
 ) -> Check:
     """Ask whether any declared segment is shown to be worse than the champion by more than the margin.
 
-    Only a shown harm fails (both one-sided 95 % limits beyond the margin); segments with too few rows are named.
+    Only a shown harm fails (both one-sided limits beyond the margin); segments with too few rows are named.
     """
     question = "Is no segment clearly worse off than with the champion?"
     if theirs is None:
@@ -100,7 +110,7 @@ def segments(
         rows = np.array(positions, dtype=np.intp)
         part = _part(data, positions)
         for metric, margin in margins.items():
-            found = _compare(metric, metrics.take(mine, rows), metrics.take(theirs, rows), part, seed)
+            found = _compare(metric, metrics.take(mine, rows), metrics.take(theirs, rows), part, seed, confidence)
             numbers[f"{segment} {metric}"] = found | {"rows": len(positions), "margin": margin}
             if found["high"] < -margin:
                 worse.append(f"{segment}: {metric} {found['difference']:+.3f} on {len(positions)} rows")
@@ -114,7 +124,9 @@ def segments(
     )
 
 
-def _compare(metric: str, mine: Scored, theirs: Scored, data: Labelled, seed: int) -> dict[str, float]:
+def _compare(
+    metric: str, mine: Scored, theirs: Scored, data: Labelled, seed: int, confidence: float
+) -> dict[str, float]:
     n = len(mine.truth)
 
     def difference(rows: NDArray[np.intp]) -> float:
@@ -123,13 +135,16 @@ def _compare(metric: str, mine: Scored, theirs: Scored, data: Labelled, seed: in
 
     found = difference(np.arange(n, dtype=np.intp)) if n else math.nan
     if metric != "accuracy":
-        low, high = paired.bootstrap(difference, n, keys=data.keys, rng=np.random.default_rng(seed))
+        low, high = paired.bootstrap(
+            difference, n, keys=data.keys, rng=np.random.default_rng(seed), confidence=confidence
+        )
         return {"difference": found, "low": low, "high": high}
     gained = int(((mine.right == 1) & (theirs.right == 0)).sum())
     lost = int(((mine.right == 0) & (theirs.right == 1)).sum())
-    low, high = paired.tango(gained, lost, n)
+    low, high = paired.tango(gained, lost, n, z=normal_quantile(2.0 * confidence - 1.0))
     if paired.keys_repeat(data.keys):
-        wide = paired.bootstrap(difference, n, keys=data.keys, rng=np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        wide = paired.bootstrap(difference, n, keys=data.keys, rng=rng, confidence=confidence)
         low, high = min(low, wide[0]), max(high, wide[1])
     return {"difference": found, "low": low, "high": high, "gained": gained, "lost": lost}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 ORIGIN, BASE, TRAFFIC = "_origin", "base", "traffic"
-KEY, UNIT, ID, AT = "_key", "_unit", "_id", "_at"
+KEY, UNIT, ID, AT, HAPPENED = "_key", "_unit", "_id", "_at", "_happened"
 SPLIT_SALT = "recent"
 """Fixed, so that a key's rows stay on the side they were first put on, from training to training."""
 MOST_LABELS = 200_000
@@ -59,6 +59,10 @@ class LabelledRow:
     value: Any
     at: datetime
     inputs: Mapping[str, Any]
+    answered: Any = None
+    """What the version said that answered it."""
+    happened: datetime | None = None
+    """When it was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +74,18 @@ class Parts:
     """Held out to compare candidate and champion on."""
 
 
-def labelled(tx: Connection, model: str, settings: Settings, vault: Vault | None = None) -> list[LabelledRow]:
+def labelled(
+    tx: Connection,
+    model: str,
+    settings: Settings,
+    vault: Vault | None = None,
+    *,
+    as_of: datetime | None = None,
+    until: datetime | None = None,
+) -> list[LabelledRow]:
     """Return the usable labels, oldest first.
+
+    `as_of`: only what had arrived by then, as it was then; `until`: only requests that had happened by then.
 
     `vault` opens sealed values, to leave out requests that were erased and to tell equal contents; without it each
     sealed request counts, as a content of its own.
@@ -86,8 +100,15 @@ def labelled(tx: Connection, model: str, settings: Settings, vault: Vault | None
     of_key: Counter[str] = Counter()
     counted: set[Any] = set()
     kept = []
-    for graded in reversed(feedback.labels(tx, model, limit=MOST_LABELS)):
+    known_then = (
+        feedback.labels(tx, model, limit=MOST_LABELS)
+        if as_of is None
+        else feedback.labels_as_of(tx, model, contract.target, as_of=as_of, limit=MOST_LABELS)
+    )
+    for graded in reversed(known_then):
         if graded.name != contract.target or not _usable(graded.value, contract):
+            continue
+        if until is not None and graded.occurred_at > until:
             continue
         if any(start <= graded.occurred_at < end for start, end in broken):
             continue
@@ -105,6 +126,12 @@ def labelled(tx: Connection, model: str, settings: Settings, vault: Vault | None
         counted.add(piece)
         kept.append(_row(graded, known, contract, key=key, unit=unit))
     return kept[::-1]
+
+
+def mature_until(settings: Settings, now: datetime) -> datetime | None:
+    """Return until when requests must have happened to be learned from; None where any may."""
+    hours = settings.retrain.mature_hours
+    return now - timedelta(hours=hours) if hours else None
 
 
 def faults(tx: Connection, model: str, settings: Settings) -> list[Incident]:
@@ -133,7 +160,14 @@ def _is_of_a_field(incident: Incident) -> bool:
     return any(f.harm is Harm.DATA_FAULT and not f.signal.startswith("requests.") for f in incident.findings)
 
 
-def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFrame:
+def labelled_rows(
+    tx: Connection,
+    model: str,
+    settings: Settings,
+    *,
+    as_of: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.DataFrame:
     """Return the usable labels as a frame: every declared field as served, the target, and `_` columns of lineage.
 
     Sealed values stay sealed, in the column `_sealed`. Raises ContractViolation when the journal does not keep a field
@@ -141,7 +175,7 @@ def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFram
     """
     contract = contract_of(settings)
     _refuse_unkept(contract)
-    rows = labelled(tx, model, settings)
+    rows = labelled(tx, model, settings, as_of=as_of, until=until)
     columns: dict[str, pl.Series] = {}
     for field in contract.fields:
         if field.name != contract.target:
@@ -157,6 +191,7 @@ def labelled_rows(tx: Connection, model: str, settings: Settings) -> pl.DataFram
     columns[UNIT] = pl.Series(UNIT, [row.unit for row in rows], dtype=pl.String())
     columns[ID] = pl.Series(ID, [row.id for row in rows], dtype=pl.String())
     columns[AT] = pl.Series(AT, [row.at for row in rows], dtype=pl.Datetime("us", "UTC"))
+    columns[HAPPENED] = pl.Series(HAPPENED, [row.happened for row in rows], dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(columns)
 
 
@@ -175,7 +210,7 @@ def retrain_snapshot(base_train: pl.DataFrame, labelled_fit: pl.DataFrame) -> pl
     if labelled_fit.is_empty():
         raise NotEnoughEvidence("there is no labelled traffic to train on")
     base = base_train.drop([c for c in base_train.columns if c.startswith("_")])
-    traffic = labelled_fit.drop([KEY, UNIT, ID, AT], strict=False)
+    traffic = labelled_fit.drop([KEY, UNIT, ID, AT, HAPPENED], strict=False)
     joined = pl.concat(
         [
             base.with_columns(pl.lit(BASE).alias(ORIGIN)),
@@ -191,7 +226,15 @@ def _row(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: s
     seen = {f.name: known.get(f.name) for f in contract.features}
     content = msgspec.json.encode(seen, order="deterministic").decode()
     return LabelledRow(
-        id=graded.id, key=key, unit=unit, content=content, value=graded.value, at=graded.at, inputs=graded.inputs
+        id=graded.id,
+        key=key,
+        unit=unit,
+        content=content,
+        value=graded.value,
+        at=graded.at,
+        inputs=graded.inputs,
+        answered=graded.label,
+        happened=graded.occurred_at,
     )
 
 

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mainstay.config.load import contract_of
 from mainstay.config.settings import Settings
 from mainstay.core.incidents import State
-from mainstay.core.releases import IN_ROLLOUT, Stage
+from mainstay.core.releases import IN_ROLLOUT, Release, Stage
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.journal.vault import Vault
 from mainstay.retrain import dataset
+from mainstay.retrain.trigger import FAILED
+from mainstay.stats import flips
+from mainstay.stats.flips import Flip
+from mainstay.stats.intervals import wilson
 from mainstay.store import feedback, jobs, releases
 
 if TYPE_CHECKING:
@@ -23,6 +28,12 @@ MAX_CONFLICT_SHARE = 0.10
 """More of the labelled requests than this with contradicting labels: the labels are not to be trusted."""
 DAY = timedelta(hours=24)
 MANUAL = "manual"
+NEWEST_SHARE = 0.25
+"""So much of the labels, at most, counts as the newest, in which sudden flips are looked for."""
+LEAST_RELABELLED = 20
+"""With fewer labels that a trusted person gave too, whether others are right is not known."""
+RESTS = ("new_labels", "cooldown", "max_per_day")
+"""Conditions that only keep trainings apart; whoever trains by hand may pass over them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +53,14 @@ class Facts:
     """Labelled requests whose inputs were labelled in two ways."""
     broken: str = ""
     """The open incident that tells of a broken field, or empty."""
+    failures: int = 0
+    """Versions in a row, the newest first, that were trained by themselves and failed."""
+    flips: Sequence[Flip] = ()
+    """Answers that the newest labels suddenly contradict."""
+    relabelled: int = 0
+    """Requests that a trusted person labelled, and somebody else before or after."""
+    agreed: int = 0
+    """Of these, those that were labelled alike."""
 
     @property
     def conflict_share(self) -> float:
@@ -51,15 +70,17 @@ class Facts:
 
 def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vault: Vault | None = None) -> Facts:
     """Read the facts."""
-    own = [release for release in releases.all_of(tx, model) if release.trigger != MANUAL]
+    versions = releases.all_of(tx, model)
+    own = [release for release in versions if release.trigger != MANUAL]
     trainings = [job for job in jobs.list_(tx, model, limit=1000) if job.kind == "train"]
     starts = [release.created_at for release in own] + [job.created_at for job in trainings]
     last = max(starts, default=None)
-    chosen = dataset.labelled(tx, model, settings, vault)
+    chosen = dataset.labelled(tx, model, settings, vault, until=dataset.mature_until(settings, now))
     faults = [i for i in dataset.faults(tx, model, settings) if i.state in (State.OPEN, State.ACKNOWLEDGED)]
     recent = max(
         sum(now - release.created_at < DAY for release in own), sum(now - job.created_at < DAY for job in trainings)
     )
+    relabelled = _relabelled(tx, model, settings)
     return Facts(
         labels=len(chosen),
         new_labels=feedback.count(tx, model, since=last),
@@ -68,6 +89,10 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
         under_way=_under_way(tx, model, trainings),
         conflicting=_conflicting(chosen),
         broken=f"incident {faults[0].id}: {faults[0].title}" if faults else "",
+        failures=_failures(versions),
+        flips=_flips(chosen) if settings.retrain.max_flip_share is not None else (),
+        relabelled=len(relabelled),
+        agreed=sum(relabelled),
     )
 
 
@@ -114,12 +139,58 @@ def allow(facts: Facts, settings: Settings, now: datetime) -> list[Check]:
             reason=f"{facts.conflicting} of {facts.labels} labelled requests contradict others with equal inputs, "
             f"allowed {MAX_CONFLICT_SHARE:.0%}",
         ),
+        _check(
+            "failures",
+            f"Did fewer than {retrain.max_failures} versions in a row fail?",
+            good=facts.failures < retrain.max_failures,
+            reason=f"{facts.failures} versions in a row, trained by themselves, failed; allowed "
+            f"{retrain.max_failures - 1}: a person trains the next (mainstay retrain)",
+        ),
+        _sudden(facts, retrain.max_flip_share),
+        _agreement(facts, retrain.min_agreement),
     ]
 
 
 def allowed(checks: Sequence[Check]) -> bool:
     """Return whether all conditions hold."""
     return combine(checks) is Verdict.PASS
+
+
+def certificate(checks: Sequence[Check]) -> dict[str, str]:
+    """Return by name why each guard let a training begin: kept with its job."""
+    return {check.name: check.reason for check in checks if check.applies}
+
+
+def by_hand(checks: Sequence[Check]) -> list[Check]:
+    """Return what stands in the way of a training that a person asks for: rests and failures keep nobody from it."""
+    passed_over = (*RESTS, "failures")
+    return [c for c in checks if c.applies and c.verdict is not Verdict.PASS and c.name not in passed_over]
+
+
+def _sudden(facts: Facts, allowed_share: float | None) -> Check:
+    name, question = "sudden_flips", "Does no answer's newest labels suddenly say one other class?"
+    if allowed_share is None:
+        return _unasked(name, question, "[retrain] max_flip_share is not declared")
+    loud = [flip for flip in facts.flips if flip.share > allowed_share]
+    told = "; ".join(
+        f"{flip.now} of the newest {flip.now_of} keys answered {flip.answered!r} were labelled {flip.labelled!r}, "
+        f"before {flip.before} of {flip.before_of}"
+        for flip in loud[:3]
+    )
+    reason = f"{told}; allowed {allowed_share:.0%}" if told else "no answer is suddenly contradicted by one label"
+    return _check(name, question, good=not loud, reason=reason)
+
+
+def _agreement(facts: Facts, least: float | None) -> Check:
+    name, question = "labels_trusted", "Do labels agree with those of the people who are trusted?"
+    if least is None:
+        return _unasked(name, question, "[retrain] min_agreement is not declared")
+    low, high = wilson(facts.agreed, facts.relabelled)
+    told = f"{facts.agreed} of {facts.relabelled} labels agree ({low:.0%} to {high:.0%}), needed {least:.0%}"
+    if facts.relabelled < LEAST_RELABELLED:
+        reason = f"{told}; fewer than {LEAST_RELABELLED} were labelled twice: mainstay review says which to label"
+        return _check(name, question, good=False, reason=reason)
+    return _check(name, question, good=high >= least, bad=Verdict.FAIL, reason=told)
 
 
 def _cooldown(facts: Facts, rest: timedelta, now: datetime) -> Check:
@@ -132,6 +203,39 @@ def _cooldown(facts: Facts, rest: timedelta, now: datetime) -> Check:
 
 def _check(name: str, question: str, *, good: bool, reason: str, bad: Verdict = Verdict.NOT_ENOUGH) -> Check:
     return Check(name=name, question=question, verdict=Verdict.PASS if good else bad, reason=reason)
+
+
+def _unasked(name: str, question: str, why: str) -> Check:
+    return Check(name=name, question=question, verdict=Verdict.NOT_ENOUGH, reason=why, applies=False)
+
+
+def _failures(versions: Sequence[Release]) -> int:
+    """Return how many of the newest versions failed in a row; one that a person trained ends the row."""
+    count = 0
+    for release in sorted(versions, key=lambda one: one.version, reverse=True):
+        if release.trigger == MANUAL or release.stage not in FAILED:
+            break
+        count += 1
+    return count
+
+
+def _flips(chosen: Sequence[dataset.LabelledRow]) -> list[Flip]:
+    """Hold the newest quarter of the labels, by when they were stated, against the others."""
+    rows = [row for row in chosen if isinstance(row.answered, str) and isinstance(row.value, str)]
+    cut = len(rows) - int(len(rows) * NEWEST_SHARE)
+    return flips.sudden(
+        [str(row.answered) for row in rows],
+        [str(row.value) for row in rows],
+        [row.key for row in rows],
+        [number >= cut for number in range(len(rows))],
+    )
+
+
+def _relabelled(tx: Connection, model: str, settings: Settings) -> list[bool]:
+    """Return of each request that a trusted person and another labelled whether both said the same."""
+    if not settings.retrain.trusted:
+        return []
+    return feedback.agreements(tx, model, contract_of(settings).target, trusted=settings.retrain.trusted)
 
 
 def _under_way(tx: Connection, model: str, trainings: Sequence[jobs.Job]) -> str:

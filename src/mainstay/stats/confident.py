@@ -29,7 +29,7 @@ class Confident:
     """The latent label of each suspect."""
 
 
-def confident(given: Codes, p: Floats, *, units: float | None = None) -> Confident:
+def confident(given: Codes, p: Floats, *, units: float | None = None, at: Floats | None = None) -> Confident:
     """Return the confident joint of labels `given` (n,), 0 to k−1, and held-out probabilities `p` (n, k).
 
     Northcutt, Jiang, Chuang (2021, §3.1): with thresholds t_j = mean of p(j; x) over rows labelled j, row x counts in
@@ -38,16 +38,13 @@ def confident(given: Codes, p: Floats, *, units: float | None = None) -> Confide
     by p(given) − max over the others (normalised margin). Classes without rows have threshold ∞ and count nothing.
     `p` must be of rows that the model did not learn from; NaN rows are left out. What overlaps is not told from what is
     wrong: the estimate is as good as the model is calibrated. The limits are Wilson's for the share, at `units`
-    independent rows (those counted if None).
+    independent rows (those counted if None). `at`: thresholds of rows whose labels are trusted, so that wrong labels
+    do not move them.
     """
     k = p.shape[1]
     usable: NDArray[np.bool_] = np.asarray(np.isfinite(p).all(axis=1))
-    thresholds = np.full(k, np.inf)
-    for j in range(k):
-        mine = usable & (given == j)
-        if mine.any():
-            thresholds[j] = p[mine, j].mean()
-    at_least: NDArray[np.bool_] = np.greater_equal(p, thresholds)
+    limits = thresholds(given, p) if at is None else at
+    at_least: NDArray[np.bool_] = np.greater_equal(p, limits)
     reached = np.where(at_least & usable[:, None], p, -np.inf)
     latent = reached.argmax(axis=1)
     counted = np.isfinite(reached.max(axis=1, initial=-np.inf))
@@ -67,6 +64,17 @@ def confident(given: Codes, p: Floats, *, units: float | None = None) -> Confide
     size = float(counted.sum()) if units is None else units
     low, high = wilson(share * size, size)
     return Confident(joint=joint, share=share, low=low, high=high, suspects=off, suggested=latent[off])
+
+
+def thresholds(given: Codes, p: Floats) -> Floats:
+    """Return t_j for every class, shape (k,); ∞ for one that no row carries."""
+    found = np.full(p.shape[1], np.inf)
+    usable: NDArray[np.bool_] = np.asarray(np.isfinite(p).all(axis=1))
+    for j in range(p.shape[1]):
+        mine = usable & (given == j)
+        if mine.any():
+            found[j] = p[mine, j].mean()
+    return found
 
 
 def _margin(p: Floats, given: Codes) -> Floats:

@@ -7,7 +7,7 @@ of arrival ends the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -131,6 +131,40 @@ def labelled_twice(tx: Connection, model: str, name: str, ids: Sequence[str]) ->
     return [(values[0], values[1]) for values in pairs]
 
 
+def agreements(tx: Connection, model: str, name: str, *, trusted: Sequence[str], limit: int = 5_000) -> list[bool]:
+    """Return of the newest requests that a trusted person and somebody else labelled whether both said the same.
+
+    Of several labels by the same side the newest counts.
+    """
+    # What the trusted said, newest first.
+    query = (
+        select(table.c.id, table.c.value)
+        .where(table.c.model == model, table.c.name == name, table.c.given_by.in_(list(trusted)))
+        .order_by(table.c.at.desc(), table.c.feedback_id.desc())
+        .limit(limit)
+    )
+    believed: dict[str, Any] = {}
+    for row in tx.execute(query):
+        believed.setdefault(row.id, row.value)
+    found: dict[str, bool] = {}
+    ids = list(believed)
+    for start in range(0, len(ids), AT_ONCE):
+        # What others said of the same requests, newest first.
+        others = (
+            select(table.c.id, table.c.value)
+            .where(
+                table.c.model == model,
+                table.c.name == name,
+                table.c.id.in_(ids[start : start + AT_ONCE]),
+                table.c.given_by.not_in(list(trusted)),
+            )
+            .order_by(table.c.at.desc(), table.c.feedback_id.desc())
+        )
+        for row in tx.execute(others):
+            found.setdefault(row.id, to_json(row.value) == to_json(believed[row.id]))
+    return list(found.values())
+
+
 def missed(tx: Connection, model: str, feedback_ids: Collection[str]) -> None:
     """Note that the predictions of these items were looked for and not found."""
     # Count one more miss for each item.
@@ -184,6 +218,44 @@ def labels(tx: Connection, model: str, *, since: datetime | None = None, limit: 
         query = query.where(labels_table.c.at >= since)
     query = query.order_by(labels_table.c.at.desc(), labels_table.c.feedback_id.desc()).limit(limit)
     return [_graded(row) for row in reversed(tx.execute(query).all())]
+
+
+def labels_as_of(tx: Connection, model: str, name: str, *, as_of: datetime, limit: int) -> list[Graded]:
+    """Return the newest `limit` items of that name that were valid at `as_of`, oldest first: later ones are not known.
+
+    What counts is when an item arrived, not what time it claims. `correct` is None where another label was valid then
+    than now.
+    """
+    # Every item that had arrived by then, with the prediction that it was joined with.
+    query = (
+        select(
+            labels_table, table.c.feedback_id.label("then_id"), table.c.value.label("then"), table.c.at.label("then_at")
+        )
+        .join(
+            labels_table,
+            (labels_table.c.model == table.c.model)
+            & (labels_table.c.id == table.c.id)
+            & (labels_table.c.name == table.c.name),
+        )
+        .where(
+            table.c.model == model,
+            table.c.name == name,
+            table.c.received_at <= as_of,
+            labels_table.c.occurred_at <= as_of,
+        )
+        .order_by(table.c.at.desc(), table.c.feedback_id.desc())
+    )
+    found: dict[str, Graded] = {}
+    for row in tx.execute(query):
+        if row.id not in found:
+            if len(found) >= limit:
+                break
+            now = _graded(row)
+            known = now.feedback_id == row.then_id
+            found[row.id] = (
+                now if known else replace(now, value=row.then, at=row.then_at, feedback_id=row.then_id, correct=None)
+            )
+    return list(found.values())[::-1]
 
 
 def labels_of(tx: Connection, model: str, bundle: str, *, since: datetime | None = None, limit: int) -> list[Graded]:

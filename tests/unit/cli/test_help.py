@@ -34,6 +34,7 @@ COMMANDS = [
     "compare",
     "profile",
     "train",
+    "retrain",
     "trust",
     "backtest",
     "backup",

@@ -1,0 +1,74 @@
+"""Labels of traffic that held-out models find wrong: told with the version, and left out where that is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from mainstay.core.errors import NotEnoughEvidence
+from mainstay.train import label_noise
+from mainstay.train.choose import Choice
+from mainstay.train.code import project_code
+from mainstay.train.fit import classes_of, load_pipeline, read_rows
+from mainstay.train.folds import OutOfFold, out_of_fold
+
+if TYPE_CHECKING:
+    from mainstay.config.load import Loaded
+    from mainstay.data.snapshot import Snapshot, Snapshots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sifted:
+    """What is to be learned from, once labels were looked at."""
+
+    train: Snapshot
+    choice: Choice
+    """With the out-of-fold answers for the rows of `train`, where they are known."""
+    facts: Mapping[str, Any] | None = None
+    """As `label_noise.check` takes them; None where there are too few labels of traffic, or nothing was asked."""
+
+
+def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, now: datetime) -> Sifted:
+    """Look at the labels of traffic where [retrain] asks for it; leave out what it says.
+
+    Costs no fit that training would not do: the out-of-fold answers are those that confidence is calibrated with.
+    """
+    retrain = loaded.settings.retrain
+    plain = Sifted(train=train, choice=choice)
+    if retrain.suspects == "keep" and retrain.max_label_noise is None:
+        return plain
+    rows = read_rows(loaded.contract, train.frame())
+    if not rows.is_traffic.any():
+        return plain
+    held_out = choice.held_out or _held_out(loaded, rows, choice.best)
+    if held_out is None:
+        return plain
+    found = label_noise.measure(rows, held_out, classes_of(loaded.contract, rows.truth))
+    known = replace(choice, held_out=held_out)
+    if found is None or retrain.suspects == "keep" or found.keep.all():
+        return Sifted(train=train, choice=known, facts=None if found is None else found.facts)
+    stored = train.stored()
+    if stored.height != len(rows):  # rows that were erased are no longer among those that were looked at
+        return Sifted(train=train, choice=known, facts=found.facts)
+    out = int((~found.keep).sum())
+    kept = snapshots.put(
+        stored.filter(pl.Series("keep", found.keep, dtype=pl.Boolean)),
+        {**train.lineage, "suspects_left_out": out, "suspects_of": train.id},
+        now,
+    )
+    left = OutOfFold(output=held_out.output[found.keep], fold=held_out.fold[found.keep])
+    return Sifted(train=kept, choice=replace(choice, held_out=left), facts={**found.facts, "left_out": out})
+
+
+def _held_out(loaded: Loaded, rows: Any, name: str) -> OutOfFold | None:
+    settings = loaded.settings
+    with project_code(loaded.root) as code:
+        pipeline = load_pipeline(code, name, settings.train.pipelines[name], seed=settings.project.seed)
+        try:
+            return out_of_fold(pipeline, loaded.contract, rows, classes_of(loaded.contract, rows.truth))
+        except NotEnoughEvidence:
+            return None

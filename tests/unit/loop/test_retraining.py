@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from loop_kit import WORDS, Shop
+from mainstay import candidate, retraining
+from mainstay.cli.main import app
+from mainstay.core.errors import NotEnoughEvidence
+from mainstay.core.verdicts import Verdict
+
+
+def declare(shop: Shop, **retrain: str) -> None:
+    file = shop.folder / "mainstay.toml"
+    lines = "".join(f"{name} = {value}\n" for name, value in retrain.items())
+    file.write_text(file.read_text().replace("[retrain]\n", f"[retrain]\n{lines}"))
+
+
+def labelled(shop: Shop, count: int, *, flipped: int) -> None:
+    """Let users ask, and tell the truth of all but the last `flipped`."""
+    asked = shop.customers(count)
+    truth = {
+        event.id: max(sorted(WORDS), key=lambda kind: sum(word in event.inputs["text"] for word in WORDS[kind]))
+        for event in asked
+    }
+    for number, event in enumerate(asked):
+        right = truth[event.id]
+        wrong = next(kind for kind in WORDS if kind != right)
+        shop.label([event.id], value=wrong if number >= count - flipped else right)
+    shop.turns(1)
+
+
+def check_of(delivered: candidate.Delivered, name: str) -> Verdict | None:
+    return next((c.verdict for c in delivered.gate_report.checks if c.name == name and c.applies), None)
+
+
+def test_labels_of_traffic_that_are_surely_too_noisy_are_refused_and_good_ones_are_not(shop: Shop) -> None:
+    declare(shop, max_label_noise="0.1")
+    labelled(shop, 120, flipped=0)
+    clean = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
+    assert check_of(clean, "label_noise") is Verdict.PASS
+    labelled(shop, 120, flipped=90)
+    noisy = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
+    assert check_of(noisy, "label_noise") is Verdict.FAIL
+    again = candidate.judge(shop.parts(), shop.releases()[noisy.release.version])
+    assert next(c.verdict for c in again.checks if c.name == "label_noise") is Verdict.FAIL
+
+
+def test_suspects_are_left_out_where_that_is_declared_and_the_version_says_how_many(shop: Shop) -> None:
+    declare(shop, suspects='"leave_out"')
+    labelled(shop, 160, flipped=60)
+    made = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
+    facts = made.release.facts["evaluation"]["label_noise"]
+    kept = shop.parts().snapshots.open(made.release.snapshot)
+    assert facts["left_out"] >= 0.5 * 60 * 0.7  # about seven of ten labels are fitted, the others compare
+    assert kept.lineage["suspects_left_out"] == facts["left_out"]
+    assert check_of(made, "label_noise") is None  # told: no limit was declared
+
+
+def test_by_default_nothing_is_asked_of_labels(shop: Shop) -> None:
+    labelled(shop, 120, flipped=60)
+    made = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
+    assert "label_noise" not in made.release.facts["evaluation"]
+
+
+def test_a_training_by_hand_is_held_by_its_guards_and_let_go_with_a_reason(shop: Shop) -> None:
+    parts = shop.parts()
+    with pytest.raises(NotEnoughEvidence, match="min_labels"):
+        retraining.by_hand(parts, by="ann")
+    labelled(shop, 60, flipped=0)
+    with pytest.raises(NotEnoughEvidence, match="nothing_under_way"):
+        retraining.by_hand(parts, by="ann")  # version 2 waits for its rollout
+    made = retraining.by_hand(parts, by="ann", anyway="the other one was forgotten")
+    assert made.release.pipeline == "third"
+    with parts.store.read() as tx:
+        from mainstay.store import audit
+
+        told = [entry for entry in audit.list_(tx) if entry.what == "retrain anyway"]
+    assert [(e.who, e.detail["reason"]) for e in told] == [("ann", "the other one was forgotten")]
+
+
+def test_the_command_tells_what_the_loop_would_do(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled(shop, 80, flipped=0)
+    parts = shop.parts()
+    monkeypatch.setattr("mainstay.project.Project.parts", parts)
+    told = CliRunner().invoke(app, ["retrain", "--check", "--project", str(shop.folder)])
+    assert told.exit_code == 0
+    assert "rows:60" in told.stdout
+    assert "The loop waits (nothing_under_way)" in told.stdout.replace("\n", " ")
