@@ -361,14 +361,38 @@ def _rollout(settings: Settings) -> Iterator[Found]:
 
 
 def _guards(settings: Settings) -> Iterator[Found]:
-    guards = settings.rollout.guards
-    if guards.accuracy_margin is not None and not settings.project.task.is_classification:
+    guards, task, here = settings.rollout.guards, settings.project.task, ("rollout", "guards")
+    if guards.accuracy_margin is not None and not task.is_classification:
         yield _problem(
-            ("rollout", "guards", "accuracy_margin"),
-            f"a {settings.project.task} has no accuracy",
+            (*here, "accuracy_margin"),
+            f"a {task} has no accuracy",
             guards.accuracy_margin,
-            allowed="left out; answers far from the champion's are stopped without it",
+            allowed="loss_margin for a regression, rewards for a ranking",
         )
+    if guards.class_mix is not None and not task.is_classification:
+        yield _problem((*here, "class_mix"), f"a {task} has no classes", guards.class_mix, allowed="mean_score")
+    for name in ("loss_margin", "loss_cap", "differs_by"):
+        if getattr(guards, name) is not None and task is not Task.REGRESSION:
+            yield _problem((*here, name), f"a {task} has no such errors", getattr(guards, name), allowed="left out")
+    needs_cap = guards.loss_margin is not None or (task is Task.REGRESSION and guards.mean_score is not None)
+    if needs_cap and guards.loss_cap is None:
+        yield _problem(
+            (*here, "loss_cap"), "is missing", allowed="the largest error that counts, in units of the target"
+        )
+    yield from _reward_guards(settings)
+
+
+def _reward_guards(settings: Settings) -> Iterator[Found]:
+    for name, reward in settings.rollout.guards.rewards.items():
+        here = ("rollout", "guards", "rewards", name)
+        if name == settings.target.field:
+            yield _problem(here, "is the target, whose labels are no rewards", name)
+        if reward.margin is None and reward.gain is None:
+            yield _problem(here, "says nothing", allowed="margin, gain or both")
+        if (reward.low is None) != (reward.high is None):
+            yield _problem((*here, "low"), "and high belong together", reward.low, allowed="both or none")
+        elif reward.low is not None and reward.high is not None and reward.low >= reward.high:
+            yield _problem((*here, "low"), "is not below high", reward.low, allowed=f"below {reward.high:g}")
 
 
 def _limits(settings: Settings) -> Iterator[Found]:

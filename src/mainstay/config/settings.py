@@ -28,6 +28,35 @@ Share = Annotated[float, Field(ge=0, le=1)]
 """A part of a whole, 0 to 1."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 CODE_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+QUANTILE_PATTERN = r"^p[1-9][0-9]?(\.[0-9]{1,3})?$"
+GuardName = Literal[
+    "error_rate",
+    "error_rate_difference",
+    "error_rate_ratio",
+    "abstain_rate",
+    "abstain_rate_ratio",
+    "latency",
+    "accuracy",
+    "loss",
+    "disagreement",
+    "class_mix",
+    "mean_score",
+    "reward",
+]
+PROVEN: tuple[GuardName, ...] = (
+    "error_rate",
+    "error_rate_difference",
+    "error_rate_ratio",
+    "abstain_rate",
+    "abstain_rate_ratio",
+    "accuracy",
+    "loss",
+    "disagreement",
+    "class_mix",
+    "mean_score",
+    "reward",
+)
+"""All but latency: a high quantile takes many requests to show."""
 TRIGGER_PATTERN = (
     r"^(incident:(data_fault|quality|output|reward|operations|skew|input)|rows:[1-9][0-9]*|age:[0-9]+(\.[0-9]+)?"
     r"|reward:[A-Za-z0-9][A-Za-z0-9_-]{0,62}|quality:(accuracy|mae|rmse):[0-9]+(\.[0-9]+)?|schedule:.+)$"
@@ -699,17 +728,64 @@ class RetrainSettings(Section):
     """Labels that such models find wrong, and all of keys that are wrong too often: learned from, or left out."""
 
 
+class RewardGuardSettings(Section):
+    """What a rollout asks of one reward: a number that is logged as feedback of kind `reward` under this name."""
+
+    margin: float | None = Field(None, ge=0)
+    """How much lower than the champion's its mean may be (in the reward's own unit)."""
+    gain: float | None = Field(None, ge=0)
+    """How much higher it must be for the challenger to win, as in an A/B test (in the reward's own unit; 0: higher)."""
+    low: float | None = None
+    """With `high`: its range. What lies beyond counts as these, and nothing else is assumed of it (winsorised)."""
+    high: float | None = None
+    """See `low`. Without a range the mean is taken to be nearly normal, and judged from 100 keys of each side on."""
+
+
 class GuardSettings(Section):
     """What stops a rollout."""
 
     error_rate: Share = 0.01
-    """Share of challenger answers that may fail (0 to 1)."""
+    """Share of challenger answers that may fail (0 to 1; 1: not asked)."""
+    error_rate_difference: Share | None = None
+    """How much more often than the champion it may fail, on the same requests (0 to 1)."""
+    error_rate_ratio: float | None = Field(None, ge=1, le=1000)
+    """How many times as often as the champion it may fail, on the same requests."""
     latency_p99_ratio: float = Field(1.5, gt=0)
-    """Challenger's 99th percentile over the champion's."""
+    """Challenger's 99th percentile over the champion's, and its median over the champion's."""
+    latency_ratio: dict[Annotated[str, Field(pattern=QUANTILE_PATTERN)], Annotated[float, Field(gt=0)]] = {}
+    """Other percentiles by name (`p50`, `p90`, `p99.9`): challenger's over champion's."""
+    latency_ms: dict[Annotated[str, Field(pattern=QUANTILE_PATTERN)], Annotated[float, Field(gt=0)]] = {}
+    """Percentiles by name: how long the challenger's calls may take (milliseconds)."""
+    latency_floor_ms: float = Field(25.0, ge=0)
+    """A call that takes so little longer than the champion's is never too slow (milliseconds)."""
     accuracy_margin: float | None = Field(None, gt=0, le=1)
     """How much worse than the champion it may be on labelled traffic (0 to 1). If set, each step waits for proof."""
+    loss_margin: float | None = Field(None, gt=0)
+    """Of a regression: how much larger than the champion's its mean absolute error may be (unit of the target)."""
+    loss_cap: float | None = Field(None, gt=0)
+    """Of a regression: one error counts at most so much (unit of the target); with `loss_margin` or `mean_score`."""
     abstain_rate: Share = 0.05
-    """How much more often than the champion it may be unsure (0 to 1)."""
+    """How much more often than the champion it may be unsure (0 to 1; 1: not asked)."""
+    abstain_rate_ratio: float | None = Field(None, ge=1, le=1000)
+    """How many times as often as the champion it may be unsure, on the same requests."""
+    disagreement: Share | None = None
+    """Share of the requests on which its answer may be another than the champion's (0 to 1)."""
+    differs_by: float | None = Field(None, ge=0)
+    """Of a regression: answers differ when they lie farther apart than this (unit of the target)."""
+    class_mix: Share | None = None
+    """Total variation that may lie between its class mix and the champion's on the same requests (0 to 1)."""
+    mean_score: float | None = Field(None, gt=0)
+    """How far its mean confidence (of a regression: its mean answer) may lie from the champion's, either way."""
+    rewards: dict[Annotated[str, Field(pattern=NAME_PATTERN)], RewardGuardSettings] = {}
+    """Rewards that are judged, by name: one `[rollout.guards.rewards.NAME]` for each."""
+    segments: Literal["told", "veto", "prove"] = "told"
+    """Declared segments, each by the limits above: only told; or one that is shown to be harmed stops the rollout; or
+    each must also be shown to be well before the next step."""
+    segment_min_share: Share = 0.05
+    """With `prove`: a segment with a smaller part of the requests stands in nobody's way, and is told (0 to 1)."""
+    prove: tuple[GuardName, ...] = PROVEN
+    """Guards that must be shown to be kept before the next step; the others stop a rollout only when shown to be
+    broken."""
 
 
 class RolloutSettings(Section):

@@ -2,57 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
+from mainstay.config.settings import GuardSettings, Settings
 from mainstay.core.events import Arm
-from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import guards as g
+from mainstay.core.verdicts import Check
+from mainstay.release import divergence, guards, rightness, slowness
+from mainstay.release.units import Levels, View, view_of
+from mainstay.release.verdicts import undeclared
 from mainstay.store.pairs import Pair
 
 TRIP_LAST = 10
 """Latest requests that the challenger was to answer and that the alarm looks at."""
 TRIP_FAILURES = 6
 """So many failures among them act at once; at a true rate of 5 % a chance of 3 in a million for a given ten."""
+LEAST_SHARES = 5
+"""The chance to stop a good version is shared among at least so many guards."""
 
 
-class Guards(Protocol):
-    """The limits of section [rollout.guards]; None disarms a guard."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is asked of a rollout, beside its limits."""
 
-    @property
-    def error_rate(self) -> float | None: ...
-    @property
-    def abstain_rate(self) -> float | None: ...
-    @property
-    def latency_p99_ratio(self) -> float | None: ...
-    @property
-    def accuracy_margin(self) -> float | None: ...
+    guards: GuardSettings
+    alpha: float
+    share_history: Mapping[int, float]
+    """Canary step → its share of the keys."""
+    by_key: bool = True
+    """Whether the project declares a key, which then is the unit of evidence; else the distinct request is."""
+    numbers: bool = False
+    """Whether answers are numbers (a regression)."""
+    label_wait: timedelta | None = None
+    """Labels come within this time."""
 
 
-def judge(
-    pairs: Sequence[Pair], guards: Guards, alpha: float, *, share_history: Mapping[int, float], by_key: bool = True
-) -> list[Check]:
+def plan_of(settings: Settings) -> Plan:
+    """Return what a project asks of its rollouts."""
+    return Plan(
+        guards=settings.rollout.guards,
+        alpha=settings.rollout.alpha,
+        share_history={i: percent / 100.0 for i, percent in enumerate(settings.rollout.steps)},
+        by_key=(settings.data.key or settings.data.group) is not None,
+        numbers=not settings.project.task.is_classification,
+        label_wait=timedelta(hours=settings.watch.feedback_expected_hours),
+    )
+
+
+def judge(pairs: Sequence[Pair], plan: Plan) -> list[Check]:
     """Return every guard's check over the rollout so far, in a fixed order.
 
-    `pairs` in the order in which they came, one for each distinct request; `share_history` maps a canary step to its
-    share. With `by_key` the unit of evidence is the key (see `units.key_groups`), else the distinct request. A guard
-    passes wrongly with a chance of at most `alpha`; that any guard of a challenger within its limits fails has a chance
-    of at most `alpha` in all, for it is shared among the five that can fail.
+    `pairs` in the order in which they came, one for each distinct request. A guard passes wrongly with a chance of at
+    most `alpha`; that any guard of a challenger within its limits fails has a chance of at most `alpha` in all, for it
+    is shared among the guards that can fail.
     """
-    levels = g.Levels(passing=alpha, failing=alpha / 5, by_key=by_key)
-    return [
-        _armed("error_rate", guards.error_rate) or g.error_rate(pairs, guards.error_rate or 0.0, levels),
-        _armed("abstain_rate", guards.abstain_rate) or g.abstain_rate(pairs, guards.abstain_rate or 0.0, levels),
-        _armed("latency", guards.latency_p99_ratio) or g.latency(pairs, guards.latency_p99_ratio or 0.0, levels),
-        _armed("accuracy", guards.accuracy_margin) or g.accuracy(pairs, guards.accuracy_margin or 0.0, levels),
-        _armed("estimated_quality", guards.accuracy_margin)
-        or g.estimated_quality(pairs, guards.accuracy_margin or 0.0, levels),
-        g.sample_ratio(pairs, share_history, levels),
-    ]
+    asked = armed(plan.guards, numbers=plan.numbers)
+    levels = Levels(
+        passing=plan.alpha,
+        failing=plan.alpha / max(len(asked), LEAST_SHARES),
+        prove=frozenset(plan.guards.prove),
+    )
+    view = view_of(pairs, by_key=plan.by_key)
+    checks = one_by_one(view, plan, levels)
+    if not {"disagreement", "class_mix", "mean_score"} & set(asked):
+        checks.append(divergence.told(view, tolerance=plan.guards.differs_by))
+    return [*checks, guards.sample_ratio(pairs, plan.share_history, levels)]
+
+
+def one_by_one(view: View, plan: Plan, levels: Levels) -> list[Check]:
+    """Return the checks that ask of the pairs of a view alone; a declared limit that cannot be broken asks nothing."""
+    asked = set(armed(plan.guards, numbers=plan.numbers))
+    found = []
+    for name, ask in _questions(plan).items():
+        if name in asked:
+            found.append(ask(view, levels))
+        elif name in ALWAYS_TOLD:
+            found.append(undeclared(name))
+    return found
+
+
+ALWAYS_TOLD = frozenset({"error_rate", "abstain_rate", "latency", "accuracy", "estimated_quality"})
+"""Guards of which it is said that nobody declared a limit."""
+
+
+def armed(declared: GuardSettings, *, numbers: bool = False) -> list[str]:
+    """Return the names of the guards that could stop a rollout; a limit that nothing can pass arms none.
+
+    None of them: nobody would see a bad version, and a rollout is not to be started.
+    """
+    limits = {
+        "error_rate": declared.error_rate < 1,
+        "error_rate_difference": declared.error_rate_difference is not None and declared.error_rate_difference < 1,
+        "error_rate_ratio": declared.error_rate_ratio is not None,
+        "abstain_rate": declared.abstain_rate < 1,
+        "abstain_rate_ratio": declared.abstain_rate_ratio is not None,
+        "latency": declared.latency_p99_ratio < SLOWEST or bool(declared.latency_ratio or declared.latency_ms),
+        "accuracy": not numbers and declared.accuracy_margin is not None and declared.accuracy_margin < 1,
+        "estimated_quality": not numbers and declared.accuracy_margin is not None and declared.accuracy_margin < 0.5,
+        "loss": numbers and declared.loss_margin is not None,
+        "disagreement": declared.disagreement is not None and declared.disagreement < 1,
+        "class_mix": not numbers and declared.class_mix is not None and declared.class_mix < 1,
+        "mean_score": declared.mean_score is not None and (numbers or declared.mean_score < 1),
+        "reward": any(r.margin is not None or r.gain is not None for r in declared.rewards.values()),
+    }
+    return [name for name, holds in limits.items() if holds]
+
+
+SLOWEST = 1e6
+"""A latency so many times the champion's is no limit."""
 
 
 def tripped(pairs: Sequence[Pair]) -> str:
-    """Return why the challenger must leave at once, or an empty text: most of its latest requests failed."""
+    """Return why the challenger must leave at once, or an empty text: most of its latest requests failed.
+
+    A failure is whatever kept it from answering: it raised, gave NaN or infinity, passed its deadline, its runner
+    ended, or its contract refused what the champion's takes; the champion answered in its place.
+    """
     asked = [pair for pair in pairs if pair.arm == Arm.CHALLENGER][-TRIP_LAST:]
     failed = sum(pair.challenger_failed for pair in asked)
     if failed < TRIP_FAILURES:
@@ -60,13 +126,32 @@ def tripped(pairs: Sequence[Pair]) -> str:
     return f"the challenger failed on {failed} of the latest {len(asked)} requests that it was to answer"
 
 
-def _armed(name: str, limit: float | None) -> Check | None:
-    if limit is not None:
-        return None
-    return Check(
-        name=name,
-        question=f"Is the limit on {name} kept?",
-        verdict=Verdict.NOT_ENOUGH,
-        reason="no limit is declared in [rollout] guards: nothing was asked",
-        applies=False,
+Ask = Callable[[View, Levels], Check]
+
+
+def _questions(plan: Plan) -> dict[str, Ask]:
+    limits = plan.guards
+    cap = limits.loss_cap
+    latency = slowness.limits_of(
+        p99_ratio=limits.latency_p99_ratio if limits.latency_p99_ratio < SLOWEST else None,
+        ratios=limits.latency_ratio,
+        absolute_ms=limits.latency_ms,
+        floor_ms=limits.latency_floor_ms,
     )
+    margin, tolerance, wait = limits.accuracy_margin or 0.0, limits.differs_by, plan.label_wait
+    return {
+        "error_rate": lambda v, a: guards.error_rate(v, limits.error_rate, a),
+        "error_rate_difference": lambda v, a: guards.error_rate_difference(v, limits.error_rate_difference or 0.0, a),
+        "error_rate_ratio": lambda v, a: guards.error_rate_ratio(v, limits.error_rate_ratio or 1.0, a),
+        "abstain_rate": lambda v, a: guards.abstain_rate(v, limits.abstain_rate, a),
+        "abstain_rate_ratio": lambda v, a: guards.abstain_rate_ratio(v, limits.abstain_rate_ratio or 1.0, a),
+        "latency": lambda v, a: slowness.latency(v, latency, a),
+        "accuracy": lambda v, a: rightness.accuracy(v, margin, a, label_wait=wait),
+        "estimated_quality": lambda v, a: rightness.estimated_quality(v, margin, a),
+        "loss": lambda v, a: rightness.loss(v, limits.loss_margin or 0.0, cap or 1.0, a, label_wait=wait),
+        "disagreement": lambda v, a: divergence.disagreement(v, limits.disagreement or 0.0, a, tolerance=tolerance),
+        "class_mix": lambda v, a: divergence.class_mix(v, limits.class_mix or 0.0, a),
+        "mean_score": lambda v, a: divergence.mean_score(
+            v, limits.mean_score or 0.0, a, cap=cap if plan.numbers else None
+        ),
+    }

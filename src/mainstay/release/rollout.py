@@ -93,13 +93,7 @@ def rollout_turn(
 def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_champion: bool = True) -> Evidence:
     """Judge a version from the pairs in the store, without taking in anything new (for pages and `mainstay status`)."""
     rows = pairs.rows(tx, release.model, release.version, PAIRS_AT_ONCE)[trials.skipped(tx, release) :]
-    checks = judge.judge(
-        rows,
-        settings.rollout.guards,
-        settings.rollout.alpha,
-        share_history={i: percent / 100.0 for i, percent in enumerate(settings.rollout.steps)},
-        by_key=(settings.data.key or settings.data.group) is not None,
-    )
+    checks = judge.judge(rows, judge.plan_of(settings))
     return Evidence(
         checks=checks,
         units=sum(not p.champion_failed and not p.challenger_failed for p in rows),

@@ -1,54 +1,150 @@
-"""From paired answers to units of evidence: rows of one key are not independent and do not count as if they were."""
+"""From paired answers to evidence: rows of one key are not independent and do not count as if they were."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mainstay.stats import sequential, stretches
+from mainstay.stats.stretches import Places, Rows
+from mainstay.store.pairs import Pair
 
-RESTART_EVERY = 50
-"""Units of evidence between two candidate starts of harm."""
+TINY = 1e-9
+"""In place of a limit of 0: any one failure then counts for all it is worth, and nothing short of it can pass."""
 
 
-def key_groups(keys: Sequence[Hashable]) -> list[NDArray[np.intp]]:
-    """Return the positions of the rows that form each unit of evidence, in the order in which units became complete.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """How sure a verdict must be."""
 
-    A key's first row is a unit; its next two rows, averaged, are the second; the next four the third. So a key with n
-    rows has ⌊log₂(n + 1)⌋ units, whoever sends a thousand messages has nine, and a complete unit never changes, as a
-    sequential test needs. The rows of an incomplete unit wait.
+    passing: float
+    """Largest chance, over all looks, that a guard passes beyond its limit."""
+    failing: float
+    """Largest chance, over all looks, that a guard fails within its limit."""
+    prove: frozenset[str] = frozenset()
+    """Guards that must be shown to be kept; any other stops a rollout only when it is shown to be broken."""
+
+    def part(self, share: float) -> Levels:
+        """Return levels of which this is a part: one of several ways to the same verdict."""
+        return Levels(passing=self.passing * share, failing=self.failing * share, prove=self.prove)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Pairs that are judged together, and whose they are."""
+
+    pairs: Sequence[Pair]
+    """In the order in which they came."""
+    keys: Places
+    """Numbers of their keys."""
+    at: Places
+    """Their positions among all pairs of the rollout."""
+    total: int
+    """Number of all pairs of the rollout."""
+    by_key: bool
+    """False where the project declares no key: each distinct request counts for itself."""
+
+    def rows(self, values: Sequence[float | None]) -> Rows:
+        """Return what counts: the pairs with a value."""
+        x = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+        held = np.isfinite(x)
+        return Rows(values=x[held], keys=self.keys[held], at=self.at[held])
+
+    def part(self, held: Sequence[int]) -> View:
+        """Return the view of some of its pairs, given by their places in it, ascending."""
+        places = np.array(held, dtype=np.intp)
+        return View(
+            pairs=[self.pairs[i] for i in held],
+            keys=self.keys[places],
+            at=self.at[places],
+            total=self.total,
+            by_key=self.by_key,
+        )
+
+
+def view_of(pairs: Sequence[Pair], *, by_key: bool) -> View:
+    """Return all pairs of a rollout; a pair without a key is a key of its own."""
+    keys = (
+        stretches.numbered([pair.key_hash or pair.unit for pair in pairs])
+        if by_key
+        else np.arange(len(pairs), dtype=np.intp)
+    )
+    return View(pairs=pairs, keys=keys, at=np.arange(len(pairs), dtype=np.intp), total=len(pairs), by_key=by_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What a view says about a mean and its limit."""
+
+    mean: float
+    """Over keys, by their first rows; 0 without any."""
+    low: float
+    high: float
+    """Each holds at every look with the level of passing."""
+    keys: int
+    """Units of evidence."""
+    rows: int
+    log_harm: float
+    """log evidence that the limit is broken, from the likeliest moment on."""
+    log_safe: float
+    """log evidence that it is kept."""
+    since: int
+    """Position of the pair from which harm is most likely."""
+
+    def failed(self, levels: Levels) -> bool:
+        """Return whether the limit is broken for sure."""
+        return self.log_harm >= math.log(1.0 / levels.failing)
+
+    def passed(self, levels: Levels) -> bool:
+        """Return whether the limit is kept for sure."""
+        return self.log_safe >= math.log(1.0 / levels.passing)
+
+    def numbers(self) -> dict[str, float]:
+        """Return the figures, JSON-ready."""
+        return {
+            "units": self.keys,
+            "rows": self.rows,
+            "mean": self.mean,
+            "low": self.low,
+            "high": self.high,
+            "log_e_harm": self.log_harm,
+            "log_e_safe": self.log_safe,
+            "since": self.since,
+        }
+
+
+def weigh(
+    view: View, values: Sequence[float | None], limit: float, levels: Levels, span: tuple[float, float] = (0.0, 1.0)
+) -> Weighed:
+    """Weigh "the mean is at most `limit`", of values within `span` (None: does not count), more is worse.
+
+    Harm is sought from every start on (`stats.stretches`). That the limit is kept, and the interval, rest on each
+    key's first row: for a share the mixture of likelihood ratios, which holds for any values from 0 to 1 (a^x ≤
+    1 + x (a − 1)), else bets.
     """
-    waiting: dict[Hashable, list[int]] = {}
-    wanted: dict[Hashable, int] = {}
-    groups = []
-    for position, key in enumerate(keys):
-        rows = waiting.setdefault(key, [])
-        rows.append(position)
-        size = wanted.get(key, 1)
-        if len(rows) == size:
-            groups.append(np.array(rows, dtype=np.intp))
-            waiting[key] = []
-            wanted[key] = 2 * size
-    return groups
-
-
-def unit_values(values: Sequence[float], keys: Sequence[Hashable] | None) -> Floats:
-    """Return one value for each unit of evidence: the mean of its rows; without keys each row is a unit."""
-    x = np.asarray(values, dtype=np.float64)
-    if keys is None:
-        return x
-    return np.array([x[rows].mean() for rows in key_groups(keys)], dtype=np.float64)
-
-
-def log_harm(values: Floats, log_e: Callable[[Floats], float]) -> tuple[float, int]:
-    """Return the log of Σ w_j E(values from start j on), and the start that contributes most.
-
-    `log_e` gives the log e-value against "the mean is within its limit" for a stretch of values. Starts are every
-    `RESTART_EVERY` units with weights w_j = 1/((j+1)(j+2)), which sum to 1: the sum is an e-process again (a mixture
-    over starts, Shin, Ramdas, Rinaldo 2023, §3), and a long good past does not hide harm that began today.
-    """
-    starts = range(0, max(len(values), 1), RESTART_EVERY)
-    terms = [log_e(values[start:]) - np.log((j + 1.0) * (j + 2.0)) for j, start in enumerate(starts)]
-    return float(np.logaddexp.reduce(terms)), int(np.argmax(terms)) * RESTART_EVERY
+    low, high = span
+    found = view.rows(values)
+    scaled = Rows(values=np.clip((found.values - low) / (high - low), 0.0, 1.0), keys=found.keys, at=found.at)
+    level = min(max((limit - low) / (high - low), TINY), 1.0 - TINY)
+    harm = stretches.log_harm(scaled, level, positions=view.total, by_key=view.by_key)
+    first = stretches.first_values(scaled)
+    if low == 0.0:
+        log_safe = sequential.log_bernoulli_above(float(len(first) - first.sum()), len(first), 1.0 - level)
+        lowest, highest = sequential.bernoulli_limits(float(first.sum()), len(first), levels.passing)
+    else:
+        log_safe = sequential.bounded_mean_above(1.0 - 2.0 * first, 1.0 - 2.0 * level)
+        ends = sequential.bounded_mean_sequence(2.0 * first - 1.0, min(2.0 * levels.passing, 0.999))
+        lowest, highest = (ends[0] + 1.0) / 2.0, (ends[1] + 1.0) / 2.0
+    return Weighed(
+        mean=low + (high - low) * float(first.mean()) if len(first) else 0.0,
+        low=low + (high - low) * lowest,
+        high=low + (high - low) * highest,
+        keys=len(first),
+        rows=len(found.values),
+        log_harm=harm.log_e,
+        log_safe=log_safe,
+        since=harm.start,
+    )

@@ -69,6 +69,30 @@ def bernoulli_sequence(successes: float, n: float, alpha: float) -> Interval:
     return low, high
 
 
+def bernoulli_limits(successes: float, n: float, alpha: float) -> Interval:
+    """Return a lower and an upper limit of a Bernoulli rate, each of which holds at all n with probability 1 − `alpha`.
+
+    The rates that `log_bernoulli_above` excludes on either side: tighter than `bernoulli_sequence` where only one side
+    matters, for the mixture is over that side alone. n = 0 gives (0, 1).
+    """
+    check_counts(successes, n)
+    _check_alpha(alpha)
+    if n <= 0:
+        return 0.0, 1.0
+    bar, edge = math.log(1.0 / alpha), 1e-12
+    failures, peak = n - successes, min(max(successes / n, edge), 1.0 - edge)
+
+    def too_low(p: float) -> bool:
+        return log_bernoulli_above(successes, n, p) >= bar
+
+    def too_high(p: float) -> bool:
+        return log_bernoulli_above(failures, n, 1.0 - p) >= bar
+
+    low = _boundary(too_low, edge, peak) if too_low(edge) else 0.0
+    high = _boundary(too_high, 1.0 - edge, peak) if too_high(1.0 - edge) else 1.0
+    return low, high
+
+
 def bernoulli_difference_sequence(first: tuple[float, float], second: tuple[float, float], alpha: float) -> Interval:
     """Return the confidence sequence for p₁ − p₂ of two independent streams, each given as (successes, n).
 
