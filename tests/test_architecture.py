@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "ingest",
         "labels",
         "status",
+        "viewing",
         "container",
         "starter",
         "running",

@@ -66,7 +66,6 @@ WEB_FILE = "web.json"
 """In the run folder: process and port of the pages while they are shown."""
 ALIVE_WITHIN = timedelta(seconds=30)
 """A process that gave no sign for so long is taken for stopped."""
-FIRST_PORT, MOST_PORT = 1024, 65535
 LOAD_ROWS = 2_000
 """Most different rows of a load test."""
 FEEDBACK_AT_ONCE = 1000
@@ -171,8 +170,7 @@ class Project:
     ) -> list[Project]:
         """Open projects that are to run together; `flags` are for the first one, whose port and limits count.
 
-        Raises UsageError when two are the same folder or have models of one name. Pages that would meet another's port
-        get the next ones.
+        Raises UsageError when two are the same folder or have models of one name.
         """
         from mainstay.serve import supervisor
 
@@ -182,14 +180,6 @@ class Project:
             twice = next(file for file in files if files.count(file) > 1)
             raise errors.UsageError(f"{twice.parent} is named twice", remedy="Name each project once.")
         supervisor.refuse_same_names([project.name for project in projects])
-        taken = {projects[0].settings.serve.port, projects[0].settings.web.port} - {0}
-        for number, project in enumerate(projects[1:], start=1):
-            port = project.settings.web.port
-            while port in taken:
-                port = port + 1 if port < MOST_PORT else FIRST_PORT
-            if port != project.settings.web.port:
-                projects[number] = cls.open(paths[number], environ=environ, flags={"web.port": port})
-            taken |= {port} - {0}
         return projects
 
     @classmethod
@@ -337,6 +327,12 @@ class Project:
         from mainstay.oncall import incidents
 
         return incidents.move(self.parts, number, to, by=by, note=note)
+
+    def note_incident(self, number: int, *, by: str, note: str) -> None:
+        """Write a note to an incident."""
+        from mainstay.oncall import incidents
+
+        incidents.note(self.parts, number, by=by, note=note)
 
     def mark_incident(self, number: int, *, useful: bool, by: str, note: str = "") -> Mark:
         """Write down whether an incident was useful."""
@@ -869,7 +865,7 @@ class Project:
     def up(self, *, beside: Sequence[Project] = (), progress: Progress = silent) -> Together:
         """Run serve, loop and web, training a first version if there is none; use it in `with`, which stops them.
 
-        `beside`: other projects that the same server answers for, each with a loop and pages of its own.
+        `beside`: other projects that the same server answers for, each with a loop of its own.
 
         >>> with Project.open("pumps").up() as running:  # doctest: +SKIP
         ...     print(running.predict_url, running.pages_url)
@@ -942,7 +938,7 @@ class Project:
         loop.run(self.parts, stop=stop)
 
     def addresses(self) -> tuple[str, str]:
-        """Return the addresses of serving and of the overview page, as running now or else as declared."""
+        """Return the addresses of serving and of the pages, as running now or else as declared."""
         from mainstay.serve import control
 
         serve, web = self.settings.serve, self.settings.web

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 import status_examples as examples
 from mainstay.status.records import Status
 from mainstay.web import app as pages
+from mainstay.web import server as servers
+from room_examples import FakeRoom
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,12 +29,12 @@ WIDTHS = (1440, 390)
 
 
 @contextmanager
-def served(read: Callable[[], Status]) -> Iterator[str]:
+def served(read: Callable[[], Status], room: FakeRoom | None = None) -> Iterator[str]:
+    room = room or FakeRoom(read=read)
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(pages.create_app(read, host="127.0.0.1"), log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    server = servers.server_of(pages.create_app({room.name: room}, host="127.0.0.1"))
+    thread = threading.Thread(target=asyncio.run, args=(servers.serve(server, bound),))
     thread.start()
     try:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/"

@@ -88,8 +88,10 @@ class Keys:
 
     def check(
         self, headers: Mapping[bytes, bytes], scope: Scope | None, client: str = "", *, again: bool = False
-    ) -> None:
-        """Return if the request may go on; `again`: it was let in already, and counts for no rate.
+    ) -> str:
+        """Return the key's name if the request may go on, empty where none is asked for.
+
+        `again`: it was let in already, and counts for no rate.
 
         Raises Unauthenticated, Refused (scope, a proxy), TooMany, or Damaged (unreadable keys). Without a scope, for
         probes, everybody may, except through a proxy to a server that is for this machine alone.
@@ -97,7 +99,7 @@ class Keys:
         known = self._current()
         if known.keys is None:
             if scope is None:
-                return
+                return ""
             raise Damaged(
                 "The file of API keys cannot be read, so nobody is let in",
                 remedy=f"Restore or remove {self._path.name}.",
@@ -105,11 +107,11 @@ class Keys:
         forwarded = not FORWARDING.isdisjoint(headers)
         is_open = self._loopback and not known.any
         if scope is None and not (forwarded and is_open):
-            return
+            return ""
         if is_open and not forwarded and scope is not Scope.ADMIN:
             if self._rate_per_client and not again:
                 self._limit(f"@{client}", self._rate_per_client)
-            return
+            return ""
         given = _given(headers)
         if not given or not (known.any or self._loopback or self._is_token(given)):
             raise self._turned_away(headers, scope, is_open=is_open, any_=known.any)
@@ -121,6 +123,7 @@ class Keys:
             )
         if key.rate and not again:
             self._limit(key.name, key.rate)
+        return key.name
 
     def _is_token(self, given: bytes) -> bool:
         return kept.hash_of(given) in self._always

@@ -36,7 +36,7 @@ def up(
     """Run everything on this machine, until Ctrl-C.
 
     Trains the first version if none is live, then starts three processes: serve answers requests, loop watches and
-    retrains, web shows the overview page. Where a service of its own answers, only loop and web. What they write is
+    retrains, web shows the control room. Where a service of its own answers, only loop and web. What they write is
     under .mainstay/run/. While it runs, it prints a line whenever something happens to the model. Several projects
     share the serving process and the first one's port; each has a loop and a page of its own.
 
@@ -108,7 +108,8 @@ def first_version(project: Project, out: Output) -> None:
 def announce(projects: Sequence[Project], out: Output) -> None:
     """Print the addresses and a request to paste, for each project."""
     alone = len(together.served(projects)) == 1
-    told = [_announced(project, alone=alone) for project in projects]
+    several = len(projects) > 1
+    told = [_announced(project, alone=alone, several=several) for project in projects]
     out.document(
         told[0][0] if len(projects) == 1 else {"models": {p.name: t[0] for p, t in zip(projects, told, strict=True)}}
     )
@@ -120,9 +121,10 @@ def announce(projects: Sequence[Project], out: Output) -> None:
     out.say(*lines, ends)
 
 
-def _announced(project: Project, *, alone: bool) -> tuple[dict[str, Any], list[str]]:
+def _announced(project: Project, *, alone: bool, several: bool) -> tuple[dict[str, Any], list[str]]:
     """Return what is said of one project, as a document and as lines."""
     serve, web = project.addresses()
+    web += f"/models/{project.name}" if several else ""
     found = project.status()
     version = found.answering.name if found.answering else None
     if project.elsewhere:

@@ -597,7 +597,7 @@ class ServeSettings(Section):
 
 
 class WebSettings(Section):
-    """The overview page."""
+    """The control room."""
 
     host: str = Field("127.0.0.1", min_length=1)
     """Address to listen on."""

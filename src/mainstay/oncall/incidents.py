@@ -97,7 +97,7 @@ def shown(parts: Parts, number: int, *, inputs: bool = False) -> Shown:
     now = parts.clock.now()
     with parts.store.read() as tx:
         incident = _mine(parts, incidents.get(tx, number))
-        changes = incidents.events(tx, number)
+        changes = incidents.events(tx, number, notes=True)
         said = {mark.incident: mark for mark in marks.valid(tx, parts.model)}
         quiet = silences.list_(tx, parts.model, since=now)
     return Shown(
@@ -120,6 +120,15 @@ def move(parts: Parts, number: int, to: State, *, by: str, note: str) -> Inciden
         if to in (State.MITIGATED, State.RESOLVED):
             announce.over(tx, moved, wanted=(), now=now)
     return moved
+
+
+def note(parts: Parts, number: int, *, by: str, note: str) -> None:
+    """Write a note to an incident, whatever its state; it stands in its timeline and in the audit."""
+    now = parts.clock.now()
+    with parts.store.begin() as tx:
+        incident = _mine(parts, incidents.get(tx, number))
+        incidents.note(tx, incident, by=by, note=note, now=now)
+        audit.append(tx, who=by, what="incident noted", subject=f"incident {number}", detail={"note": note}, now=now)
 
 
 def mark(parts: Parts, number: int, *, useful: bool, by: str, note: str) -> Mark:

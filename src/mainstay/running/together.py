@@ -1,6 +1,6 @@
 """Everything of a project on this machine: serve, loop and web, from the first look at the ports to the last stop.
 
-Several projects share the serving process, and with it one port; each has a loop and pages of its own.
+Several projects share the serving process and that of the pages, each with one port; each has a loop of its own.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def refuse_what_is_taken(*projects: Runnable) -> None:
                 remedy=f"Use that one, or stop it first: Ctrl-C where it runs, or `kill {server['pid']}`.",
             )
     wanted = [(one.settings.serve.host, one.settings.serve.port, "--port") for one in served(projects)[:1]]
-    wanted += [(one.settings.web.host, one.settings.web.port, "--web-port") for one in projects]
+    wanted += [(one.settings.web.host, one.settings.web.port, "--web-port") for one in projects[:1]]
     for host, port, other in wanted:
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -133,7 +133,7 @@ class Together:
 
     @property
     def pages_url(self) -> str:
-        """Return where the overview page of the first project is."""
+        """Return where the pages are."""
         return self._projects[0].addresses()[1]
 
     def tend(self) -> list[str]:
@@ -153,8 +153,8 @@ class Together:
         if self._served:
             self._await(self._answers, "waiting until it answers", stop, progress)
         self._family.settled = True
-        pages = [project.addresses()[1] for project in self._projects]
-        self._await(lambda: all(map(listens, pages)), "waiting for the overview page", stop, progress)
+        pages = self._projects[0].addresses()[1]
+        self._await(lambda: listens(pages), "waiting for the pages", stop, progress)
 
     def _answers(self) -> bool:
         """Return whether every project answers, or at least one does and the others cannot."""
@@ -169,12 +169,14 @@ class Together:
             port = str(self._served[0].settings.serve.port)
             self._family.start("serve", ["-m", "mainstay", "serve", *where, "--port", port], vital=True)
         for project in self._projects:
-            where, port = ["--project", str(project.file)], str(project.settings.web.port)
+            where = ["--project", str(project.file)]
             of = "" if len(self._projects) == 1 else f" of {project.settings.project.name}"
             run = project.run_folder
             self._family.start(f"loop{of}", ["-m", "mainstay", "loop", *where], log_file=run / "loop.log")
-            web = ["-m", "mainstay.web.server", *where, "--port", port]
-            self._family.start(f"web{of}", web, log_file=run / "web.log")
+        first = self._projects[0]
+        where = [part for project in self._projects for part in ("--project", str(project.file))]
+        web = ["-m", "mainstay.web.server", *where, "--port", str(first.settings.web.port)]
+        self._family.start("web", web, log_file=first.run_folder / "web.log")
 
     def _await(self, holds: Callable[[], bool], what: str, stop: Callable[[], bool], progress: Progress) -> None:
         waited = 0.0

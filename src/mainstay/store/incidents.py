@@ -63,6 +63,11 @@ def move(tx: Connection, id: int, to: State, *, by: str, note: str, now: datetim
     return changed(found, state=to)
 
 
+def note(tx: Connection, incident: Incident, *, by: str, note: str, now: datetime) -> None:
+    """Write a note: an event that leads from the state to itself."""
+    _note(tx, incident.id, incident.state, incident.state, by=by, note=note, now=now)
+
+
 def get(tx: Connection, id: int) -> Incident:  # noqa: A002 - its name
     """Return one incident; `NotFound` if there is none of that number."""
     # The row of one incident.
@@ -85,10 +90,12 @@ def list_(
     return [_incident(row) for row in tx.execute(query)]
 
 
-def events(tx: Connection, id: int) -> list[IncidentEvent]:  # noqa: A002 - its name
-    """Return the changes of one incident's state, oldest first."""
+def events(tx: Connection, id: int, *, notes: bool = False) -> list[IncidentEvent]:  # noqa: A002 - its name
+    """Return the changes of one incident's state, oldest first; `notes`: also what people wrote between them."""
     # Every change of the incident.
     query = select(events_table).where(events_table.c.incident == id).order_by(events_table.c.n)
+    if not notes:
+        query = query.where(events_table.c.from_state != events_table.c.to_state)
     return [
         IncidentEvent(
             incident=row.incident,

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from mainstay.store.columns import to_json
 from mainstay.store.tables import release_events as table
@@ -97,23 +97,16 @@ def events(tx: Connection, model: str) -> list[ReleaseEvent]:
     """Return every move of the model's versions, oldest first."""
     # The whole chain of the model.
     query = select(table).where(table.c.model == model).order_by(table.c.seq)
-    return [
-        ReleaseEvent(
-            model=row.model,
-            seq=row.seq,
-            version=row.version,
-            at=row.at,
-            from_stage=row.from_stage,
-            to_stage=row.to_stage,
-            step=row.step,
-            by=row.actor,
-            reason=row.reason,
-            evidence=row.evidence,
-            previous_hash=row.previous_hash,
-            hash=row.hash,
-        )
-        for row in tx.execute(query)
-    ]
+    return [_event(row) for row in tx.execute(query)]
+
+
+def newest(tx: Connection, model: str, *, limit: int, version: int | None = None) -> list[ReleaseEvent]:
+    """Return the newest moves, newest first, of all versions or of one."""
+    # The end of the model's chain.
+    query = select(table).where(table.c.model == model).order_by(table.c.seq.desc()).limit(limit)
+    if version is not None:
+        query = query.where(table.c.version == version)
+    return [_event(row) for row in tx.execute(query)]
 
 
 def verify_chain(tx: Connection, model: str) -> list[str]:
@@ -133,3 +126,20 @@ def verify_chain(tx: Connection, model: str) -> list[str]:
             problems.append(f"{name} was changed after it was written")
         before, expected = event.hash, event.seq + 1
     return problems
+
+
+def _event(row: Row[Any]) -> ReleaseEvent:
+    return ReleaseEvent(
+        model=row.model,
+        seq=row.seq,
+        version=row.version,
+        at=row.at,
+        from_stage=row.from_stage,
+        to_stage=row.to_stage,
+        step=row.step,
+        by=row.actor,
+        reason=row.reason,
+        evidence=row.evidence,
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )

@@ -1,4 +1,4 @@
-"""The process that shows the overview page: `python -m mainstay.web.server --project DIR --port N`."""
+"""The process that shows the control room: `python -m mainstay.web.server --project DIR --port N`."""
 
 from __future__ import annotations
 
@@ -23,23 +23,30 @@ from mainstay.project import WEB_FILE, Project
 from mainstay.serve import plan
 from mainstay.serve.keys import FILE, from_environment, why_closed
 from mainstay.web import app as pages
+from mainstay.web import rooms
+from mainstay.web.feed import Feed
 
 MOST_CONNECTIONS = 200
 """A browser keeps up to six; more than some people and a Prometheus hold this page up."""
 MOST_BYTES = 1024 * 1024
-"""Of one request; none has a body that is read."""
+"""Of one request; forms are small."""
 log = logging.getLogger("mainstay.web")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the page until stopped; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m mainstay.web.server", description="Show the overview page.")
-    parser.add_argument("--project", type=Path, default=Path(), help="the project folder, or its mainstay.toml")
-    parser.add_argument("--port", type=int, help="instead of [web] port")
+    parser = argparse.ArgumentParser(prog="python -m mainstay.web.server", description="Show the control room.")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        action="append",
+        help="a project folder, or its mainstay.toml; may be given several times",
+    )
+    parser.add_argument("--port", type=int, help="instead of [web] port of the first project")
     given = parser.parse_args(arguments)
     try:
         flags = {} if given.port is None else {"web.port": given.port}
-        show(Project.open(given.project, flags=flags))
+        show(*Project.open_several(given.project or [Path()], flags=flags))
     except errors.MainstayError as error:
         problems = "".join(f"  - {problem}\n" for problem in error.problems)
         sys.stderr.write(f"Error: {error.message}\n{problems}Remedy: {error.remedy}\n")
@@ -49,29 +56,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(errors.ExitCode.DONE)
 
 
-def show(project: Project) -> None:
-    """Bind the port and show the page of `project` until stopped."""
-    web = project.settings.web
-    logs.set_up(project.settings.log.format, model=project.name)
+def show(*projects: Project) -> None:
+    """Bind the first project's port and show the pages of all until stopped."""
+    first, web = projects[0], projects[0].settings.web
+    logs.set_up(first.settings.log.format, model=first.name)
     bound = bind(web.host, web.port)
-    given = from_environment(project.environ)
-    keys = Keys(project.run_folder / FILE, project.clock, host=web.host, given=given)
-    if why := why_closed(project.run_folder, web.host, project.environ):
-        log.warning("%s", why)
-    application = pages.create_app(project.status, host=web.host, keys=keys, read_gauges=project.gauges)
-    file = project.run_folder / WEB_FILE
-    with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
-        make_private(file.parent)
-        plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
+    for project in projects:
+        if why := why_closed(project.run_folder, web.host, project.environ):
+            log.warning("%s: %s", project.name, why)
+    application = pages.create_app(
+        rooms.of(projects), host=web.host, keys={project.name: _keys(project, web.host) for project in projects}
+    )
+    files = [project.run_folder / WEB_FILE for project in projects]
+    for file in files:
+        with contextlib.suppress(OSError):  # a full disk keeps no page back; the port is only told
+            make_private(file.parent)
+            plan.write_json(file, {"v": 1, "pid": os.getpid(), "port": bound.getsockname()[1]})
     try:
         asyncio.run(serve(server_of(application), bound))
     finally:
-        with contextlib.suppress(OSError):
-            file.unlink(missing_ok=True)
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+
+
+def _keys(project: Project, host: str) -> Keys:
+    given = from_environment(project.environ)
+    return Keys(project.run_folder / FILE, project.clock, host=host, given=given)
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of events first: they would hold its end up."""
+
+    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
+        super().__init__(config)
+        self._feed = feed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what goes on."""
+        self._feed.close()
+        await super().shutdown(sockets)
 
 
 def server_of(application: pages.Shell) -> uvicorn.Server:
-    """Return the server of the page, not started."""
+    """Return the server of the pages, not started."""
     limits = {"most_connections": most_connections(MOST_CONNECTIONS), "most_bytes": MOST_BYTES}
     config = uvicorn.Config(
         application,
@@ -83,7 +111,7 @@ def server_of(application: pages.Shell) -> uvicorn.Server:
         timeout_graceful_shutdown=3,
         lifespan="off",
     )
-    return uvicorn.Server(config)
+    return Server(config, application.feed)
 
 
 async def serve(server: uvicorn.Server, bound: socket.socket) -> None:
@@ -102,7 +130,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise errors.EnvironmentFault(
-            f"the overview page cannot use {host}:{port}: {os.strerror(error.errno or 0)}",
+            f"the pages cannot use {host}:{port}: {os.strerror(error.errno or 0)}",
             remedy="Stop what uses the port, or set another one: [web] port, or --port.",
         ) from error
     return bound

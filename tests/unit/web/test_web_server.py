@@ -14,6 +14,7 @@ from api_kit import talk
 from mainstay.api import connections
 from mainstay.status.records import Status
 from mainstay.web import app, server
+from room_examples import FakeRoom
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -26,7 +27,7 @@ def unread() -> Status:
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(connections, "PATIENCE_S", 0.15)
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
-    running = server.server_of(app.create_app(unread, host="127.0.0.1"))
+    running = server.server_of(app.create_app({"pump-check": FakeRoom(read=unread)}, host="127.0.0.1"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         thread = threading.Thread(target=asyncio.run, args=(server.serve(running, taken),))
         thread.start()

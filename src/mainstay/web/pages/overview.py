@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from mainstay.core import incidents, releases, verdicts
 from mainstay.status import records
-from mainstay.web import context as shown
+from mainstay.viewing.load import Load
+from mainstay.web import links, tables
+from mainstay.web.looks import Look
+from mainstay.web.shown import overview as shown
+from mainstay.web.shown.parts import Cell, Column, Table
+from mainstay.web.words import counted, length, moment, percent, seconds
 
-REFRESH_S = 5
 MOST_RELEASES = 12
 DOES = {"serve": "answers requests", "loop": "watches, retrains, rolls out"}
 DOES_ELSEWHERE = {"service": "answers by itself", "loop": "watches"}
@@ -41,13 +45,16 @@ STAGE_TONES = {
 }
 
 
-def build(status: records.Status) -> shown.Overview:
+def page(look: Look) -> shown.Overview:
+    """Read a model's status and load."""
+    return build(look.room.status(), look.room.load())
+
+
+def build(status: records.Status, load: Load | None = None) -> shown.Overview:
     """Return the page's context."""
     now = status.at
     return shown.Overview(
         model=status.model,
-        read_at=moment(now, now),
-        refresh_s=REFRESH_S,
         verdict=shown.Verdict(
             word=status.summary.health.value,
             since=None if status.summary.since is None else moment(status.summary.since, now),
@@ -60,47 +67,19 @@ def build(status: records.Status) -> shown.Overview:
         unknown=status.quality.unknown if status.answering is not None else "",
         detectable=status.quality.detectable if status.answering is not None else "",
         traffic=_traffic(status.traffic, now),
+        load=_load(load),
+        age=_age(status, now),
         incidents=tuple(_incident(incident, now) for incident in status.incidents),
         past_incidents=tuple(
-            shown.PastIncident(id=i.id, title=i.title, started=moment(i.started_at, now))
+            shown.PastIncident(
+                id=i.id, href=links.incident(status.model, i.id), title=i.title, started=moment(i.started_at, now)
+            )
             for i in status.recent_incidents
         ),
-        rollout=_rollout(status.rollout, now),
-        metric=next((line.metric for line in status.releases if line.metric), "metric").replace("_", " "),
-        releases=tuple(_release(line, now) for line in status.releases[:MOST_RELEASES]),
+        rollout=_rollout(status.rollout, status.model, now),
+        releases=releases_table(status.releases[:MOST_RELEASES], status.model, now),
         processes=_processes(status.beats, DOES_ELSEWHERE if status.elsewhere else DOES, now),
     )
-
-
-def moment(at: datetime, now: datetime) -> shown.Moment:
-    """Return a time as the page shows it; the year only where it is another one."""
-    at = at.astimezone(UTC)
-    pattern = "%-d %b, %H:%M UTC" if at.year == now.year else "%-d %b %Y, %H:%M UTC"
-    return shown.Moment(iso=at.isoformat(timespec="seconds"), text=at.strftime(pattern), ago=ago(now - at))
-
-
-def ago(age: timedelta) -> str:
-    """Return an age in its largest fitting unit."""
-    seconds = age.total_seconds()
-    if seconds < 0:
-        return "ahead of this clock"
-    if seconds < 10:
-        return "just now"
-    for unit, size in (("s", 1), ("min", 60), ("h", 3600), ("days", 86400)):
-        following = {"s": 60, "min": 3600, "h": 48 * 3600, "days": float("inf")}[unit]
-        if seconds < following:
-            return f"{int(seconds // size)} {unit} ago"
-    raise AssertionError("the last unit takes every age")
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal."""
-    return f"{share:.1%}".replace("%", " %")
-
-
-def counted(number: int) -> str:
-    """Return a count with thin spaces between thousands."""
-    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _answering(who: records.Answering | None, now: datetime) -> shown.Answering | None:
@@ -184,6 +163,7 @@ def _traffic(found: records.Traffic, now: datetime) -> shown.Traffic | None:
 def _incident(found: incidents.Incident, now: datetime) -> shown.Incident:
     return shown.Incident(
         id=found.id,
+        href=links.incident(found.model, found.id),
         title=found.title,
         severity=found.severity.value,
         harm=found.harm.value.replace("_", " "),
@@ -196,11 +176,12 @@ def _incident(found: incidents.Incident, now: datetime) -> shown.Incident:
     )
 
 
-def _rollout(found: records.Rollout | None, now: datetime) -> shown.Rollout | None:
+def _rollout(found: records.Rollout | None, model: str, now: datetime) -> shown.Rollout | None:
     if found is None:
         return None
     return shown.Rollout(
         name=found.name,
+        href=links.model(model, "rollout"),
         stage=_stage(found.stage),
         share=f"{found.share:.0%}".replace("%", " %"),
         since=moment(found.since, now),
@@ -225,17 +206,52 @@ def _guard(check: verdicts.Check) -> shown.Guard:
     )
 
 
-def _release(line: records.ReleaseLine, now: datetime) -> shown.ReleaseLine:
-    return shown.ReleaseLine(
-        version=str(line.version),
-        stage=_stage(line.stage),
-        tone=STAGE_TONES.get(line.stage, "quiet"),
-        since=moment(line.since, now),
-        metric="–" if line.value is None else f"{line.value:.3f}",
-        pipeline=line.pipeline or "–",
-        trigger=line.trigger,
-        reason=line.reason,
+def releases_table(lines: Sequence[records.ReleaseLine], model: str, now: datetime) -> Table:
+    """Return versions as a table, the newest first."""
+    metric = next((line.metric for line in lines if line.metric), "metric").replace("_", " ")
+    return Table(
+        id="versions",
+        caption=f"Versions of {model}",
+        columns=(
+            Column(name="Version"),
+            Column(name="Stage"),
+            Column(name="Since"),
+            Column(name=metric.capitalize(), number=True),
+            Column(name="Pipeline"),
+            Column(name="Trigger"),
+            Column(name="Why", quiet=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=str(line.version), href=links.version(model, line.version)),
+                Cell(text=_stage(line.stage), tone=STAGE_TONES.get(line.stage, "quiet")),
+                tables.time(line.since, now),
+                tables.number(line.value, "{:.3f}"),
+                Cell(text=line.pipeline or "–"),
+                Cell(text=line.trigger),
+                Cell(text=line.reason),
+            )
+            for line in lines
+        ),
+        empty="None yet. mainstay train makes the first.",
+        csv=links.model(model, "versions") + "?csv=versions",
     )
+
+
+def _load(found: Load | None) -> shown.Load:
+    found = found or Load()
+    return shown.Load(
+        rows=counted(found.rows),
+        p50="" if found.p50_s is None else seconds(found.p50_s),
+        p99="" if found.p99_s is None else seconds(found.p99_s),
+        bad=f"{percent(found.bad / found.calls)} of {counted(found.calls)}" if found.calls else "",
+    )
+
+
+def _age(status: records.Status, now: datetime) -> str:
+    who = status.answering
+    mine = [line for line in status.releases if who is not None and line.version == who.version]
+    return length(now - mine[0].created_at) if mine else ""
 
 
 def _stage(stage: releases.Stage) -> str:

@@ -1,20 +1,10 @@
-"""What the overview page is given: every key that the template uses is declared here, and no other."""
+"""A model's first page: how it is, in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """A point in time."""
-
-    iso: str
-    """ISO 8601 in UTC, for machines."""
-    text: str
-    """For people, in UTC."""
-    ago: str
-    """How long ago, e.g. `3 min ago`."""
+from mainstay.web.shown.parts import Moment, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +89,7 @@ class Incident:
     """One open incident."""
 
     id: int
+    href: str
     title: str
     severity: str
     """note, watch or page."""
@@ -117,8 +108,21 @@ class PastIncident:
     """One incident that is over."""
 
     id: int
+    href: str
     title: str
     started: Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How much came in the last day, and how fast it was answered."""
+
+    rows: str
+    p50: str
+    p99: str
+    """Both or neither is empty."""
+    bad: str
+    """Share of bad calls, or empty where none are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +152,7 @@ class Rollout:
     """A version on its way."""
 
     name: str
+    href: str
     stage: str
     share: str
     since: Moment
@@ -157,21 +162,6 @@ class Rollout:
     """What it waits for, or empty."""
     ladder: tuple[Rung, ...]
     guards: tuple[Guard, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLine:
-    """One version in the history."""
-
-    version: str
-    stage: str
-    tone: str
-    """good, bad, open or quiet: the colour."""
-    since: Moment
-    metric: str
-    pipeline: str
-    trigger: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,9 +182,6 @@ class Overview:
     """Everything on the page."""
 
     model: str
-    read_at: Moment
-    refresh_s: int
-    """Seconds between two looks."""
     verdict: Verdict
     answering: Answering | None
     measures: tuple[Measure, ...]
@@ -204,10 +191,11 @@ class Overview:
     detectable: str
     """What the watch could see now, and how soon; or empty."""
     traffic: Traffic | None
+    load: Load
+    age: str
+    """Of the version that answers, or empty."""
     incidents: tuple[Incident, ...]
     past_incidents: tuple[PastIncident, ...]
     rollout: Rollout | None
-    metric: str
-    """Name of the metric in the history."""
-    releases: tuple[ReleaseLine, ...]
+    releases: Table
     processes: tuple[Process, ...]

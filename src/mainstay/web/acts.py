@@ -1,0 +1,93 @@
+"""What can be done on the pages: the same acts as the commands', each with who and why in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mainstay.core import errors
+from mainstay.core.incidents import State
+from mainstay.web import links
+from mainstay.web.looks import Act, Form, Look
+
+
+def _incident_number(look: Look) -> int:
+    return look.number("subject")
+
+
+def _moved(to: State) -> Callable[[Look, Form], str]:
+    def do(look: Look, form: Form) -> str:
+        number = _incident_number(look)
+        look.room.move_incident(number, to, by=form.by, note=form.reason)
+        return links.incident(look.model, number)
+
+    return do
+
+
+def _marked(*, useful: bool) -> Callable[[Look, Form], str]:
+    def do(look: Look, form: Form) -> str:
+        number = _incident_number(look)
+        look.room.mark_incident(number, useful=useful, by=form.by, note=form.reason)
+        return links.incident(look.model, number)
+
+    return do
+
+
+def _noted(look: Look, form: Form) -> str:
+    number = _incident_number(look)
+    if not form.reason.strip():
+        raise errors.UsageError("the note is empty", remedy="Write a sentence that a colleague understands.")
+    look.room.note_incident(number, by=form.by, note=form.reason)
+    return links.incident(look.model, number)
+
+
+def _told(text: str) -> Callable[[Look], str]:
+    return lambda look: text.replace("{}", look.params["subject"]).replace("{model}", look.model)
+
+
+ACTS: tuple[Act, ...] = (
+    Act(
+        name="acknowledge",
+        title="Acknowledge",
+        tells=_told("Incident {} is yours: nobody is reminded of it any more, and the watch goes on adding to it."),
+        do=_moved(State.ACKNOWLEDGED),
+    ),
+    Act(
+        name="mitigate",
+        title="Mitigated",
+        tells=_told("Incident {} does no harm any more, though its cause is there. Who was told of it hears so."),
+        do=_moved(State.MITIGATED),
+    ),
+    Act(
+        name="resolve",
+        title="Resolve",
+        tells=_told("Incident {} is over. Who was told of it hears so; the same harm then opens a new one."),
+        do=_moved(State.RESOLVED),
+    ),
+    Act(
+        name="reopen",
+        title="Reopen",
+        tells=_told("Incident {} goes on."),
+        do=_moved(State.OPEN),
+    ),
+    Act(name="note", title="Add a note", tells=_told("The note stands with incident {}."), do=_noted),
+    Act(
+        name="useful",
+        title="Was useful",
+        tells=_told("It was right to tell people of incident {}: counted in the precision of its monitor."),
+        do=_marked(useful=True),
+    ),
+    Act(
+        name="useless",
+        title="Was not useful",
+        tells=_told("Nobody needed to hear of incident {}: counted in the precision of its monitor."),
+        do=_marked(useful=False),
+    ),
+)
+
+
+def find(name: str) -> Act:
+    """Return an act by its name; NotFound where there is none."""
+    for act in ACTS:
+        if act.name == name:
+            return act
+    raise errors.NotFound(f"there is no act {name[:40]!r}", remedy="Use the buttons of the pages.")

@@ -1,0 +1,235 @@
+"""A made-up room: a model whose pages show the statuses of `status_examples`, and that writes down what is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import status_examples as examples
+from mainstay.core.incidents import Finding, Harm, State
+from mainstay.oncall.gauges import Gauge
+from mainstay.oncall.incidents import Listed, Precision, Shown
+from mainstay.status.records import Status
+from mainstay.store.incidents import IncidentEvent
+from mainstay.store.marks import Mark
+from mainstay.viewing.axis import Axis, Heat, Line, Plot
+from mainstay.viewing.axis import Mark as TimeMark
+from mainstay.viewing.load import Load
+from mainstay.viewing.spans import divide
+
+NOW = examples.NOW
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeRoom:
+    """A room of records; `text` stands in every free text."""
+
+    read: Callable[[], Status] = examples.unwell
+    text: str = ""
+    name: str = "pump-check"
+    beat: str = "1"
+    done: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return NOW
+
+    def pulse(self) -> str:
+        return self.beat
+
+    def status(self) -> Status:
+        return replace(self.read(), model=self.name)
+
+    def load(self) -> Load:
+        return Load(rows=12_345, calls=900, bad=9, p50_s=0.0025, p99_s=0.025)
+
+    def gauges(self) -> Sequence[Gauge]:
+        return []
+
+    def axis(self, begin: datetime | None, end: datetime | None) -> Axis:
+        return axis(self.name, begin or NOW - timedelta(days=7), end or NOW, self.text)
+
+    def incidents(self, *, all_: bool) -> Sequence[Listed]:
+        found = examples.unwell(self.text)
+        both = (*found.incidents, *(replace(i, state=State.RESOLVED) for i in found.recent_incidents if all_))
+        return [
+            Listed(
+                incident=incident,
+                monitor="message.unseen",
+                mark=mark(incident.id, self.text) if incident.id == 17 else None,
+                silenced_until=NOW if incident.id == 15 else None,
+            )
+            for incident in both
+        ]
+
+    def precision(self) -> Sequence[Precision]:
+        return [
+            Precision(monitor="message.unseen", incidents=3, marked=2, useful=1, value=0.5, low=0.09, high=0.91),
+            Precision(monitor="all", incidents=3, marked=0, useful=0, value=None, low=0.0, high=1.0),
+        ]
+
+    def incident(self, number: int) -> Shown:
+        return shown(self.text)
+
+    def move_incident(self, number: int, to: State, *, by: str, note: str) -> object:
+        return self.done.append(("move", number, to, by, note))
+
+    def note_incident(self, number: int, *, by: str, note: str) -> None:
+        self.done.append(("note", number, by, note))
+
+    def mark_incident(self, number: int, *, useful: bool, by: str, note: str) -> object:
+        return self.done.append(("mark", number, useful, by, note))
+
+
+def mark(number: int, text: str = "") -> Mark:
+    return Mark(
+        incident=number, model="pump-check", monitor="message.unseen", useful=True, by=f"ada{text}", note="", at=NOW
+    )
+
+
+def axis(model: str, begin: datetime, end: datetime, text: str = "") -> Axis:
+    """Return a week in which accuracy falls at its end."""
+    span = divide(begin, end, most=120)
+    n = span.parts
+    wave = [0.93 - (0.14 if i > 0.8 * n else 0.0) + 0.01 * math.sin(i / 3) for i in range(n)]
+    known = tuple(None if i % 17 == 0 else round(v, 4) for i, v in enumerate(wave))
+    lines = (
+        Line(
+            name="estimated",
+            values=known,
+            low=tuple(None if v is None else round(v - 0.03, 4) for v in known),
+            high=tuple(None if v is None else round(v + 0.03, 4) for v in known),
+        ),
+        Line(name="on labels", values=tuple(v if i % 5 == 0 else None for i, v in enumerate(known))),
+    )
+    shares = tuple(0.3 + 0.1 * math.sin(i / 5) for i in range(n))
+    return Axis(
+        model=model,
+        span=span,
+        plots=(
+            Plot(id="quality", title="Accuracy", unit="share", kind="lines", lines=lines, note="Estimated and known."),
+            Plot(
+                id="answers",
+                title="Answers",
+                unit="share",
+                kind="stack",
+                lines=(
+                    Line(name=f"pump{text}", values=shares),
+                    Line(name="valve", values=tuple(1 - v for v in shares)),
+                ),
+            ),
+            Plot(
+                id="traffic",
+                title="Answers seen by the watch",
+                unit="count",
+                kind="bars",
+                lines=(Line(name="pump-check@3", values=tuple(float(40 + i % 24) for i in range(n))),),
+            ),
+            Plot(
+                id="latency",
+                title="Latency",
+                unit="seconds",
+                kind="lines",
+                lines=(Line(name="p99", values=tuple(0.01 + 0.002 * (i % 7) for i in range(n))),),
+            ),
+        ),
+        heat=Heat(
+            names=(f"hours_since_service{text}", "medium.missing", "message.unseen"),
+            rows=tuple(
+                tuple(round((1.8 if i > 0.8 * n and k else 0.2) * math.sin(i / 9 + k), 2) for i in range(n))
+                for k in range(3)
+            ),
+        ),
+        marks=(
+            TimeMark(
+                kind="release", at=NOW - timedelta(days=3), until=None, text=f"canary{text}", tone="good", number=3
+            ),
+            TimeMark(
+                kind="incident", at=NOW - timedelta(hours=5), until=None, text=f"worse{text}", tone="bad", number=17
+            ),
+            TimeMark(
+                kind="incident",
+                at=NOW - timedelta(days=2),
+                until=NOW - timedelta(days=1),
+                text="missing",
+                tone="open",
+                number=12,
+            ),
+        ),
+        rows=9000,
+        blocks=300,
+        read=150,
+    )
+
+
+def shown(text: str = "") -> Shown:
+    """Return an incident where every part of its page has something to say."""
+    incident = examples.unwell(text).incidents[0]
+    facts = dict(incident.facts) | {
+        "rows": 212,
+        "reference": {"source": "test", "rows": 400, "keys": 400},
+        "words": {"message": [{"word": f"brine{text}", "now": 60, "before": 4, "z": 7.1}]},
+        "segments": [
+            {
+                "segment": f"medium=brine{text}",
+                "share": 0.34,
+                "estimated_accuracy": 0.61,
+                "low": 0.55,
+                "high": 0.67,
+                "reference_accuracy": 0.94,
+                "drop": 0.33,
+                "units": 72,
+                "shown": True,
+            }
+        ],
+        "fields": [
+            {"field": "medium", "signal": "medium", "nats": 31.2, "points": 0.12, "error": 0.02, "sure": True},
+            {"field": "message", "signal": "message.unseen", "nats": 4.0, "points": None, "error": None, "sure": False},
+        ],
+        "distances": [{"signal": "medium", "rows": 212, "psi": 0.41, "ks": None}],
+        "examples": [
+            {"id": f"r-1{text}", "at": NOW.isoformat(), "score": 4.0, "shows": [f"medium 'brine'{text}"]},
+            {"id": "r-2", "at": NOW.isoformat(), "score": 3.0, "shows": []},
+        ],
+        "changes": [{"kind": "release", "text": f"pump-check@3 went live{text}", "at": None, "before_s": None}],
+    }
+    findings = (
+        Finding(
+            signal="medium",
+            segment="",
+            harm=Harm.QUALITY,
+            since=incident.started_at,
+            before=0.1,
+            now=0.34,
+            shift=0.24,
+            evidence=1e9,
+            text=f"medium = brine is 34 % of the requests, 10 % before{text}",
+        ),
+        Finding(
+            signal="hours_since_service",
+            segment="medium=brine",
+            harm=Harm.INPUT,
+            since=incident.started_at,
+            before=120.0,
+            now=96.0,
+            shift=0.4,
+            evidence=9.0,
+            text="hours_since_service fell by 0.4 standard deviations",
+        ),
+    )
+    changes = (
+        IncidentEvent(
+            incident=17, at=incident.opened_at, from_state="", to_state="open", by="watch", note=incident.title
+        ),
+        IncidentEvent(incident=17, at=NOW, from_state="open", to_state="open", by="ada", note=f"looked at it{text}"),
+    )
+    return Shown(
+        incident=replace(incident, facts=facts, findings=findings),
+        monitor="medium",
+        changes=changes,
+        mark=mark(17, text),
+        silences=(),
+        inputs={f"r-1{text}": {"medium": f"brine{text}", "hours_since_service": 3.5}},
+    )

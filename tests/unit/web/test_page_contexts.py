@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from datetime import timedelta
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from jinja2 import meta, nodes
+
+import status_examples as examples
+from mainstay.status.records import Estimate
+from mainstay.web import acts, render, routes
+from mainstay.web.looks import Look
+from mainstay.web.pages import confirm, login, overview
+from mainstay.web.shown import parts
+from mainstay.web.shown.parts import Frame, Link
+from mainstay.web.shown.trouble import Trouble
+from mainstay.web.words import ago, moment
+from room_examples import FakeRoom
+
+
+class Recorder:
+    """Hands out a record's attributes and remembers which were asked for."""
+
+    def __init__(self, record: Any, asked: set[str]) -> None:
+        self._record = record
+        self._asked = asked
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._record, name)
+        self._asked.add(f"{type(self._record).__name__}.{name}")
+        return recorded(value, self._asked)
+
+
+def recorded(value: Any, asked: set[str]) -> Any:
+    if is_dataclass(value):
+        return Recorder(value, asked)
+    if isinstance(value, tuple):
+        return tuple(recorded(item, asked) for item in value)
+    return value
+
+
+def records_of(kind: type) -> Iterator[type]:
+    yield kind
+    for hint in get_type_hints(kind).values():
+        for part in (hint, *get_args(hint)):
+            if isinstance(part, type) and is_dataclass(part):
+                yield from records_of(part)
+
+
+def contexts() -> dict[str, list[Any]]:
+    """Every page's context, by template, from rooms where every part has something to say, and empty ones."""
+    room = FakeRoom()
+    look = Look(rooms={room.name: room}, model=room.name, params={"number": "17", "subject": "17"}, query={})
+    three = (examples.empty, examples.well, examples.unwell)
+    found: dict[str, list[Any]] = {
+        page.template: [page.build(look)] for page in routes.PAGES if page.template != "overview.html"
+    }
+    found["overview.html"] = [overview.build(made(), room.load()) for made in three]
+    found["confirm.html"] = [confirm.build(look, act) for act in acts.ACTS]
+    found["trouble.html"] = [Trouble(message="a", remedy="b")]
+    found["login.html"] = [login.build("/", "wrong")]
+    return found
+
+
+FRAME = Frame(
+    title="t",
+    crumbs=(Link(text="a", href="/"), Link(text="b", href="", here=True)),
+    models=(Link(text="a", href="/"),),
+    tabs=(Link(text="a", href="/"),),
+    read_at=moment(examples.NOW, examples.NOW),
+    feed="/events",
+    refresh_s=15,
+    csrf="token",
+    who="ada",
+    leaves=True,
+)
+PARTS = {parts.Moment, parts.Cell, parts.Column, parts.Table, parts.Link, parts.Frame}
+"""Held as a whole: no one page uses all of what tables and frames can show."""
+
+
+@pytest.mark.parametrize("template", sorted(contexts()))
+def test_each_template_asks_for_exactly_the_documented_keys(template: str) -> None:
+    environment = render.templates()
+    source, _, _ = environment.loader.get_source(environment, template)
+    tree = environment.parse(source)
+    imported = {name for found in tree.find_all(nodes.FromImport) for name in found.names}
+    asked = meta.find_undeclared_variables(tree) - {"frame"} - imported
+    kind = type(contexts()[template][0])
+    documented = {f.name for f in fields(kind)}
+    assert asked == documented
+
+
+@pytest.mark.parametrize("template", sorted(contexts()))
+def test_every_documented_key_of_every_record_is_rendered_and_no_other(template: str) -> None:
+    asked: set[str] = set()
+    for shown in contexts()[template]:
+        given = {f.name: recorded(getattr(shown, f.name), asked) for f in fields(shown)}
+        render.templates().get_template(template).render(frame=recorded(FRAME, set()), **given)
+    kind = type(contexts()[template][0])
+    own = set(records_of(kind)) - {kind} - PARTS
+    documented = {f"{one.__name__}.{f.name}" for one in own for f in fields(one)}
+    names = {one.__name__ for one in PARTS}
+    assert {key for key in asked if key.partition(".")[0] not in names} == documented
+
+
+def test_every_part_of_tables_and_frames_is_rendered_somewhere() -> None:
+    asked: set[str] = set()
+    for template, found in contexts().items():
+        for shown in found:
+            given = {f.name: recorded(getattr(shown, f.name), asked) for f in fields(shown)}
+            frames = (FRAME, replace(FRAME, leaves=False))
+            for frame in frames:
+                render.templates().get_template(template).render(frame=recorded(frame, asked), **given)
+    documented = {f"{one.__name__}.{f.name}" for one in PARTS for f in fields(one)}
+    assert documented - asked == {"Cell.plain"}  # for CSV files
+
+
+def test_the_context_is_frozen() -> None:
+    shown = overview.build(examples.well())
+    with pytest.raises(AttributeError):
+        shown.model = "other"  # type: ignore[misc]
+
+
+def test_what_is_not_measured_says_what_would_tell() -> None:
+    shown = overview.build(examples.well())
+    assert [(m.name, m.why) for m in shown.unmeasured] == [
+        ("estimated", "too little traffic for an estimate"),
+        ("real", "no labels yet: mainstay feedback labels.csv"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (timedelta(seconds=-1), "ahead of this clock"),
+        (timedelta(seconds=9), "just now"),
+        (timedelta(seconds=59), "59 s ago"),
+        (timedelta(seconds=60), "1 min ago"),
+        (timedelta(minutes=59, seconds=59), "59 min ago"),
+        (timedelta(hours=47), "47 h ago"),
+        (timedelta(hours=48), "2 days ago"),
+    ],
+)
+def test_an_age_is_told_in_its_largest_fitting_unit(age: timedelta, expected: str) -> None:
+    assert ago(age) == expected
+
+
+def test_a_year_that_is_not_this_one_is_told() -> None:
+    assert moment(examples.NOW - timedelta(days=365), examples.NOW).text == "9 Mar 2025, 14:05 UTC"
+
+
+def test_an_interval_outside_the_scale_stays_on_the_drawing() -> None:
+    measure = overview._measure("real", Estimate(value=1.0, low=-0.1, high=1.2, n=3))
+    assert (measure.low, measure.at, measure.high) == (0.0, 100.0, 100.0)
