@@ -4,7 +4,7 @@
 (() => {
   const lost = document.getElementById("lost");
   const feed = document.body.dataset.feed;
-  const EVERY_MS = 60000, WITHOUT_FEED_MS = 10000;
+  const EVERY_MS = 30000, WITHOUT_FEED_MS = 10000;
   let source = null, timer = 0, busy = false, again = false, last = new Date();
 
   for (const one of document.querySelectorAll(".with-script")) one.hidden = false;
