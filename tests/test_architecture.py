@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("stats", "config"),
     ("store", "journal", "models", "notify", "data"),
-    ("registry", "comparison"),
+    ("registry", "comparison", "features"),
     ("profiling",),
     ("train", "serve", "watch", "retrain", "release", "score", "attach"),
     ("parts", "selftest"),

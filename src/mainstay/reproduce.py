@@ -9,11 +9,13 @@ must agree within a tolerance.
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import decode_source
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from mainstay.config import load as config
 from mainstay.config.load import STATE_NAME, Loaded
 from mainstay.core.errors import EnvironmentFault, Refused
 from mainstay.core.ports import Progress, silent
-from mainstay.models import environment
+from mainstay.models import environment, featured
 from mainstay.models.bundle import Bundle
 from mainstay.models.load import load
 from mainstay.train import run
@@ -62,6 +64,8 @@ class Reproduced:
     tolerance: float
     erased: Mapping[str, str]
     """What was erased of the snapshots since, as sentences; nothing: all rows are there."""
+    shared: tuple[str, ...]
+    """Files of shared features, outside the project, that are other ones now; the version's own were used."""
     environment: tuple[str, ...]
     """Packages whose version here is not the one that trained."""
 
@@ -95,9 +99,10 @@ def reproduce(
     recent = parts.snapshots.open(str(lineage["recent"])) if lineage.get("recent") else None
     erased = {name: told for name, one in taken.items() if (told := one.read().told)}
     with TemporaryDirectory(prefix="mainstay-reproduce-") as folder:
-        root = Path(folder) / "project"
+        root = Path(folder).joinpath(*"abcd", "project")  # deep enough for the paths of shared features
         progress(STEPS[0], 0, len(STEPS))
         code = _lay_out(parts, root, str(lineage.get("commit", "")))
+        shared = _lay_shared(parts, bundle, root, Path(folder))
         loaded = config.load(root / parts.loaded.file.name, environ=parts.environ)
         _lend_state(parts.state, loaded)
         progress(STEPS[1], 1, len(STEPS))
@@ -123,6 +128,7 @@ def reproduce(
             largest=largest,
             tolerance=tolerance,
             erased=erased,
+            shared=shared,
             environment=tuple(environment.differences(bundle.read("environment.lock").decode().splitlines())),
         )
     progress(STEPS[2], len(STEPS), len(STEPS))
@@ -160,6 +166,22 @@ def _lay_out(parts: Parts, root: Path, commit: str) -> str:
                 (root / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, root / relative)
     return "the project as it is now"
+
+
+def _lay_shared(parts: Parts, bundle: Bundle, root: Path, inside: Path) -> tuple[str, ...]:
+    """Put the shared features of a bundle where its project file looks for them; return those that are other now."""
+    changed = []
+    sources = featured.sources_of(bundle.read("features.py").decode()) if bundle.has("features.py") else {}
+    for name, text in sources.items():
+        target = Path(os.path.normpath(root / name))
+        if root in target.parents or inside not in target.parents:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode("utf-8", "surrogatepass"))
+        now = parts.loaded.root / name
+        if not now.is_file() or decode_source(now.read_bytes()) != text:
+            changed.append(name)
+    return tuple(sorted(changed))
 
 
 def _from_git(project: Path, commit: str, root: Path) -> bool:

@@ -54,6 +54,8 @@ def reproduce(
         )
     for name, told in found.erased.items():
         call.out.say(f"  of {name} {told}")
+    for name in found.shared:
+        call.out.say(f"  the shared features in {name} are other ones now; those of the version were used")
     for text in found.environment:
         call.out.say(f"  {text}")
     reproducing.refuse_difference(found)

@@ -39,6 +39,7 @@ def check_all(settings: Settings) -> list[Found]:
         _fields,
         _names,
         crosscheck_data.check,
+        crosscheck_data.features,
         _ranking,
         _target,
         _fallback,
@@ -296,7 +297,8 @@ def _pipelines(settings: Settings) -> Iterator[Found]:
                 key = "takes" if taken in pipeline.takes else "columns"
                 yield _unknown(("train", "pipelines", name, key), "is no declared field", taken, settings.fields)
         # Feature code may make columns of its own: then `input` may name one of those.
-        if pipeline.input is not None and pipeline.features is None and pipeline.input not in seen:
+        made = pipeline.features is not None or bool(pipeline.uses)
+        if pipeline.input is not None and not made and pipeline.input not in seen:
             yield _unknown(
                 ("train", "pipelines", name, "input"), "is no declared field that the model sees", pipeline.input, seen
             )

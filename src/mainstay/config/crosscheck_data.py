@@ -1,7 +1,8 @@
-"""What must hold between settings of [data]: how rows are split, folded and drawn."""
+"""What must hold between settings of [data]: how rows are split, folded and drawn; and of features."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mainstay.config.found import Found, problem, unknown
@@ -29,6 +30,24 @@ def check(settings: Settings) -> Iterator[Found]:
     if golden.declared and "content" not in golden.apart and settings.data.key is None:
         allowed = '[data] key, or apart = ["content"]'
         yield problem(("data", "golden", "apart"), "there is no [data] key to tell rows apart by", allowed=allowed)
+
+
+def features(settings: Settings) -> Iterator[Found]:
+    """Yield everything that is wrong with how pipelines name features."""
+    for name, pipeline in settings.train.pipelines.items():
+        path = ("train", "pipelines", name)
+        if pipeline.uses and pipeline.features is not None:
+            yield problem((*path, "uses"), "stands beside `features`", list(pipeline.uses), allowed="one of the two")
+        if pipeline.beside is not None and not pipeline.uses:
+            yield problem((*path, "beside"), "means nothing without `uses`", list(pipeline.beside))
+        if pipeline.uses and pipeline.features_form != "polars":
+            yield problem((*path, "features_form"), "means nothing with `uses`", pipeline.features_form)
+        twice = [one for one, count in Counter(pipeline.uses).items() if count > 1]
+        if twice:
+            yield problem((*path, "uses"), "holds the same entry twice", twice)
+        for one in pipeline.beside or ():
+            if one not in settings.fields:
+                yield unknown((*path, "beside"), "is no declared field", one, settings.fields)
 
 
 def _manner(

@@ -320,6 +320,14 @@ class ColumnSettings(Section):
     """Whether a missing value in a column of objects is NaN instead of None."""
 
 
+class FeaturesSettings(Section):
+    """Where declared features stand (`@mainstay.feature`)."""
+
+    paths: tuple[str, ...] = ()
+    """Files, and folders whose .py files are read; a folder outside the project may serve several. None given:
+    features.py beside this file."""
+
+
 class PipelineSettings(Section):
     """One way to build the model."""
 
@@ -327,6 +335,10 @@ class PipelineSettings(Section):
     """`module:function` in the project that takes `params` and returns an unfitted estimator."""
     features: str | None = Field(None, pattern=CODE_PATTERN)
     """`module:function` that takes and returns a Polars frame, row by row; it travels with the model."""
+    uses: tuple[str, ...] = ()
+    """Instead: names of declared features, whose columns the estimator gets after the fields, in this order."""
+    beside: tuple[str, ...] | None = None
+    """With `uses`: the fields that the estimator gets beside the features; not given: all that it takes."""
     input: str | None = None
     """The one field that the estimator gets as a one-dimensional array; without it, a pandas frame of all."""
     params: dict[str, Any] = {}
@@ -910,6 +922,7 @@ class Settings(Section):
     fields: dict[str, FieldSettings] = {}
     """The contract: one table for each field."""
     target: TargetSettings = TargetSettings()
+    features: FeaturesSettings = FeaturesSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     stress: StressSettings = StressSettings()

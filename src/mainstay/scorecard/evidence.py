@@ -103,5 +103,5 @@ def gather(project: Project) -> Known:
         releases=versions,
         status=status,
         reproduced=max(came_out, default=None),
-        has_features=any(one.features for one in settings.train.pipelines.values()),
+        has_features=any(one.features or one.uses for one in settings.train.pipelines.values()),
     )

@@ -114,10 +114,11 @@ def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Fou
             Problem(where="train.pipelines", what="declares no pipeline", allowed='NAME = { build = "model:build" }')
         )
         return
-    with project_code.project_code(loaded.root) as code:
+    with project_code.project_code(loaded.root, loaded.settings.features.paths) as code:
         for name, settings in pipelines.items():
             try:
-                plan = fit.load_pipeline(code, name, settings, seed=loaded.settings.project.seed)
+                seed = loaded.settings.project.seed
+                plan = fit.load_pipeline(code, name, settings, seed=seed, contract=loaded.contract)
                 fit.unfitted(plan, loaded.contract)
                 _try_features(plan, loaded, sample)
             except errors.MainstayError as error:

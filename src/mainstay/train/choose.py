@@ -73,7 +73,7 @@ def choose_pipeline(loaded: Loaded, train: Snapshot, names: Sequence[str], *, pr
     classes = classes_of(loaded.contract, rows.truth)
     scores = []
     found: dict[str, OutOfFold] = {}
-    with project_code(loaded.root) as code:
+    with project_code(loaded.root, loaded.settings.features.paths) as code:
         for number, name in enumerate(names):
             progress(f"compare {name}", number, len(names))
             pipeline = _load(code, loaded, name)
@@ -113,7 +113,9 @@ def primary_metric(contract: Contract, wish: str) -> str:
 
 def _load(code: ProjectCode, loaded: Loaded, name: str) -> Pipeline:
     settings = loaded.settings
-    return load_pipeline(code, name, settings.train.pipelines[name], seed=settings.project.seed)
+    return load_pipeline(
+        code, name, settings.train.pipelines[name], seed=settings.project.seed, contract=loaded.contract
+    )
 
 
 def _score(

@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mainstay.core.errors import MainstayError, ModelOutputInvalid, Problem, ProjectFileError
+from mainstay.features.files import Catalogue, FeatureFile, catalogue
 
 _CORRECT = "Correct the code; --debug shows the whole traceback."
 
@@ -26,9 +27,26 @@ _CORRECT = "Correct the code; --debug shows the whole traceback."
 class ProjectCode:
     """The modules of one project while they are imported."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, paths: Sequence[str] = ()) -> None:
         self.root = root
         self.modules: dict[str, ModuleType] = {}
+        self._paths = paths
+        self._catalogue: Catalogue | None = None
+        self._used: dict[str, FeatureFile] = {}
+
+    def features(self, uses: Sequence[str], *, setting: str) -> dict[str, FeatureFile]:
+        """Return the files of declared features, by name; they are part of the code from now on."""
+        found = self.catalogue.of(uses, setting=setting)
+        self._used |= found
+        return found
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return all features that the project could use, its files run once."""
+        if self._catalogue is None:
+            with guarded("the features cannot be read"):
+                self._catalogue = catalogue(self.root, self._paths)
+        return self._catalogue
 
     def function(self, reference: str, *, setting: str) -> tuple[ModuleType, Callable[..., Any]]:
         """Return the module and the function that `module:name` names; `setting` is the key that names it."""
@@ -63,8 +81,9 @@ class ProjectCode:
         return top not in sys.stdlib_module_names and _file_of(self.root, name).is_file()
 
     def digest(self) -> str:
-        """Return the digest of every project file that was imported."""
+        """Return the digest of every project file that was imported, and of every file whose features are used."""
         texts = [f"{name}\x1f{self.source(module)}" for name, module in sorted(self.modules.items())]
+        texts += [f"{name}\x1f{file.text}" for name, file in sorted(self._used.items())]
         return sha256("\x1e".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def hide_paths(self) -> list[ModuleType]:
@@ -101,12 +120,14 @@ class ProjectCode:
 
 
 @contextmanager
-def project_code(root: Path) -> Iterator[ProjectCode]:
+def project_code(root: Path, paths: Sequence[str] = ()) -> Iterator[ProjectCode]:
     """Give access to the Python files in `root`; modules of the same names that were imported before come back after.
+
+    `paths` are those of [features], where declared features are looked for.
 
     Not thread-safe: one training at a time in a process.
     """
-    code = ProjectCode(root.resolve())
+    code = ProjectCode(root.resolve(), paths)
     finder = _Finder(code)
     before = {name: module for name, module in sys.modules.items() if code.owns(name)}
     for name in before:

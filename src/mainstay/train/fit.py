@@ -18,6 +18,7 @@ from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, 
 from mainstay.core.profiles import Profile
 from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, class_name, load_features
+from mainstay.train import used
 from mainstay.train.code import ProjectCode, guarded
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Pipeline:
     spec: InputSpec
     features: FeatureCode | None = None
     features_source: str | None = None
+    feature_files: Mapping[str, str] = field(default_factory=dict)
+    """Of declared features: the digest of each file that they stand in."""
     seed: int = 0
     labels: str = "text"
     """What the estimator is fitted to: class names as `text`, or read as `integer`, `boolean` or `number`."""
@@ -75,10 +78,15 @@ class Rows:
         )
 
 
-def load_pipeline(code: ProjectCode, name: str, settings: PipelineSettings, *, seed: int) -> Pipeline:
+def load_pipeline(
+    code: ProjectCode, name: str, settings: PipelineSettings, *, seed: int, contract: Contract
+) -> Pipeline:
     """Load the code of one pipeline; raise ProjectFileError with file and line when it does not load."""
     where = f"train.pipelines.{name}"
-    features, source = _features(code, settings.features, f"{where}.features")
+    files: Mapping[str, str] = {}
+    features, source = (None, None) if settings.uses else _features(code, settings.features, f"{where}.features")
+    if settings.uses:
+        features, source, files = used.load(code, settings, f"{where}.uses", contract)
     _, build = code.function(settings.build, setting=f"{where}.build")
     return Pipeline(
         name=name,
@@ -87,6 +95,7 @@ def load_pipeline(code: ProjectCode, name: str, settings: PipelineSettings, *, s
         spec=input_spec(settings),
         features=features,
         features_source=source,
+        feature_files=files,
         seed=seed,
         labels=settings.labels,
     )
@@ -96,7 +105,7 @@ def input_spec(settings: PipelineSettings) -> InputSpec:
     """Return how rows reach the estimator of a pipeline."""
     return InputSpec(
         input=settings.input,
-        features=settings.features.partition(":")[2] if settings.features else None,
+        features=settings.features.partition(":")[2] if settings.features else used.NAME if settings.uses else None,
         form=Form(settings.form),
         takes=settings.takes,
         dtype=settings.dtype or "",

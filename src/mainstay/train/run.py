@@ -25,7 +25,7 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
-from mainstay.train import baselines, importance
+from mainstay.train import baselines, importance, used
 from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
@@ -117,7 +117,7 @@ def train_candidate(
     progress("read", 0, len(STEPS))
     rows, test_rows = read_rows(contract, train.frame()), read_rows(contract, test.frame())
     classes = classes_of(contract, rows.truth)
-    with project_code(loaded.root) as code:
+    with project_code(loaded.root, loaded.settings.features.paths) as code:
         plan = _plan(code, loaded, pipeline, handed)
         progress("fit", 1, len(STEPS))
         estimator, warned = (handed.estimator, []) if handed is not None else fit(plan, contract, rows)
@@ -199,7 +199,8 @@ def _plan(code: ProjectCode, loaded: Loaded, pipeline: str, handed: Handed | Non
     """Return the declared pipeline, or one that cannot be built for a model that cannot be fitted again."""
     seed = loaded.settings.project.seed
     if handed is None or handed.spec is None:
-        return load_pipeline(code, pipeline, loaded.settings.train.pipelines[pipeline], seed=seed)
+        declared = loaded.settings.train.pipelines[pipeline]
+        return load_pipeline(code, pipeline, declared, seed=seed, contract=loaded.contract)
     return Pipeline(name=pipeline, build=_cannot_build, params={}, spec=handed.spec, seed=seed)
 
 
@@ -275,6 +276,7 @@ def _lineage(
         "train_rows": train.rows,
         "test": test.id,
         "recent": recent.id if recent is not None else None,
+        **used.lineage(plan),
     }
 
 
