@@ -65,10 +65,11 @@ def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, 
 
 
 def _held_out(loaded: Loaded, rows: Any, name: str) -> OutOfFold | None:
-    settings = loaded.settings
-    with project_code(loaded.root) as code:
-        pipeline = load_pipeline(code, name, settings.train.pipelines[name], seed=settings.project.seed)
+    settings, contract = loaded.settings, loaded.contract
+    with project_code(loaded.root, settings.features.paths) as code:
+        declared, seed = settings.train.pipelines[name], settings.project.seed
+        pipeline = load_pipeline(code, name, declared, seed=seed, contract=contract)
         try:
-            return out_of_fold(pipeline, loaded.contract, rows, classes_of(loaded.contract, rows.truth))
+            return out_of_fold(pipeline, contract, rows, classes_of(contract, rows.truth))
         except NotEnoughEvidence:
             return None

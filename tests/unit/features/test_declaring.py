@@ -53,7 +53,7 @@ def test_the_type_is_read_off_the_annotation(annotation: Any, expected: FieldTyp
 
 
 def test_a_declaration_that_says_too_little_is_told_with_file_and_line() -> None:
-    def untyped(a): ...  # type: ignore[no-untyped-def]  # noqa: ANN
+    def untyped(a): ...  # type: ignore[no-untyped-def]
 
     def keyword(a: int, *, b: int) -> int:
         return a
