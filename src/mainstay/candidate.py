@@ -25,7 +25,7 @@ from mainstay.data.golden import Golden
 from mainstay.journal import personal
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
-from mainstay.registry.mlflow_registry import RunFacts
+from mainstay.registry.mlflow_registry import ChildRun, RunFacts
 from mainstay.release import environment, probe, rollout
 from mainstay.release import gate as gates
 from mainstay.release.metrics import Labelled, labelled_from_frame
@@ -34,7 +34,7 @@ from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import baselines, choose, importance, label_noise, run, sift
+from mainstay.train import baselines, choose, costs, importance, label_noise, run, runs, sift
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -100,7 +100,7 @@ def deliver_candidate(
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts, as_of=as_of)
     progress(STEPS[1], 1, len(STEPS))
-    chosen = _choose(parts, data, pipeline, pipelines) if handed is None else _HANDED
+    chosen = _choose(parts, data, pipeline, pipelines, progress) if handed is None else _HANDED
     choice = chosen.text if chosen.scores else ""
     labels: Mapping[str, Any] | None = None
     if handed is None:
@@ -117,21 +117,23 @@ def deliver_candidate(
         commit=parts.commit(),
         held_out=chosen.held_out,
         handed=handed,
+        tuned=chosen.tuned.get(chosen.best),
     )
     if labels is not None:
         trained = replace(trained, evaluation={**trained.evaluation, "label_noise": labels})
     progress(STEPS[3], 3, len(STEPS))
-    version, noticed = register(parts, trained, trigger)
+    version, noticed = register(parts, trained, trigger, beside=runs.of_candidates(chosen))
     progress(STEPS[4], 4, len(STEPS))
     report = judge(parts, version, data, evaluation=trained.evaluation)
     asked = {"by": by or BY, "trigger": trigger}
-    version = _after_gate(parts, version, report, trained, choice, release=release, asked=asked)
+    version = _after_gate(parts, version, report, trained, chosen, release=release, asked=asked)
     progress(STEPS[5], 5, len(STEPS))
     if version.stage in (Stage.GATED, Stage.CHECKED) and release:
         version = _start(parts, version, data)
     progress(STEPS[5], len(STEPS), len(STEPS))
     waits = release and report.passed and version.stage is Stage.REGISTERED
-    told = (*data.warnings, *trained.warnings, *noticed, *([_WAITS.format(version.name)] if waits else []))
+    plain = filter(None, [baselines.shortfall(trained.evaluation.get("beats"))])
+    told = (*data.warnings, *trained.warnings, *plain, *noticed, *([_WAITS.format(version.name)] if waits else []))
     return Delivered(release=version, gate_report=report, metrics=trained.metrics, warnings=told, choice=choice)
 
 
@@ -216,6 +218,7 @@ def _beyond(
         fairness.check(evaluation.get("audit"), settings.gate.fairness),
         _aged(parts, evaluation),
         *_environment(parts, candidate),
+        *filter(None, [costs.check(evaluation.get("costs"), settings.gate.max_cost)]),
     ]
     if "proxies" in evaluation:
         checks.append(fairness.proxies(evaluation["proxies"]))
@@ -339,18 +342,26 @@ def _require_training(parts: Parts) -> None:
         )
 
 
-def _choose(parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str]) -> choose.Choice:
+def _choose(
+    parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str], progress: Progress
+) -> choose.Choice:
     train = parts.settings.train
-    names = [pipeline] if pipeline else list(pipelines) or [train.pipeline or next(iter(train.pipelines), "")]
+    one = train.pipeline or next(iter(train.pipelines), "")
+    names = [pipeline] if pipeline else list(pipelines or train.candidates) or [one]
     if not names[0]:
         raise errors.ProjectFileError(
             "[train.pipelines] declares no pipeline", remedy='Declare one: NAME = { build = "model:build" }.'
         )
-    return choose.choose_pipeline(parts.loaded, data.train, names)
+    return choose.choose_pipeline(parts.loaded, data.train, names, progress=progress)
 
 
-def register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[releases.Release, list[str]]:
-    """Put the version into the store, then record it in MLflow; MLflow being away is told and stops nothing."""
+def register(
+    parts: Parts, trained: run.Trained, trigger: str, *, beside: Sequence[ChildRun] = ()
+) -> tuple[releases.Release, list[str]]:
+    """Put the version into the store, then record it in MLflow; MLflow being away is told and stops nothing.
+
+    `beside` is recorded below it: candidates, tries of a search.
+    """
     now = parts.clock.now()
     lineage = trained.lineage
     with parts.store.begin() as tx:
@@ -376,12 +387,14 @@ def register(parts: Parts, trained: run.Trained, trigger: str) -> tuple[releases
     if "mlflow" in version.facts:
         return version, []
     try:
-        return _record(parts, version, trained), []
+        return _record(parts, version, trained, beside), []
     except errors.EnvironmentFault as fault:
         return version, [f"not recorded in MLflow: {fault.message}"]
 
 
-def _record(parts: Parts, version: releases.Release, trained: run.Trained) -> releases.Release:
+def _record(
+    parts: Parts, version: releases.Release, trained: run.Trained, beside: Sequence[ChildRun]
+) -> releases.Release:
     numbers = {name: found["value"] for name, found in trained.metrics.items() if found["value"] is not None}
     recent = (trained.recent or {}).get("metrics", {})
     numbers |= {f"recent_{name}": found["value"] for name, found in recent.items() if found["value"] is not None}
@@ -394,6 +407,7 @@ def _record(parts: Parts, version: releases.Release, trained: run.Trained) -> re
         bundle=trained.bundle.path,
         bundle_pip=lock,
         plots=trained.plots,
+        children=beside,
     )
     run_id = parts.registry.record(parts.model, facts)
     number = parts.registry.register(parts.model, run_id, version=version.version, digest=version.digest)
@@ -407,7 +421,7 @@ def _after_gate(
     version: releases.Release,
     report: gates.GateReport,
     trained: run.Trained,
-    choice: str,
+    chosen: choose.Choice,
     *,
     release: bool,
     asked: Mapping[str, str],
@@ -419,7 +433,8 @@ def _after_gate(
     now = parts.clock.now()
     facts = {
         "gate": report.as_dict(),
-        "choice": choice,
+        "choice": chosen.text if chosen.scores else "",
+        "comparison": chosen.as_dict() if chosen.scores else {},
         "evaluation": dict(trained.evaluation),
         "runtime": dict(trained.runtime),
         "recent": trained.recent,

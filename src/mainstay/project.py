@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +84,10 @@ class Judged:
     checks: tuple[verdicts.Check, ...]
     metrics: Mapping[str, Any]
     """On the frozen test rows."""
+    comparison: Mapping[str, Any] = field(default_factory=dict)
+    """The candidates that were compared, and which was taken why; empty where one alone was asked for."""
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    """By pipeline: what a search for parameters found."""
     notes: tuple[str, ...] = ()
     """What should be known and stopped nothing."""
 
@@ -1040,6 +1044,8 @@ def judged(release: releases.Release, report: Mapping[str, Any]) -> Judged:
             verdicts.Check(**{**check, "verdict": verdicts.Verdict(check["verdict"])}) for check in report["checks"]
         ),
         metrics=release.facts.get("metrics") or {},
+        comparison=release.facts.get("comparison") or {},
+        tuning=release.facts.get("tuning") or {},
     )
 
 

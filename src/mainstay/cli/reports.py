@@ -20,6 +20,28 @@ def gate_table(checks: Sequence[verdicts.Check]) -> RenderableType:
     return output.table("Gate", ("check", "verdict", "why"), rows)
 
 
+def candidates_table(compared: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the candidates that were compared as a table and why one was taken; nothing where none were."""
+    if not compared.get("scores"):
+        return []
+    rows = []
+    for number, score in enumerate(compared["scores"]):
+        worse = f"{score['worse']:+.4f} ({score['low']:+.4f} to {score['high']:+.4f})" if number else ""
+        if number and score["low"] is None:
+            worse = f"{score['worse']:+.4f}"
+        state = "taken" if score["name"] == compared["taken"] else "a tie" if number and score["ties"] else ""
+        speed = "" if score["us_per_row"] is None else f"{score['us_per_row']:.1f}"
+        rows.append((score["name"], f"{score['value']:.4f}", worse, speed, state))
+    head = ("candidate", compared["metric"], "worse than the best by (95 %)", "µs a row", "")
+    title = f"Candidates: {compared['how']}, {compared['rows']} {compared['decided_on']} rows"
+    return [output.table(title, head, rows)]
+
+
+def search_lines(searches: Mapping[str, Any]) -> list[str]:
+    """Return what searches for parameters found, a line each."""
+    return [str(one["told"]) for one in searches.values()]
+
+
 def self_test_table(tried: Sequence[Outcome]) -> RenderableType:
     """Return what the gate said to each known-bad candidate."""
     rows = []

@@ -67,12 +67,16 @@ def tell(call: edge.Call, result: Judged) -> None:
             "stage": result.stage.value,
             "verdict": result.verdict.value,
             "metrics": result.metrics,
+            "comparison": result.comparison,
+            "tuning": result.tuning,
             "notes": result.notes,
             "checks": [reports.check_document(check) for check in result.checks],
         }
     )
     call.out.say(
         f"{result.name}: {reports.metric_line(result.metrics)}",
+        *reports.search_lines(result.tuning),
+        *reports.candidates_table(result.comparison),
         reports.gate_table(result.checks),
         *(f"note: {note}" for note in result.notes),
         f"Verdict: {result.verdict.value}. {result.name} stands at {result.stage.value}. {NEXT.get(result.stage, '')}",

@@ -45,6 +45,10 @@ def check_all(settings: Settings) -> list[Found]:
         _fallback,
         _abstain,
         _pipelines,
+        _candidates,
+        _search,
+        _weights,
+        _decide,
         _metrics,
         _stress,
         _audit,
@@ -302,6 +306,91 @@ def _pipelines(settings: Settings) -> Iterator[Found]:
             yield _unknown(
                 ("train", "pipelines", name, "input"), "is no declared field that the model sees", pipeline.input, seen
             )
+
+
+def _candidates(settings: Settings) -> Iterator[Found]:
+    train = settings.train
+    for name in train.candidates:
+        if name not in train.pipelines:
+            yield _unknown(("train", "candidates"), "is no declared pipeline", name, train.pipelines)
+    yield from _no_repeats(("train", "candidates"), train.candidates)
+    if train.candidates and train.pipeline is not None:
+        yield _problem(
+            ("train", "pipeline"), "says what to train, and so does candidates", train.pipeline, allowed="one"
+        )
+
+
+def _search(settings: Settings) -> Iterator[Found]:
+    for name, pipeline in settings.train.pipelines.items():
+        above = ("train", "pipelines", name)
+        if pipeline.tune and pipeline.tune_by is not None:
+            yield _problem(
+                (*above, "tune_by"), "says what is searched, and so does tune", pipeline.tune_by, allowed="one"
+            )
+        for parameter, one in pipeline.tune.items():
+            path = (*above, "tune", parameter)
+            is_range = one.low is not None and one.high is not None
+            if is_range == bool(one.choices) or (one.low is None) != (one.high is None):
+                yield _problem(path, "is neither a range nor choices", allowed="low and high, or choices")
+            elif is_range and not one.low < one.high:  # type: ignore[operator]
+                yield _problem((*path, "low"), "is not below high", one.low, allowed=f"below {one.high}")
+            elif is_range and one.log and not one.low > 0:  # type: ignore[operator]
+                yield _problem((*path, "low"), "has no logarithm", one.low, allowed="above 0, or log = false")
+            elif is_range and one.log and one.step is not None:
+                yield _problem((*path, "step"), "means nothing for a logarithm", one.step, allowed="left out")
+            elif one.choices and (one.log or one.step is not None):
+                yield _problem(path, "choices have no log and no step", allowed="choices alone")
+            yield from _no_repeats((*path, "choices"), one.choices)
+
+
+def _weights(settings: Settings) -> Iterator[Found]:
+    train, task = settings.train, settings.project.task
+    if train.half_life_days is not None:
+        path = ("train", "half_life_days")
+        if settings.data.time is None:
+            yield _problem(path, "there is no [data] time to tell a row's age by", train.half_life_days)
+        if task is Task.RANKING:
+            yield _problem(path, "weights of single rows mean nothing for a ranking", train.half_life_days)
+    given = train.class_weight
+    if given and not task.is_classification:
+        yield _problem(("train", "class_weight"), f"a {task} has no classes", given, allowed="left out")
+    for name, factor in given.items() if isinstance(given, dict) else ():
+        if name not in settings.target.classes:
+            yield _unknown(("train", "class_weight", name), "is no declared class", name, settings.target.classes)
+        elif not factor > 0:
+            yield _problem(("train", "class_weight", name), "is not above 0", factor, allowed="above 0")
+    if train.probabilities is not None and not task.is_classification:
+        yield _problem(("train", "probabilities"), f"a {task} has none", train.probabilities, allowed="left out")
+    if train.calibrate == "none" and train.probabilities not in (None, "as_they_are"):
+        yield _problem(("train", "probabilities"), "there are no rows for it: calibrate is none", train.probabilities)
+
+
+def _decide(settings: Settings) -> Iterator[Found]:
+    decide, classes = settings.decide, settings.target.classes
+    if settings.gate.max_cost is not None and not decide.costs:
+        yield _problem(("gate", "max_cost"), "says nothing without [decide] costs", settings.gate.max_cost)
+    if not decide.costs:
+        for key in ("abstain", "by"):
+            if key in decide.model_fields_set:
+                yield _problem(("decide", key), "says nothing without costs", getattr(decide, key), allowed="costs too")
+        return
+    if not settings.project.task.is_classification:
+        yield _problem(("decide", "costs"), f"the answer of a {settings.project.task} is no class", allowed="left out")
+        return
+    for truth, answers in decide.costs.items():
+        if truth not in classes:
+            yield _unknown(("decide", "costs", truth), "is no declared class", truth, classes)
+        for said in answers:
+            if said not in classes:
+                yield _unknown(("decide", "costs", truth, said), "is no declared class", said, classes)
+    if decide.by == "threshold" and (len(classes) != 2 or decide.abstain is not None):
+        yield _problem(
+            ("decide", "by"), "one threshold parts two classes and knows no abstaining", "threshold", allowed=["bayes"]
+        )
+    if settings.serve.abstain_in:
+        yield _problem(
+            ("serve", "abstain_in"), "asks for confidence, and [decide] costs decide", allowed="[decide] abstain"
+        )
 
 
 def _metrics(settings: Settings) -> Iterator[Found]:

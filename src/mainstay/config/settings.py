@@ -328,6 +328,21 @@ class FeaturesSettings(Section):
     features.py beside this file."""
 
 
+class SearchSettings(Section):
+    """What one parameter is searched over: a range, or choices."""
+
+    low: int | float | None = None
+    """Least value; whole numbers at both ends search whole numbers."""
+    high: int | float | None = None
+    """Largest value, inclusive."""
+    log: bool = False
+    """Whether the logarithm is searched evenly (learning rates, strengths of regularisation)."""
+    step: int | float | None = Field(None, gt=0)
+    """Distance between values; without it any."""
+    choices: tuple[str | bool | int | float, ...] = ()
+    """Instead of a range: these values."""
+
+
 class PipelineSettings(Section):
     """One way to build the model."""
 
@@ -355,6 +370,22 @@ class PipelineSettings(Section):
     """Columns of another type than their field's usual one."""
     labels: Literal["text", "integer", "boolean", "number"] = "text"
     """What the estimator is fitted to: the classes as text, or as what they were (XGBoost wants 0, 1, ...)."""
+    tune: dict[str, SearchSettings] = {}
+    """What training searches over: parameter = `{ low, high, log, step }` or `{ choices }`. A name with two underscores
+    is set on the estimator (`logisticregression__C`), any other is one of `params`, dots lead into tables."""
+    tune_by: str | None = Field(None, pattern=CODE_PATTERN)
+    """Instead of `tune`: `module:function` that takes an Optuna trial and returns parameters by name."""
+
+
+class TuneSettings(Section):
+    """How long parameters are searched for, where a pipeline declares `tune` (`pip install 'mainstay[tuning]'`)."""
+
+    trials: int = Field(20, ge=1)
+    """Tries at most, those of a training that was interrupted among them."""
+    seconds: float | None = Field(None, gt=0)
+    """No try begins when all of them together took so long (seconds); without it only `trials` counts."""
+    prune: bool = True
+    """Whether a try whose first folds lie below the median of others is given up."""
 
 
 class TrainSettings(Section):
@@ -364,14 +395,48 @@ class TrainSettings(Section):
     """Whether this project trains; false for a model that was adopted as it is and cannot be fitted again."""
     pipeline: str | None = None
     """The pipeline of `mainstay train`; without it the first one."""
-    calibrate: Literal["out_of_fold", "none"] = "out_of_fold"
-    """How confidence is calibrated."""
+    candidates: tuple[str, ...] = ()
+    """Instead of `pipeline`: several, from simple to complex, which are compared on the same folds."""
+    choose: Literal["best", "simplest", "cheapest"] = "best"
+    """Which candidate is taken: the best mean; the first of those within one standard error of it; the one that answers
+    quickest of those shown to be at most `choose_margin` worse."""
+    choose_margin: float = Field(0.01, ge=0)
+    """How much worse than the best in the primary metric the cheapest may be."""
+    repeats: int = Field(1, ge=1, le=20)
+    """How often the comparison is repeated with other folds; more gives narrower intervals."""
+    half_life_days: float | None = Field(None, gt=0)
+    """A training row that is so much older than the newest one, by [data] time, counts half (days)."""
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    """How much the rows of a class count: `balanced`, or class = factor. Probabilities are brought back to the data's
+    own shares; what a mistake costs is declared under [decide]."""
+    calibrate: Literal["out_of_fold", "held_out", "none"] = "out_of_fold"
+    """What confidence and probabilities are calibrated on: rows left out in cross-validation, or a part of the training
+    rows that the model is never fitted on."""
+    calibrate_share: float = Field(0.2, gt=0, lt=1)
+    """The part of the keys that `held_out` takes (0 to 1)."""
+    probabilities: Literal["as_they_are", "auto", "temperature", "sigmoid", "isotonic"] | None = None
+    """How the probabilities of all classes are calibrated; `auto` takes what cross-validation finds best. Without it
+    `auto` where [decide] declares costs, else as they are."""
+    tune: TuneSettings = TuneSettings()
     timeout_s: float = Field(300.0, gt=0)
     """A training that takes longer is stopped (seconds)."""
     memory_mb: int = Field(4000, ge=256)
     """A training that needs more memory is stopped (MB)."""
     pipelines: dict[str, PipelineSettings] = {}
     """The ways to build the model, by name."""
+
+
+class DecideSettings(Section):
+    """Which class is answered, where wrong answers cost unlike much: the one of least expected cost."""
+
+    costs: dict[str, dict[str, float]] = {}
+    """True class = { answered class = cost }; what is not named costs 0 where it is right, else 1. None: the most
+    probable class is answered."""
+    abstain: float | None = Field(None, ge=0)
+    """Cost of an answer that is left to a person: where all labels are expected to cost more, the model abstains."""
+    by: Literal["auto", "bayes", "threshold"] = "auto"
+    """`bayes`: the costs decide, on calibrated probabilities; `threshold` (two classes, without `abstain`): what cost
+    least on held-out rows; `auto`: the latter only where it is shown to cost less."""
 
 
 class EvaluateSettings(Section):
@@ -456,6 +521,8 @@ class GateSettings(Section):
     beats: tuple[Literal["trivial", "simple"], ...] = ()
     """What it must be shown to beat in the primary metric: an answer that looks at nothing, a simple linear model.
     Both are always measured and told."""
+    max_cost: float | None = None
+    """Most that an answer may cost on average, by [decide] costs; told and not judged without it."""
     max_data_age_days: float | None = Field(None, gt=0)
     """Oldest that the newest training row may be, by [data] time (days); not asked without it."""
     licences: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -924,6 +991,7 @@ class Settings(Section):
     target: TargetSettings = TargetSettings()
     features: FeaturesSettings = FeaturesSettings()
     train: TrainSettings = TrainSettings()
+    decide: DecideSettings = DecideSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     stress: StressSettings = StressSettings()
     audit: AuditSettings = AuditSettings()

@@ -13,6 +13,7 @@ from mainstay.core.errors import NotFound
 from mainstay.core.releases import Release
 from mainstay.modelcard import measured
 from mainstay.modelcard.records import ModelCard, Part, Table
+from mainstay.modelcard.training import training
 from mainstay.status.records import Status
 from mainstay.store import releases as rows
 
@@ -61,6 +62,7 @@ def of(
         _details(release, contract, lineage, environment),
         _intended(settings),
         _data(contract, lineage, evaluation),
+        training(release.facts),
         measured.quality(evaluation, release.facts.get("recent"), status, release),
         measured.segments(evaluation),
         measured.stress(evaluation),
@@ -85,7 +87,7 @@ def _details(release: Release, contract: Contract, lineage: Mapping[str, Any], e
         ("trained", f"{release.created_at:%Y-%m-%d %H:%M} UTC, {release.trigger}"),
         ("task", contract.task.value),
         ("pipeline", f"{release.pipeline}, built by {lineage.get('build') or 'another tool'}"),
-        ("parameters", _plain(lineage.get("params") or {}) or "none"),
+        ("parameters", _plain({**(lineage.get("params") or {}), **(lineage.get("tuned") or {})}) or "none"),
         ("seed", str(lineage.get("seed", ""))),
         ("why this pipeline", str(release.facts.get("choice") or "it alone was asked for")),
         ("computed by", f"{runtime.get('runtime', 'unknown')}: {runtime.get('why', '')}".rstrip(": ")),

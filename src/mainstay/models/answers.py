@@ -16,6 +16,7 @@ from mainstay.models.signals import RowSignals, Signals
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mainstay.models.decision import Decision
     from mainstay.models.load import LoadedModel
     from mainstay.models.thresholds import Thresholds
 
@@ -27,7 +28,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One answer and how far it can be trusted."""
 
     label: Any
-    """The most probable class (the first declared one on a tie), or the value of a regression."""
+    """The most probable class, or where costs are declared the one of least expected cost (the first declared one on a
+    tie); the value of a regression."""
     probabilities: dict[str, float] = {}
     """Per declared class, in declared order; empty for regression."""
     confidence: float | None = None
@@ -91,6 +93,8 @@ def _doubted(made: Answer, more: Sequence[Caveat], limits: Thresholds) -> Answer
 
 def _labels(loaded: LoadedModel, output: NDArray[np.float64], measured: Sequence[Signals]) -> list[Answer]:
     classes, limits, text_names = loaded.classes, loaded.thresholds, loaded.text_names
+    if limits.decision is not None:
+        return _decided(loaded, limits.decision, output, measured)
     best = output.argmax(axis=1)
     confidences = loaded.calibration.apply(output.max(axis=1)).tolist()
     probabilities = output.tolist()
@@ -104,6 +108,35 @@ def _labels(loaded: LoadedModel, output: NDArray[np.float64], measured: Sequence
                 probabilities=dict(zip(classes, probabilities[index], strict=True)),
                 confidence=confidence,
                 trust=_trust(confidence, low=low, limits=limits),
+                caveats=caveats,
+            )
+        )
+    return out
+
+
+def _decided(
+    loaded: LoadedModel, decision: Decision, output: NDArray[np.float64], measured: Sequence[Signals]
+) -> list[Answer]:
+    """Answer with the class of least expected cost.
+
+    Confidence is the probability that this label is right. Whether the model knows the row is asked of the most
+    probable class: a rare class that is answered because a miss is dear is no sign of doubt.
+    """
+    expected = decision.expected(output)
+    best, least = expected.argmin(axis=1), expected.min(axis=1)
+    confidences = loaded.calibration.apply(output[np.arange(len(output)), best]).tolist()
+    sure = output.max(axis=1).tolist()
+    probabilities = output.tolist()
+    out = []
+    for index, chosen in enumerate(best.tolist()):
+        caveats, low = _text_caveats(loaded.text_names, measured[index], loaded.thresholds)
+        trust = _trust(sure[index], low=low, limits=loaded.thresholds)
+        out.append(
+            Answer(
+                label=loaded.classes[chosen],
+                probabilities=dict(zip(loaded.classes, probabilities[index], strict=True)),
+                confidence=confidences[index],
+                trust=Trust.ABSTAIN if decision.abstain is not None and least[index] > decision.abstain else trust,
                 caveats=caveats,
             )
         )

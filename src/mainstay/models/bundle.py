@@ -168,8 +168,8 @@ def _contents(parts: BundleParts) -> dict[str, bytes]:
         "model/model.json": _json(model),
         "model/vocabulary.json": _json({name: sorted(known) for name, known in parts.vocabulary.items()}),
         "contract.json": _json(msgspec.to_builtins(parts.contract)),
-        "calibration.json": _json(msgspec.to_builtins(parts.calibration)),
-        "thresholds.json": _json(msgspec.to_builtins(parts.thresholds)),
+        "calibration.json": _json(_told(parts.calibration, "probabilities")),
+        "thresholds.json": _json(_told(parts.thresholds, "decision")),
         "profile/profile.json": _json(msgspec.to_builtins(parts.profile)),
         "environment.lock": ("\n".join(parts.environment) + "\n").encode(),
         "lineage.json": _json(parts.lineage),
@@ -184,6 +184,12 @@ def _contents(parts: BundleParts) -> dict[str, bytes]:
     if parts.features_source is not None:
         contents["features.py"] = parts.features_source.encode("utf-8", "surrogatepass")
     return dict(sorted(contents.items()))
+
+
+def _told(part: Any, *later: str) -> dict[str, Any]:
+    """Return a part JSON-ready, without fields that came `later` and are None: the bytes are those of before."""
+    found: dict[str, Any] = msgspec.to_builtins(part)
+    return {name: value for name, value in found.items() if name not in later or value is not None}
 
 
 def _json(value: Any) -> bytes:

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mainstay.models.probabilities import ProbabilityMap
+
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before a logit is taken."""
 MIN_ROWS = 50
@@ -36,6 +38,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     """Which rows: `traffic` or `all`."""
     why: str = "no out-of-fold rows: the model's own probabilities are shown as they are"
+    probabilities: ProbabilityMap | None = None
+    """What is done to all of the model's probabilities before anything is read off them; None: nothing."""
 
     def apply(self, confidences: ArrayLike) -> NDArray[np.float64]:
         """Map an array of largest class probabilities; NaN stays NaN."""

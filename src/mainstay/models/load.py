@@ -129,13 +129,14 @@ class LoadedModel:
         if not rows:
             return np.zeros((0, *width))
         if self.outside is not None:
-            return _shaped(self.outside.predict(rows), (len(rows), *width))  # in declared order already
+            return _shaped(self.outside.predict(rows), (len(rows), *width))  # ordered and mapped already
         output = self._compiled(self.program, rows) if self.program is not None else self.original(rows)
-        if self._order is None:
-            return output
-        ordered = np.zeros((len(rows), *width))
-        ordered[:, self._order] = output
-        return ordered
+        if self._order is not None:
+            ordered = np.zeros((len(rows), *width))
+            ordered[:, self._order] = output
+            output = ordered
+        mapped = self.calibration.probabilities
+        return output if mapped is None else mapped.apply(output)
 
     @property
     def at_once(self) -> bool:

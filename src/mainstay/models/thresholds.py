@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mainstay.core.fallbacks import FallbackTo, OnAbstain, Rule, SegmentLimit
+from mainstay.models.decision import Decision
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,3 +33,5 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     fallback_rules: tuple[Rule, ...] = ()
     deadline_ms: float = 1000.0
     """A challenger slower than this is answered for by the champion."""
+    decision: Decision | None = None
+    """Which class is answered where the project declares what wrong answers cost; None: the most probable one."""

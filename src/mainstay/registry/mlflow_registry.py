@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MODEL_ARTIFACT = "model"
 DIGEST_TAG, VERSION_TAG = "mainstay.digest", "mainstay.version"
+PARENT_TAG = "mlflow.parentRunId"
+"""By which MLflow nests runs."""
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 _BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
@@ -30,6 +32,21 @@ _SQLITE = "sqlite:///"
 _REMEDY = "Check [registry] url and its database or server; training and serving go on without it."
 DATABASE_TRIES = 3
 """For the same reason: MLflow's own 10 take 100 seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRun:
+    """What is recorded below a training: a candidate that was compared, a try of a search."""
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    """Numbers only; NaN and infinity are left out."""
+    steps: Mapping[str, Sequence[float]]
+    """Metric -> its value fold by fold."""
+    tags: Mapping[str, str]
+    status: str = "FINISHED"
+    """As MLflow names it: FINISHED, KILLED (given up early), FAILED."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +63,8 @@ class RunFacts:
     bundle_pip: Sequence[str] = ()
     """Lines of environment.lock; explicit, as MLflow would otherwise guess for seconds. Python's own is left out."""
     plots: Sequence[Path] = ()
+    children: Sequence[ChildRun] = ()
+    """Recorded as runs nested in this one."""
 
 
 class Registry:
@@ -62,12 +81,15 @@ class Registry:
             import mlflow
 
             client = self._open()
-            run = client.create_run(self._experiment(client, experiment), run_name=facts.name, tags=dict(facts.tags))
+            where = self._experiment(client, experiment)
+            run = client.create_run(where, run_name=facts.name, tags=dict(facts.tags))
             run_id: str = run.info.run_id
             status = "FAILED"
             try:
                 self._log(client, run_id, facts)
                 self._log_model(mlflow, run_id, facts)
+                for child in facts.children:
+                    self._log_child(client, where, run_id, child)
                 status = "FINISHED"
             finally:
                 client.set_terminated(run_id, status=status)
@@ -162,6 +184,21 @@ class Registry:
         client.log_batch(run_id, params=params, metrics=metrics)
         for plot in facts.plots:
             client.log_artifact(run_id, str(plot), "plots")
+
+    def _log_child(self, client: MlflowClient, experiment: str, parent: str, child: ChildRun) -> None:
+        from mlflow.entities import Metric, Param
+
+        run = client.create_run(experiment, run_name=child.name, tags={**child.tags, PARENT_TAG: parent})
+        once = [Metric(name, float(v), 0, 0) for name, v in child.metrics.items() if _is_finite(v)]
+        steps = [
+            Metric(name, float(v), 0, step)
+            for name, values in child.steps.items()
+            for step, v in enumerate(values)
+            if _is_finite(v)
+        ]
+        params = [Param(name, str(value)[:6000]) for name, value in child.params.items()]
+        client.log_batch(run.info.run_id, params=params, metrics=[*once, *steps])
+        client.set_terminated(run.info.run_id, status=child.status)
 
     def _log_model(self, mlflow: Any, run_id: str, facts: RunFacts) -> None:
         """Log the bundle as a model of the pyfunc flavor, in the run that exists."""

@@ -18,6 +18,7 @@ from mainstay.core.contracts import Contract, Field, FieldType
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models.answers import Answer
 from mainstay.models.calibration import Calibration
+from mainstay.train import decide
 from mainstay.train.evaluate import (
     HIGHER_IS_BETTER,
     METRICS,
@@ -61,7 +62,13 @@ def measure(
             report[name] = {"value": None, "gain": None, "low": None, "high": None, "why_not": output}
             continue
         theirs = outcome_of_output(
-            output, Calibration(rows=0), test.truth, classes, groups=test.groups, at=settings.evaluate.at
+            output,
+            Calibration(rows=0),
+            test.truth,
+            classes,
+            groups=test.groups,
+            at=settings.evaluate.at,
+            decision=decide.declared(settings, classes),
         )
         report[name] = _compare(metric, mine, theirs, group_codes(test), settings.project.seed)
     return report
@@ -89,6 +96,16 @@ def check(report: Mapping[str, Any] | None, judged: Sequence[str]) -> Check:
         numbers=dict(report),
         applies=bool(asked),
     )
+
+
+def shortfall(report: Mapping[str, Any] | None) -> str:
+    """Return what a person must know of a version that is not shown to beat a simple model or nothing; else nothing."""
+    told = [
+        _told(name, report["metric"], report[name])
+        for name in (TRIVIAL, SIMPLE)
+        if report is not None and report[name]["gain"] is not None and _verdict(report[name]) is not Verdict.PASS
+    ]
+    return "; ".join(told) and f"is it worth its complexity? {'; '.join(told)}"
 
 
 def _verdict(found: Mapping[str, Any]) -> Verdict:

@@ -14,6 +14,7 @@ from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import ProjectFileError
 from mainstay.models.answers import Answer
 from mainstay.models.calibration import Calibration
+from mainstay.models.decision import Decision
 from mainstay.models.load import LoadedModel
 from mainstay.models.segments import segment_names
 from mainstay.stats import intervals, ordering
@@ -98,18 +99,20 @@ def outcome_of_output(
     *,
     groups: Sequence[Any] | None = None,
     at: int = 10,
+    decision: Decision | None = None,
 ) -> Outcome:
-    """Lay a model's output, of shape (n, classes) or (n,), beside the truth."""
+    """Lay a model's output, of shape (n, classes) or (n,), beside the truth, decided on as answers are."""
     if not classes:
         return _numbers(output, truth, groups, at)
     places = {name: i for i, name in enumerate(classes)}
-    predicted = np.asarray(classes)[output.argmax(axis=1)]
+    chosen = output.argmax(axis=1) if decision is None else decision.expected(output).argmin(axis=1)
+    predicted = np.asarray(classes)[chosen]
     return Outcome(
         classes=tuple(classes),
         truth=truth,
         predicted=predicted,
         is_right=predicted == truth,
-        confidence=calibration.apply(output.max(axis=1)),
+        confidence=calibration.apply(output[np.arange(len(output)), chosen]),
         true_probability=output[np.arange(len(output)), [places[name] for name in truth.tolist()]],
     )
 

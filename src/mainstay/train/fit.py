@@ -18,7 +18,7 @@ from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, 
 from mainstay.core.profiles import Profile
 from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, class_name, load_features
-from mainstay.train import used
+from mainstay.train import paths, used, weights
 from mainstay.train.code import ProjectCode, guarded
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class Pipeline:
     seed: int = 0
     labels: str = "text"
     """What the estimator is fitted to: class names as `text`, or read as `integer`, `boolean` or `number`."""
+    weighing: weights.Weighing = weights.NONE
+    """How much each row counts."""
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters found by a search, by path, over those that are declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,14 @@ class Rows:
 
 
 def load_pipeline(
-    code: ProjectCode, name: str, settings: PipelineSettings, *, seed: int, contract: Contract
+    code: ProjectCode,
+    name: str,
+    settings: PipelineSettings,
+    *,
+    seed: int,
+    contract: Contract,
+    weighing: weights.Weighing = weights.NONE,
+    tuned: Mapping[str, Any] | None = None,
 ) -> Pipeline:
     """Load the code of one pipeline; raise ProjectFileError with file and line when it does not load."""
     where = f"train.pipelines.{name}"
@@ -98,6 +109,8 @@ def load_pipeline(
         feature_files=files,
         seed=seed,
         labels=settings.labels,
+        weighing=weighing,
+        tuned=dict(tuned or {}),
     )
 
 
@@ -159,16 +172,19 @@ def classes_of(contract: Contract, truth: np.ndarray[Any, Any]) -> tuple[str, ..
 
 def unfitted(pipeline: Pipeline, contract: Contract) -> Any:
     """Build the estimator, its unset seeds set. Raises ProjectFileError when the code fails or builds no estimator."""
+    params, of_estimator = paths.laid_over(pipeline.params, pipeline.tuned)
     with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
-        estimator = pipeline.build(dict(pipeline.params))
+        estimator = pipeline.build(params)
     _require_estimator(estimator, pipeline, contract)
     with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
+        if of_estimator:
+            estimator.set_params(**of_estimator)
         _set_seeds(estimator, pipeline.seed)
     return estimator
 
 
 def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[str]]:
-    """Build and fit the estimator; return it with the warnings that fitting gave, each once.
+    """Build and fit the estimator, rows counting as declared; return it with the warnings that fitting gave, each once.
 
     Every `random_state` that is None gets the seed, numerical libraries use one thread: sums in another order would
     give other bytes. Raises ProjectFileError naming the file and line in the project, EnvironmentFault without memory.
@@ -179,6 +195,8 @@ def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[s
     if rows.groups is not None:
         rows = rows.take(together(rows.groups))
         more = group_sizes(estimator, rows.groups or ())
+    if (counted := weights.row_weights(pipeline.weighing, contract, rows)) is not None:
+        more |= weights.argument(estimator, counted, name=pipeline.name)
     try:
         with (
             quiet() as heard,

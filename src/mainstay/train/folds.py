@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence
 from mainstay.core.ports import Progress, silent
+from mainstay.models.calibration import Calibration
 from mainstay.models.signals import RowSignals, Signals, subjects_needed, text_fields, users_of_words, words
+from mainstay.train import weights
 from mainstay.train.fit import Pipeline, Rows, as_model, fit, predicted, quiet
 
 FOLDS = 5
@@ -30,20 +34,48 @@ class OutOfFold:
 
 
 def out_of_fold(
-    pipeline: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...], *, progress: Progress = silent
+    pipeline: Pipeline,
+    contract: Contract,
+    rows: Rows,
+    classes: tuple[str, ...],
+    *,
+    fold: NDArray[np.int64] | None = None,
+    progress: Progress = silent,
 ) -> OutOfFold:
-    """Fit the pipeline once per fold and answer the rows left out. Raises NotEnoughEvidence below 10 rows."""
-    fold = assign_folds(contract, rows, seed=pipeline.seed)
+    """Fit the pipeline once per fold and answer the rows left out; without a `fold` of each row they are assigned.
+
+    Raises NotEnoughEvidence below 10 rows.
+    """
+    fold = assign_folds(contract, rows, seed=pipeline.seed) if fold is None else fold
     shape = (len(rows), len(classes)) if contract.task.is_classification else (len(rows),)
     output = np.full(shape, np.nan)
     count = int(fold.max()) + 1
     for number in range(count):
         progress("cross-validate", number, count)
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        estimator, _ = fit(pipeline, contract, rows.take(inside))
-        model = as_model(pipeline, contract, estimator, classes)
-        output[outside] = predicted(model, [rows.values[i] for i in outside.tolist()], pipeline)
+        output[outside] = left_out(pipeline, contract, rows.take(inside), rows.take(outside), classes)
     return OutOfFold(output=output, fold=fold)
+
+
+def left_out(
+    pipeline: Pipeline,
+    contract: Contract,
+    inside: Rows,
+    outside: Rows,
+    classes: tuple[str, ...],
+    *,
+    fitted: Callable[[float], None] | None = None,
+) -> NDArray[np.float64]:
+    """Return what the pipeline, fitted to some rows, puts out for others; class weights are taken out of it again.
+
+    `fitted` is told the process's processor time when the fit was done (seconds).
+    """
+    estimator, _ = fit(pipeline, contract, inside)
+    if fitted is not None:
+        fitted(process_time())
+    prior = weights.prior_map(pipeline.weighing, contract, inside, classes)
+    model = as_model(pipeline, contract, estimator, classes, calibration=Calibration(probabilities=prior))
+    return predicted(model, outside.values, pipeline)
 
 
 def assign_folds(contract: Contract, rows: Rows, *, seed: int, folds: int = FOLDS) -> NDArray[np.int64]:

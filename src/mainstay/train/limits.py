@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mainstay.core.fallbacks import Condition, Rule, SegmentLimit
 from mainstay.models.signals import as_category
 from mainstay.models.thresholds import Thresholds
+from mainstay.train import decide
 
 if TYPE_CHECKING:
     from mainstay.config.settings import Settings
@@ -29,6 +30,7 @@ def thresholds_of(settings: Settings) -> Thresholds:
         fallback_label=serve.fallback.label,
         fallback_rules=tuple(Rule(when=_conditions(one.when), label=one.label) for one in serve.fallback.rules),
         deadline_ms=serve.deadline_ms,
+        decision=decide.declared(settings, settings.target.classes),
     )
 
 

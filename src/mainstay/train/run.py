@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,18 @@ from mainstay.core.ports import Progress, silent
 from mainstay.data.times import to_utc
 from mainstay.models import answers, environment, own, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
-from mainstay.models.calibration import MIN_ROWS, Calibration, fit_calibration
+from mainstay.models.calibration import MIN_ROWS, Calibration
 from mainstay.models.compiled.make import Made, compile_model
 from mainstay.models.explained.background import background_of_made
 from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
-from mainstay.train import baselines, importance, used
+from mainstay.train import baselines, costs, importance, used, weights
 from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
-from mainstay.train.calibrate import calibrate
+from mainstay.train.calibrate import Unseen, calibrated, speaking
 from mainstay.train.checklist import declared as checklist
 from mainstay.train.checklist.measure import measure as measure_behaviour
 from mainstay.train.choose import declared
@@ -40,6 +40,7 @@ from mainstay.train.folds import OutOfFold, group_codes, left_out_signals, out_o
 from mainstay.train.limits import thresholds_of
 from mainstay.train.plots import save_plots
 from mainstay.train.reference import References, reference_profile
+from mainstay.train.splits import calibration_folds, held_apart
 from mainstay.train.stress.measure import measure as measure_stress
 
 if TYPE_CHECKING:
@@ -103,12 +104,14 @@ def train_candidate(
     commit: str = "",
     held_out: OutOfFold | None = None,
     handed: Handed | None = None,
+    tuned: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Trained:
     """Fit, calibrate, profile, write and evaluate one candidate; one that was `handed` over is fitted already.
 
     The same snapshots, code, settings, seed and packages give the same bundle digest. `recent` is labelled traffic that
-    is not part of `train`; `held_out` is this pipeline's out-of-fold output on `train` where it is known already.
+    is not part of `train`; `held_out` is this pipeline's out-of-fold output on `train` where it is known already;
+    `tuned` are the parameters that a search found for it.
     """
     started = perf_counter()
     if handed is None:
@@ -117,14 +120,18 @@ def train_candidate(
     progress("read", 0, len(STEPS))
     rows, test_rows = read_rows(contract, train.frame()), read_rows(contract, test.frame())
     classes = classes_of(contract, rows.truth)
-    with project_code(loaded.root, loaded.settings.features.paths) as code:
-        plan = _plan(code, loaded, pipeline, handed)
+    rows, apart = (rows, None) if handed is not None else held_apart(settings, contract, rows)
+    with project_code(loaded.root, settings.features.paths) as code:
+        plan = _plan(code, loaded, pipeline, handed, tuned)
         progress("fit", 1, len(STEPS))
         estimator, warned = (handed.estimator, []) if handed is not None else fit(plan, contract, rows)
         progress("cross-validate", 2, len(STEPS))
+        if held_out is not None and len(held_out.fold) != len(rows):  # it is of rows that are set apart too
+            held_out = None
         if held_out is None and (handed is None or _needs_clones(handed, test_rows)):
-            held_out = _held_out(plan, contract, rows, classes)
+            held_out = _held_out(settings, plan, contract, rows, classes)
         progress("calibrate", 3, len(STEPS))
+        prior = weights.prior_map(plan.weighing, contract, rows, classes) if handed is None else None
         model = as_model(
             plan,
             contract,
@@ -135,20 +142,23 @@ def train_candidate(
             familiar=_familiar(contract, rows),
         )
         said = predicted(model, test_rows.values, plan)
-        is_unseen = handed is not None and held_out is None
-        model.calibration = (
-            _unseen_calibration(settings, contract, test_rows, said, classes)
-            if is_unseen
-            else _calibration(settings, contract, rows, held_out, classes)
-        )
+        model.calibration = Calibration(probabilities=prior)
+        unseen = _unseen(model, plan, rows, apart, held_out)
+        if handed is not None and held_out is None:  # test rows, which it never saw: it cannot be fitted anew
+            unseen = Unseen(rows=test_rows, output=said, source="holdout")
+        found = calibrated(settings, contract, unseen, classes, prior)
+        model.calibration = found.calibration
+        model.thresholds = msgspec.structs.replace(model.thresholds, decision=found.decision)
+        if held_out is not None:
+            held_out = replace(held_out, output=found.learned.apply(held_out.output))
         progress("profile", 4, len(STEPS))
-        found = References(
+        beside = References(
             train=rows, held_out=held_out, test=test_rows, rows_of=lambda id_: _snapshot_rows(loaded, id_)
         )
         saw_test = handed is not None and handed.saw_test
         with quiet():
             model.profile = reference_profile(
-                model, found, wish="out_of_fold" if saw_test else settings.watch.reference
+                model, beside, wish="out_of_fold" if saw_test else settings.watch.reference
             )
         lineage = _lineage(code, plan, settings, train=train, test=test, recent=recent, commit=commit)
         if handed is not None:
@@ -170,14 +180,19 @@ def train_candidate(
         bundle = _write(pickled, plan, model, lineage, folder_bundles, packages, made, background)
     progress("evaluate", 6, len(STEPS))
     served = _reloaded(bundle, said, test_rows, tolerance=max(made.tolerance, PARITY_TOLERANCE))
+    with quiet():
+        said_there = answers.answer(served, test_rows.values)
     if saw_test and held_out is not None:
         evaluation = _evaluate_held_out(served, rows, held_out, settings)
     else:
-        evaluation = _evaluate(served, test_rows, settings)
+        evaluation = _evaluate_answers(served, test_rows, said_there, settings)
+    evaluation |= found.report
+    if handed is None and (counted := weights.report(plan.weighing, contract, rows)) is not None:
+        evaluation["weights"] = counted
     if (behaviour := behaves(loaded, served, test_rows)) is not None:
         evaluation["behaviour"] = behaviour
     if not saw_test:  # what it says about rows that it was fitted on would flatter it
-        evaluation |= beyond(loaded, served, test_rows, rows)
+        evaluation |= beyond(loaded, served, test_rows, rows, said=said_there)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))
@@ -195,12 +210,22 @@ def train_candidate(
     )
 
 
-def _plan(code: ProjectCode, loaded: Loaded, pipeline: str, handed: Handed | None) -> Pipeline:
+def _plan(
+    code: ProjectCode, loaded: Loaded, pipeline: str, handed: Handed | None, tuned: Mapping[str, Any] | None
+) -> Pipeline:
     """Return the declared pipeline, or one that cannot be built for a model that cannot be fitted again."""
-    seed = loaded.settings.project.seed
+    train, seed = loaded.settings.train, loaded.settings.project.seed
     if handed is None or handed.spec is None:
-        declared = loaded.settings.train.pipelines[pipeline]
-        return load_pipeline(code, pipeline, declared, seed=seed, contract=loaded.contract)
+        weighing = weights.declared(train) if handed is None else weights.NONE  # its clones are fitted as it was
+        return load_pipeline(
+            code,
+            pipeline,
+            train.pipelines[pipeline],
+            seed=seed,
+            contract=loaded.contract,
+            weighing=weighing,
+            tuned=tuned,
+        )
     return Pipeline(name=pipeline, build=_cannot_build, params={}, spec=handed.spec, seed=seed)
 
 
@@ -213,15 +238,13 @@ def _needs_clones(handed: Handed, test: Rows) -> bool:
     return handed.spec is None and (handed.saw_test or len(test) < MIN_ROWS)
 
 
-def _unseen_calibration(
-    settings: Settings, contract: Contract, test: Rows, said: NDArray[np.float64], classes: tuple[str, ...]
-) -> Calibration:
-    """Calibrate on test rows, which the model never saw: it cannot be fitted anew, or need not be."""
-    if settings.train.calibrate == "none" or not contract.task.is_classification:
-        return _calibration(settings, contract, test, None, classes)
-    right = np.asarray(classes)[said.argmax(axis=1)] == test.truth
-    found = fit_calibration(said.max(axis=1), right, source="holdout")
-    return msgspec.structs.replace(found, why=found.why.replace("out-of-fold", "held-out"))
+def _unseen(
+    model: LoadedModel, plan: Pipeline, rows: Rows, apart: Rows | None, held_out: OutOfFold | None
+) -> Unseen | None:
+    """Return the rows to calibrate on: those set apart, which this very model answers, else the out-of-fold rows."""
+    if apart is not None:
+        return Unseen(rows=apart, output=predicted(model, apart.values, plan), source="holdout")
+    return None if held_out is None else speaking(rows, held_out.output)
 
 
 def _familiar(contract: Contract, rows: Rows) -> Familiar:
@@ -230,19 +253,14 @@ def _familiar(contract: Contract, rows: Rows) -> Familiar:
     return familiar(contract, rows.values, group_codes(rows), left_out)
 
 
-def _held_out(plan: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...]) -> OutOfFold | None:
+def _held_out(
+    settings: Settings, plan: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...]
+) -> OutOfFold | None:
     try:
-        return out_of_fold(plan, contract, rows, classes)
+        fold = calibration_folds(settings, contract, rows, seed=plan.seed)
+        return out_of_fold(plan, contract, rows, classes, fold=fold)
     except NotEnoughEvidence:
         return None
-
-
-def _calibration(
-    settings: Settings, contract: Contract, rows: Rows, held_out: OutOfFold | None, classes: tuple[str, ...]
-) -> Calibration:
-    if settings.train.calibrate == "none":
-        return Calibration(why="train.calibrate = 'none': the model's own probabilities are shown as they are")
-    return Calibration(rows=0) if held_out is None else calibrate(contract, rows, held_out, classes)
 
 
 def _snapshot_rows(loaded: Loaded, snapshot_id: str) -> Rows:
@@ -269,6 +287,7 @@ def _lineage(
         "pipeline": plan.name,
         "build": settings.train.pipelines[plan.name].build if plan.name in settings.train.pipelines else "",
         "params": dict(plan.params),
+        **({"tuned": dict(plan.tuned)} if plan.tuned else {}),
         "seed": plan.seed,
         "code": code.digest(),
         "commit": commit,
@@ -315,13 +334,15 @@ def _write(
 def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolerance: float) -> LoadedModel:
     """Load the bundle as a worker would, without the project's code, and hold its output equal to the original's.
 
-    `tolerance` is of a probability, or of a value relative to the largest.
+    `tolerance` is of a probability before it is mapped, or of a value relative to the largest.
     """
     if before.ndim == 1:
         tolerance *= max(1.0, float(np.abs(before).max(initial=0.0)))
     served = load(open_bundle(bundle.path, bundle.digest))
+    calibration, served.calibration = served.calibration, Calibration()
     with quiet():
         after = served.predict(rows.values)
+    served.calibration = calibration
     if not np.allclose(before, after, rtol=0.0, atol=tolerance, equal_nan=True):
         raise ProjectFileError(
             f"The bundle's answers differ from the fitted model's by up to {np.nanmax(np.abs(before - after)):.3g} "
@@ -332,8 +353,18 @@ def _reloaded(bundle: Bundle, before: NDArray[np.float64], rows: Rows, *, tolera
     return served
 
 
-def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_judged: bool = False) -> dict[str, Any]:
+def beyond(
+    loaded: Loaded,
+    model: LoadedModel,
+    rows: Rows,
+    train: Rows,
+    *,
+    said: list[answers.Answer] | None = None,
+    only_judged: bool = False,
+) -> dict[str, Any]:
     """Return what held-out rows say beyond metrics, JSON-ready; `train` are the rows that the model was fitted on.
+
+    `said` are the model's answers to `rows`, where they are known.
 
     `stress`; `newest` training row; `importance` of its fields; `beats`: baselines beside it; where groups are
     protected `audit` and `proxies` as well. `only_judged`: not what the project's gate would merely report.
@@ -343,16 +374,19 @@ def beyond(loaded: Loaded, model: LoadedModel, rows: Rows, train: Rows, *, only_
     found: dict[str, Any] = {}
     if settings.stress.enabled and (gate.stress or not only_judged):
         found["stress"] = measure_stress(model, rows, settings, root=loaded.root)
-    with quiet():
-        said = answers.answer(model, rows.values)
+    if said is None:
+        with quiet():
+            said = answers.answer(model, rows.values)
     moments = (
         [at for row in train.values if (at := to_utc(row.get(contract.time))) is not None] if contract.time else []
     )
     found["newest"] = max(moments).isoformat() if moments else None
     if not only_judged:
         found["importance"] = importance.measure(model, rows, settings)
+    classes = tuple(model.classes) if contract.task.is_classification else ()
+    if (paid := costs.measure(said, rows, classes, settings)) is not None:
+        found["costs"] = paid
     if gate.beats or not only_judged:
-        classes = tuple(model.classes) if contract.task.is_classification else ()
         found["beats"] = baselines.measure(contract, said, train, rows, classes, settings)
     if protected_names(contract):
         found["audit"] = measure_audit(contract, said, rows, settings)

@@ -11,10 +11,11 @@ import polars as pl
 
 from mainstay.core.errors import NotEnoughEvidence
 from mainstay.train import label_noise
-from mainstay.train.choose import Choice
+from mainstay.train.choose import Choice, load
 from mainstay.train.code import project_code
-from mainstay.train.fit import classes_of, load_pipeline, read_rows
+from mainstay.train.fit import classes_of, read_rows
 from mainstay.train.folds import OutOfFold, out_of_fold
+from mainstay.train.splits import calibration_folds
 
 if TYPE_CHECKING:
     from mainstay.config.load import Loaded
@@ -44,7 +45,9 @@ def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, 
     rows = read_rows(loaded.contract, train.frame())
     if not rows.is_traffic.any():
         return plain
-    held_out = choice.held_out or _held_out(loaded, rows, choice.best)
+    held_out = choice.held_out
+    if held_out is None or len(held_out.fold) != len(rows):  # rows that only calibrate were not held out
+        held_out = _held_out(loaded, rows, choice)
     if held_out is None:
         return plain
     found = label_noise.measure(rows, held_out, classes_of(loaded.contract, rows.truth))
@@ -64,12 +67,12 @@ def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, 
     return Sifted(train=kept, choice=replace(choice, held_out=left), facts={**found.facts, "left_out": out})
 
 
-def _held_out(loaded: Loaded, rows: Any, name: str) -> OutOfFold | None:
+def _held_out(loaded: Loaded, rows: Any, choice: Choice) -> OutOfFold | None:
     settings, contract = loaded.settings, loaded.contract
     with project_code(loaded.root, settings.features.paths) as code:
-        declared, seed = settings.train.pipelines[name], settings.project.seed
-        pipeline = load_pipeline(code, name, declared, seed=seed, contract=contract)
+        pipeline = load(code, loaded, choice.best, choice.tuned.get(choice.best))
         try:
-            return out_of_fold(pipeline, contract, rows, classes_of(contract, rows.truth))
+            fold = calibration_folds(settings, contract, rows, seed=pipeline.seed)
+            return out_of_fold(pipeline, contract, rows, classes_of(contract, rows.truth), fold=fold)
         except NotEnoughEvidence:
             return None

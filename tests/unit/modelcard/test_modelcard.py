@@ -14,6 +14,7 @@ from mainstay.core.contracts import Field, FieldType, Pii, Role, Task
 from mainstay.core.releases import Release, Stage
 from mainstay.modelcard import html, make, markdown
 from mainstay.modelcard.records import ModelCard, Part
+from mainstay.modelcard.training import training
 from mainstay.status.records import Answering, CostLine, CostReport, Estimate, Health, Quality, Status, Summary
 from mainstay.testing.models import make_contract
 
@@ -145,6 +146,7 @@ def test_every_part_says_what_is_held() -> None:
         "Model",
         "Intended use",
         "Data",
+        "Training",
         "Quality",
         "Segments",
         "Under stress",
@@ -211,3 +213,39 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     page = html.document(card())
     for wanted in ("http://", "https://", "<script", "src=", "@import", "url("):
         assert wanted not in page
+
+
+def test_how_it_was_trained_is_told() -> None:
+    measured = {"before": 0.4, "after": 0.3, "change": -0.1, "low": -0.15, "high": -0.05}
+    part = training(
+        {
+            "comparison": {
+                "taken": "small",
+                "metric": "accuracy",
+                "why": "small is the first declared. It is a tie: small is not shown to be worse.",
+                "how": "5 folds by buyer",
+                "rows": 100,
+                "scores": [
+                    {"name": "large", "value": 0.9, "worse": 0.0, "low": 0.0, "high": 0.0, "us_per_row": 9.0},
+                    {"name": "small", "value": 0.89, "worse": 0.01, "low": -0.01, "high": 0.03, "us_per_row": None},
+                ],
+            },
+            "evaluation": {
+                "weights": {"half_life_days": 9.0, "rows": 80, "effective_rows": 50.4, "classes": {}},
+                "probabilities": {"method": "sigmoid", "why": "so", "rows": 80, "measures": {"ece": measured}},
+                "decision": {"why": "the declared costs decide"},
+                "costs": {"value": 1.5, "low": 1.0, "high": 2.0, "rows": 40, "most_probable": 3.0},
+            },
+        }
+    )
+    text = " ".join([*part.lists, *(cell for table in part.tables for row in table.rows for cell in row)])
+    for told in (
+        "small (taken)",
+        "It is a tie",
+        "80 rows count as 50 equal ones",
+        "sigmoid",
+        "costs decide",
+        "-0.1000",
+    ):
+        assert told in text
+    assert training({}).says

@@ -85,7 +85,8 @@ class Explainer:
                 raise UsageError(f"the answer is a number; there is no class {label!r} to explain")
             return None, None
         if label is None:
-            number = int(np.argmax(said))
+            decision = self._loaded.thresholds.decision  # the label that is answered
+            number = int(np.argmax(said) if decision is None else np.argmin(decision.expected(said[None, :])))
             return number, classes[number]
         known = self._loaded.fitted
         if label not in known:
