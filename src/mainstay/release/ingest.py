@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core.calls import is_load_test
+from mainstay.core.contracts import Contract, Pii, Role
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
 from mainstay.core.fallbacks import ABSTAINED
 from mainstay.core.releases import Release, Stage
 from mainstay.core.routes import Route
+from mainstay.models.segments import group_name
 from mainstay.store import feedback, pairs
 from mainstay.store.pairs import Pair
 
@@ -21,26 +24,54 @@ UNCOUNTED_STEP = -1
 LABELS_AT_ONCE = 100_000
 
 
-def pair_of(event: Event, *, release: Release, champion: str, step: int) -> Pair | None:
+def pair_of(
+    event: Event, *, release: Release, champion: str, step: int, contract: Contract | None = None
+) -> Pair | None:
     """Return the pair that an event completes, or None when it tells nothing about `release` against `champion`.
 
-    A SHADOW record holds both answers. A PREDICTION record counts when the challenger was to answer and could not, so
-    that somebody else answered in its place. The pair's arm is the side that was to answer the user.
+    A SHADOW record holds both answers, and of the inputs those that make segments. A PREDICTION record counts when the
+    challenger was to answer and could not, so that somebody else answered in its place. The pair's arm is the side that
+    was to answer the user.
     """
     if event.kind is Kind.SHADOW and event.paired is not None:
-        return _from_shadow(event, event.paired, release, champion, step)
-    if event.kind is Kind.PREDICTION and _challenger_failed(event):
-        return _from_failure(event, release, champion, step)
-    return None
+        found = _from_shadow(event, event.paired, release, champion, step)
+    elif event.kind is Kind.PREDICTION and _challenger_failed(event):
+        found = _from_failure(event, release, champion, step)
+    else:
+        return None
+    if found is None or contract is None:
+        return found
+    return replace(found, segments=_segments(contract, event))
 
 
-def ingest(tx: Connection, events: Iterable[Event], *, release: Release, champion: str, route: Route) -> int:
-    """Keep the pairs of new events; return how many distinct requests were new. Safe to repeat."""
+def _segments(contract: Contract, event: Event) -> tuple[str, ...]:
+    """Return the declared segments of a request, of fields that the journal holds as they came."""
+    if not event.inputs:
+        return ()  # a record from before shadow answers held them
+    fields = [field for field in contract.with_role(Role.SEGMENT) if field.pii is Pii.KEEP]
+    names = (group_name(field, event.inputs.get(field.name)) for field in fields)
+    return tuple(name for name in names if name is not None)
+
+
+def ingest(
+    tx: Connection,
+    events: Iterable[Event],
+    *,
+    release: Release,
+    champion: str,
+    route: Route,
+    contract: Contract | None = None,
+) -> int:
+    """Keep the pairs of new events; return how many distinct requests were new. Safe to repeat.
+
+    With a contract each pair knows the declared segments of its request.
+    """
     new = 0
     for event in events:
         if event.model != release.model or event.received_at < release.created_at or is_load_test(event.trace_id):
             continue
-        pair = pair_of(event, release=release, champion=champion, step=_step(event, release, route))
+        step = _step(event, release, route)
+        pair = pair_of(event, release=release, champion=champion, step=step, contract=contract)
         new += pair is not None and pairs.add(tx, pair)
     return new
 
@@ -82,8 +113,13 @@ def _from_failure(event: Event, release: Release, champion: str, step: int) -> P
 
 
 def _from_shadow(event: Event, paired: PairedAnswer, release: Release, champion: str, step: int) -> Pair | None:
-    shadow = _side(event.label, event.confidence, event.trust, event.latency_us, event.label is None)
-    served = _side(paired.label, paired.confidence, paired.trust, paired.latency_us, paired.failed)
+    shadow = _side(event.label, event.confidence, event.trust, event.latency_us, failed=event.label is None)
+    # Where a fallback answered, no model did: the champion failed too, and what was sent is not its answer.
+    served = (
+        _side(None, None, None, 0, failed=True)
+        if paired.failed
+        else _side(paired.label, paired.confidence, paired.trust, paired.latency_us, failed=False)
+    )
     if (event.bundle, paired.bundle) == (release.name, champion):
         # A challenger that could not answer its user is written down here too, with the answer given in its place.
         asked = event.assigned_arm is Arm.CHALLENGER
@@ -92,7 +128,7 @@ def _from_shadow(event: Event, paired: PairedAnswer, release: Release, champion:
         arm, mine, theirs = Arm.CHALLENGER, served, shadow
     else:
         return None
-    if paired.served_arm is Arm.FALLBACK:
+    if paired.served_arm is Arm.FALLBACK and not paired.failed:
         return None
     sides = {f"challenger_{k}": v for k, v in mine.items()} | {f"champion_{k}": v for k, v in theirs.items()}
     return Pair(**_shared(event, release, step), arm=arm, **sides)
@@ -110,5 +146,5 @@ def _shared(event: Event, release: Release, step: int) -> dict[str, Any]:
     }
 
 
-def _side(label: Any, confidence: float | None, trust: Any, latency_us: int, failed: bool) -> dict[str, Any]:
+def _side(label: Any, confidence: float | None, trust: Any, latency_us: int, *, failed: bool) -> dict[str, Any]:
     return {"label": label, "confidence": confidence, "trust": trust, "latency_us": latency_us, "failed": failed}

@@ -121,6 +121,7 @@ def _not_worse(
     numbers: dict[str, Any] = {
         "labelled_requests": labelled.rows,
         "labelled_units": labelled.keys,
+        "units": labelled.keys,
         "difference": -labelled.mean,
         "low": -labelled.high,
         "high": -labelled.low,

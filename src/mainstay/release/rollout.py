@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mainstay.config.load import contract_of
 from mainstay.config.settings import RolloutSettings, Settings
 from mainstay.core.events import Event
 from mainstay.core.ports import Clock
 from mainstay.core.releases import Evidence, Move, Policy, Release, Stage, advance
 from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import ingest, judge, moves, routing, trials
+from mainstay.release import ingest, judge, moves, questions, rewards, routing, trials
 from mainstay.store import pairs, releases, routes
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def rollout_turn(
 def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_champion: bool = True) -> Evidence:
     """Judge a version from the pairs in the store, without taking in anything new (for pages and `mainstay status`)."""
     rows = pairs.rows(tx, release.model, release.version, PAIRS_AT_ONCE)[trials.skipped(tx, release) :]
-    checks = judge.judge(rows, judge.plan_of(settings))
+    paid = rewards.gather(tx, release, settings, rows)
+    checks = judge.judge(rows, questions.plan_of(settings), paid)
     return Evidence(
         checks=checks,
         units=sum(not p.champion_failed and not p.challenger_failed for p in rows),
@@ -118,7 +120,8 @@ def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequen
     if route is None or release.stage not in COMPARED:
         return Evidence(has_champion=route is not None)
     champion = _champion_name(release, route)
-    ingest.ingest(turn.tx, events, release=release, champion=champion, route=route)
+    contract = contract_of(turn.settings)
+    ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract)
     rows = pairs.rows(turn.tx, release.model, release.version, PAIRS_AT_ONCE)
     ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
     return evidence_for(turn.tx, release, turn.settings)

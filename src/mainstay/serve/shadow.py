@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Any
 
+from mainstay.core.contracts import Pii, Role
 from mainstay.core.errors import RunnerFailed
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
 from mainstay.core.ports import Clock
@@ -33,6 +35,13 @@ class Group:
     live: Live
     other: Side
     rows: list[tuple[Call, Row]]
+
+
+def _segments(live: Live, row: Row) -> dict[str, Any]:
+    """Return what the row's record holds of the fields that make segments: a rollout is judged for each of them."""
+    held = row.event.inputs if row.event is not None else {}
+    fields = live.champion.loaded.contract.with_role(Role.SEGMENT) if held else ()
+    return {field.name: held[field.name] for field in fields if field.name in held and field.pii is Pii.KEEP}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -171,6 +180,7 @@ class Shadow:
             latency_us=times[1],
             failed=row.served is Arm.FALLBACK,
         )
+        segments = _segments(group.live, row)
         id_, name, epoch = row.event.id if row.event else "", group.other.name, group.live.route.epoch
 
         def make(seq: int) -> Event:
@@ -186,6 +196,7 @@ class Shadow:
                 assigned_arm=row.assigned,
                 key_hash=row.key_hash,
                 unit=row.unit,
+                inputs=segments,
                 label=given.label if given else None,
                 probabilities=given.probabilities if given else {},
                 confidence=given.confidence if given else None,

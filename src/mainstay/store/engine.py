@@ -23,7 +23,7 @@ from mainstay.core import errors
 from mainstay.core.ports import Clock
 from mainstay.store import faults
 
-HEAD = "0007"
+HEAD = "0012"
 """Newest migration; a test holds it equal to migrations/."""
 BUSY_TIMEOUT_S = 10
 _PATIENCE = {

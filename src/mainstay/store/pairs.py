@@ -40,6 +40,8 @@ class Pair:
     label: Any = None
     """The truth, or None while it is not known."""
     step: int = 0
+    segments: tuple[str, ...] = ()
+    """Declared segments that the request belongs to (`channel=email`)."""
 
 
 def add(tx: Connection, pair: Pair) -> bool:
@@ -49,6 +51,7 @@ def add(tx: Connection, pair: Pair) -> bool:
         "arm": pair.arm.value,
         "champion_trust": str(pair.champion_trust or ""),
         "challenger_trust": str(pair.challenger_trust or ""),
+        "segments": list(pair.segments),
     }
     # Keep the pair; a repeated unit is no new evidence.
     return insert_new(tx, table, row, on=["model", "version", "unit"])
@@ -61,11 +64,11 @@ def set_label(tx: Connection, model: str, id: str, value: Any) -> int:  # noqa: 
     return tx.execute(query.values(label=value)).rowcount
 
 
-def rows(tx: Connection, model: str, version: int, limit: int) -> list[Pair]:
-    """Return the first `limit` pairs of one rollout, in the order in which they came."""
+def rows(tx: Connection, model: str, version: int, limit: int, *, skip: int = 0) -> list[Pair]:
+    """Return `limit` pairs of one rollout behind the first `skip`, in the order in which they came."""
     # The pairs in insertion order: sequential tests need one fixed order.
-    query = select(table).where(table.c.model == model, table.c.version == version).order_by(table.c.n).limit(limit)
-    return [_pair(row) for row in tx.execute(query)]
+    query = select(table).where(table.c.model == model, table.c.version == version).order_by(table.c.n)
+    return [_pair(row) for row in tx.execute(query.offset(skip).limit(limit))]
 
 
 def count(tx: Connection, model: str, version: int) -> int:
@@ -97,5 +100,6 @@ def _pair(row: Any) -> Pair:
         "arm": Arm(row.arm),
         "champion_trust": Trust(row.champion_trust) if row.champion_trust else None,
         "challenger_trust": Trust(row.challenger_trust) if row.challenger_trust else None,
+        "segments": tuple(row.segments or ()),
     }
     return Pair(**values)

@@ -265,6 +265,7 @@ pairs = Table(
     _whole("challenger_latency_us"),
     _json("label"),
     Column("step", Integer, nullable=False),
+    Column("segments", Json, nullable=False, server_default="[]"),
     UniqueConstraint("model", "version", "unit"),
     Index(None, "model", "id"),
 )

@@ -13,7 +13,8 @@ from mainstay.config.settings import GuardSettings
 from mainstay.core.events import Arm, Trust
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.release import rightness
-from mainstay.release.judge import Plan, armed, judge, tripped
+from mainstay.release.judge import judge, tripped
+from mainstay.release.questions import Plan, armed
 from mainstay.release.units import Levels, view_of
 from mainstay.store.pairs import Pair
 from unit.release import rollout_makers as make
