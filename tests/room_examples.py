@@ -9,16 +9,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import status_examples as examples
+from mainstay.core.events import Arm as EventArm
 from mainstay.core.incidents import Finding, Harm, State
+from mainstay.core.releases import Release, Stage
+from mainstay.core.verdicts import Check
+from mainstay.modelcard.records import ModelCard, Part
+from mainstay.modelcard.records import Table as CardTable
 from mainstay.oncall.gauges import Gauge
 from mainstay.oncall.incidents import Listed, Precision, Shown
 from mainstay.status.records import Status
 from mainstay.store.incidents import IncidentEvent
 from mainstay.store.marks import Mark
+from mainstay.store.pairs import Pair
+from mainstay.store.release_events import ReleaseEvent
 from mainstay.viewing.axis import Axis, Heat, Line, Plot
 from mainstay.viewing.axis import Mark as TimeMark
 from mainstay.viewing.load import Load
+from mainstay.viewing.rollout import Arm, Need, Way
 from mainstay.viewing.spans import divide
+from mainstay.viewing.versions import Compared, Version
 
 NOW = examples.NOW
 
@@ -81,6 +90,138 @@ class FakeRoom:
 
     def mark_incident(self, number: int, *, useful: bool, by: str, note: str) -> object:
         return self.done.append(("mark", number, useful, by, note))
+
+    def rollout(self, checks: Sequence[Check], champion: str) -> Way:
+        return way(self.text, champion)
+
+    def history(self) -> Sequence[ReleaseEvent]:
+        return events(self.text)
+
+    def version(self, number: int) -> Version:
+        return Version(release=made(number, self.text), events=events(self.text), parent=made(max(1, number - 1)))
+
+    def compared(self, one: int, other: int) -> Compared:
+        return Compared(one=made(one, self.text), other=made(other, self.text, accuracy=0.91))
+
+    def card(self, number: int) -> ModelCard:
+        table = CardTable(head=["Field", "Rows"], rows=[[f"medium{self.text}", "400"]], caption="Fields")
+        parts = [
+            Part(
+                title=f"Use{self.text}",
+                says=[f"For pumps{self.text}"],
+                lists=[f"not for valves{self.text}"],
+                tables=[table],
+            )
+        ]
+        return ModelCard(name=f"pump-check@{number}", summary=f"A classifier{self.text}", parts=parts)
+
+    def mlflow(self) -> str:
+        return "https://mlflow.example/#/experiments/0/runs/"
+
+    def promote(self, version: int, *, reason: str, by: str) -> object:
+        return self.done.append(("promote", version, reason, by))
+
+    def abort(self, *, reason: str, by: str) -> object:
+        return self.done.append(("abort", reason, by))
+
+    def rollback(self, *, reason: str, by: str, to: int | None = None) -> object:
+        return self.done.append(("rollback", to, reason, by))
+
+
+def made(number: int, text: str = "", *, accuracy: float = 0.9375) -> Release:
+    """Return a version with everything recorded."""
+    checks = [
+        {
+            "name": "accuracy",
+            "question": f"Is it good?{text}",
+            "verdict": "pass",
+            "reason": f"0.94{text}",
+            "numbers": {},
+        },
+        {"name": "latency", "question": "Is it fast?", "verdict": "not_enough", "reason": "few", "applies": False},
+    ]
+    return Release(
+        model="pump-check",
+        version=number,
+        digest=f"{number:064x}",
+        stage=Stage.RETIRED if number != 4 else Stage.CANARY,
+        since=NOW,
+        created_at=NOW - timedelta(days=3),
+        pipeline=f"forest{text}",
+        snapshot="ab" * 32,
+        reason=f"pump-check took over{text}",
+        trigger=f"incident:17{text}",
+        facts={
+            "metrics": {"accuracy": {"value": accuracy, "low": accuracy - 0.03, "high": accuracy + 0.02}},
+            "evaluation": {"slices": {f"medium=oil{text}": {"rows": 120, "accuracy": {"value": 0.95}}}},
+            "gate": {"verdict": "pass", "checks": checks},
+            "runtime": {"runtime": "compiled", "why": f"a forest{text}"},
+            "mlflow": {"run": "f00d"},
+            "choice": f"forest was best{text}",
+        },
+    )
+
+
+def events(text: str = "") -> tuple[ReleaseEvent, ...]:
+    return tuple(
+        ReleaseEvent(
+            model="pump-check",
+            seq=seq,
+            version=4,
+            at=NOW - timedelta(minutes=30 - seq),
+            from_stage=before,
+            to_stage=to,
+            step=0,
+            by=f"loop{text}",
+            reason=f"guards pass{text}",
+            previous_hash="",
+        )
+        for seq, before, to in ((9, "shadow", "canary"), (8, "", "registered"))
+    )
+
+
+def way(text: str = "", champion: str = "pump-check@3") -> Way:
+    arms = [
+        Arm(
+            name=name,
+            answered=300,
+            failed=1,
+            doubted=9,
+            confidence=0.91,
+            p50_us=1800.0,
+            p99_us=9000.0,
+            labelled=labelled,
+            right=right,
+        )
+        for name, labelled, right in (("champion", 90, 80), ("challenger", 0, 0))
+    ]
+    pair = Pair(
+        model="pump-check",
+        version=4,
+        unit="u",
+        id=f"r-1{text}",
+        key_hash="k",
+        arm=EventArm.CHAMPION,
+        occurred_at=NOW,
+        champion_label=f"fine{text}",
+        challenger_label="worn",
+        challenger_failed=True,
+        label=f"worn{text}",
+    )
+    return Way(
+        release=made(4, text),
+        champion=champion,
+        plan="canary",
+        steps=(0.05, 0.25, 1.0),
+        pairs=412,
+        compared=412,
+        per_hour=130.0,
+        champion_arm=arms[0],
+        challenger_arm=arms[1],
+        different=(pair,),
+        needs=(Need(guard="accuracy", units=900, due=timedelta(hours=7)),),
+        events=events(text),
+    )
 
 
 def mark(number: int, text: str = "") -> Mark:

@@ -159,6 +159,7 @@ def guards(text: str) -> tuple[Check, ...]:
             question="Is it at most 3 points worse?",
             verdict=Verdict.NOT_ENOUGH,
             reason="96 labelled pairs; difference between −4.1 and +12.0 points",
+            numbers={"units": 96, "mean": 0.04, "low": -0.041, "high": 0.12, "limit": 0.03},
         ),
         Check(
             name="sample_ratio",

@@ -71,6 +71,13 @@ def rows(tx: Connection, model: str, version: int, limit: int, *, skip: int = 0)
     return [_pair(row) for row in tx.execute(query.offset(skip).limit(limit))]
 
 
+def newest(tx: Connection, model: str, version: int, limit: int) -> list[Pair]:
+    """Return the newest `limit` pairs of one rollout, newest first."""
+    # The end of the rollout's pairs.
+    query = select(table).where(table.c.model == model, table.c.version == version).order_by(table.c.n.desc())
+    return [_pair(row) for row in tx.execute(query.limit(limit))]
+
+
 def count(tx: Connection, model: str, version: int) -> int:
     """Return how many distinct units both sides have answered in this rollout."""
     # How many pairs the rollout has.

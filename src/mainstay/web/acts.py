@@ -40,6 +40,42 @@ def _noted(look: Look, form: Form) -> str:
     return links.incident(look.model, number)
 
 
+def _version(look: Look) -> int:
+    return look.number("subject")
+
+
+def _promoted(look: Look, form: Form) -> str:
+    look.room.promote(_version(look), reason=form.reason, by=form.by)
+    return links.model(look.model, "rollout")
+
+
+def _aborted(look: Look, form: Form) -> str:
+    way = look.room.status().rollout
+    if way is None or way.version != _version(look):
+        raise errors.StaleTransition(
+            "it is not on its way any more, so nothing was done", remedy="See the rollout's page."
+        )
+    look.room.abort(reason=form.reason, by=form.by)
+    return links.model(look.model, "rollout")
+
+
+def _rolled_back(look: Look, form: Form) -> str:
+    """Roll back to where the page said that the way leads, or not at all: it may lead elsewhere meanwhile."""
+    who = look.room.status().answering
+    if who is None or who.previous != look.params["subject"]:
+        raise errors.StaleTransition(
+            f"the way back leads to {who.previous if who and who.previous else 'nobody'} now, so nothing was done",
+            remedy="See the rollout's page.",
+        )
+    look.room.rollback(reason=form.reason, by=form.by)
+    return links.model(look.model, "rollout")
+
+
+def _returned(look: Look, form: Form) -> str:
+    look.room.rollback(reason=form.reason, by=form.by, to=_version(look))
+    return links.model(look.model, "rollout")
+
+
 def _told(text: str) -> Callable[[Look], str]:
     return lambda look: text.replace("{}", look.params["subject"]).replace("{model}", look.model)
 
@@ -81,6 +117,37 @@ ACTS: tuple[Act, ...] = (
         title="Was not useful",
         tells=_told("Nobody needed to hear of incident {}: counted in the precision of its monitor."),
         do=_marked(useful=False),
+    ),
+    Act(
+        name="promote",
+        title="Promote",
+        tells=_told("{model}@{} answers everybody at once, whatever its guards have shown, and begins its probation."),
+        do=_promoted,
+        needs_reason=True,
+    ),
+    Act(
+        name="abort",
+        title="Abort the rollout",
+        tells=_told("{model}@{} leaves; the champion answers everybody. It can be promoted again by force alone."),
+        do=_aborted,
+        needs_reason=True,
+        danger=True,
+    ),
+    Act(
+        name="rollback",
+        title="Roll back",
+        tells=_told("{} answers everybody at once; the version that answers now leaves."),
+        do=_rolled_back,
+        needs_reason=True,
+        danger=True,
+    ),
+    Act(
+        name="return",
+        title="Return to it",
+        tells=_told("{model}@{} answers everybody at once; what answers now leaves, and so does what is on its way."),
+        do=_returned,
+        needs_reason=True,
+        danger=True,
     ),
 )
 

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mainstay.core.incidents import State
 from mainstay.core.profiles import Profile
-from mainstay.viewing import axis, load, profiles, pulse
+from mainstay.modelcard import make
+from mainstay.release import manual
+from mainstay.viewing import axis, load, profiles, pulse, rollout, versions
 from mainstay.viewing.axis import Axis
 from mainstay.viewing.load import Load
+from mainstay.viewing.rollout import Way
+from mainstay.viewing.versions import Compared, Version
 
 if TYPE_CHECKING:
+    from mainstay.core.verdicts import Check
+    from mainstay.modelcard.records import ModelCard
     from mainstay.oncall.gauges import Gauge
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Project
     from mainstay.status.records import Status
+    from mainstay.store.release_events import ReleaseEvent
 
 T = TypeVar("T")
 MOST_PROFILES = 32
@@ -66,6 +73,33 @@ class Room(Protocol):
 
     def mark_incident(self, number: int, *, useful: bool, by: str, note: str) -> object:
         """Write down whether an incident was useful."""
+
+    def rollout(self, checks: Sequence[Check], champion: str) -> Way:
+        """Return the rollout that turns now, beside its guards as judged."""
+
+    def history(self) -> Sequence[ReleaseEvent]:
+        """Return the newest moves of all versions, newest first."""
+
+    def version(self, number: int) -> Version:
+        """Return one version."""
+
+    def compared(self, one: int, other: int) -> Compared:
+        """Return two versions."""
+
+    def card(self, number: int) -> ModelCard:
+        """Return a version's model card."""
+
+    def mlflow(self) -> str:
+        """Return where MLflow's page of a run is, without the run's id; empty where MLflow has no pages."""
+
+    def promote(self, version: int, *, reason: str, by: str) -> object:
+        """Let a version answer everybody now."""
+
+    def abort(self, *, reason: str, by: str) -> object:
+        """Take the version that is on its way out."""
+
+    def rollback(self, *, reason: str, by: str, to: int | None = None) -> object:
+        """Return to the version before, or to one that answered once."""
 
 
 class ProjectRoom:
@@ -136,6 +170,44 @@ class ProjectRoom:
     def mark_incident(self, number: int, *, useful: bool, by: str, note: str) -> object:
         """Write down whether an incident was useful."""
         return self.project.mark_incident(number, useful=useful, by=by, note=note)
+
+    def rollout(self, checks: Sequence[Check], champion: str) -> Way:
+        """Return the rollout that turns now, beside its guards as judged."""
+        return self._read(lambda tx: rollout.read(tx, self.name, self.project.settings, checks, champion))
+
+    def history(self) -> Sequence[ReleaseEvent]:
+        """Return the newest moves of all versions, newest first."""
+        return self._read(lambda tx: versions.history(tx, self.name))
+
+    def version(self, number: int) -> Version:
+        """Return one version."""
+        return self._read(lambda tx: versions.read(tx, self.name, number))
+
+    def compared(self, one: int, other: int) -> Compared:
+        """Return two versions."""
+        return self._read(lambda tx: versions.compare(tx, self.name, one, other))
+
+    def card(self, number: int) -> ModelCard:
+        """Return a version's model card."""
+        return make.model_card(self.project, number)
+
+    def mlflow(self) -> str:
+        """Return where MLflow's page of a run is, where its registry is a server."""
+        url = str(self.project.settings.registry.url)
+        return f"{url.rstrip('/')}/#/experiments/0/runs/" if url.startswith(("http://", "https://")) else ""
+
+    def promote(self, version: int, *, reason: str, by: str) -> object:
+        """Let a version answer everybody now."""
+        return self.project.promote(version, reason=reason, by=by)
+
+    def abort(self, *, reason: str, by: str) -> object:
+        """Take the version that is on its way out; the champion answers everybody."""
+        with self.project.parts.store.begin() as tx:
+            return manual.abort(tx, model=self.name, by=by, reason=reason, now=self.now())
+
+    def rollback(self, *, reason: str, by: str, to: int | None = None) -> object:
+        """Return to the version before, or to one that answered once."""
+        return self.project.rollback(reason=reason, by=by, to=to)
 
     def _read(self, look: Callable[[Any], T]) -> T:
         with self.project.parts.store.read() as tx:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mainstay.web.looks import Feedpoint, Page
-from mainstay.web.pages import axis, incident, incidents, models, overview
+from mainstay.web.pages import axis, card, incident, incidents, models, overview, rollout, versions
 
 PAGES: tuple[Page, ...] = (
     Page(path="/models", template="models.html", title="Models", build=models.page),
@@ -19,16 +19,47 @@ PAGES: tuple[Page, ...] = (
     Page(
         path="/models/{model}/incidents/{number}",
         template="incident.html",
-        title="Incident",
+        title="Incident {number}",
         build=incident.page,
         tab="Incidents",
         parents=(("Incidents", "incidents"),),
+    ),
+    Page(path="/models/{model}/rollout", template="rollout.html", title="Rollout", build=rollout.page, tab="Rollout"),
+    Page(
+        path="/models/{model}/versions", template="versions.html", title="Versions", build=versions.page, tab="Versions"
+    ),
+    Page(
+        path="/models/{model}/versions/{number}",
+        template="version.html",
+        title="Version {number}",
+        build=versions.one_page,
+        tab="Versions",
+        parents=(("Versions", "versions"),),
+    ),
+    Page(
+        path="/models/{model}/versions/{number}/card",
+        template="card.html",
+        title="Model card of version {number}",
+        build=card.page,
+        tab="Versions",
+        parents=(("Versions", "versions"),),
+        live=False,
+    ),
+    Page(
+        path="/models/{model}/compare",
+        template="compare.html",
+        title="Two versions",
+        build=versions.two_page,
+        tab="Versions",
+        parents=(("Versions", "versions"),),
     ),
 )
 TABS: tuple[tuple[str, str], ...] = (
     ("Overview", ""),
     ("Over time", "time"),
     ("Incidents", "incidents"),
+    ("Rollout", "rollout"),
+    ("Versions", "versions"),
 )
 """A model's pages in the order in which they are offered, with their path below the model."""
 

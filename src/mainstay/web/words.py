@@ -54,7 +54,8 @@ def counted(number: int) -> str:
 
 def seconds(value: float) -> str:
     """Return a short time in milliseconds or seconds."""
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+    number, unit = (value * 1000, "ms") if value < 1 else (value, "s")
+    return f"{number:.3g}\N{NO-BREAK SPACE}{unit}"
 
 
 def figure(value: float) -> str:

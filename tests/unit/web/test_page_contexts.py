@@ -12,12 +12,12 @@ import status_examples as examples
 from mainstay.status.records import Estimate
 from mainstay.web import acts, render, routes
 from mainstay.web.looks import Look
-from mainstay.web.pages import confirm, login, overview
+from mainstay.web.pages import confirm, login, overview, rollout
 from mainstay.web.shown import parts
 from mainstay.web.shown.parts import Frame, Link
 from mainstay.web.shown.trouble import Trouble
 from mainstay.web.words import ago, moment
-from room_examples import FakeRoom
+from room_examples import FakeRoom, way
 
 
 class Recorder:
@@ -52,12 +52,19 @@ def records_of(kind: type) -> Iterator[type]:
 def contexts() -> dict[str, list[Any]]:
     """Every page's context, by template, from rooms where every part has something to say, and empty ones."""
     room = FakeRoom()
-    look = Look(rooms={room.name: room}, model=room.name, params={"number": "17", "subject": "17"}, query={})
+    look = Look(
+        rooms={room.name: room},
+        model=room.name,
+        params={"number": "17", "subject": "17"},
+        query={"one": "2", "other": "3"},
+    )
     three = (examples.empty, examples.well, examples.unwell)
     found: dict[str, list[Any]] = {
         page.template: [page.build(look)] for page in routes.PAGES if page.template != "overview.html"
     }
     found["overview.html"] = [overview.build(made(), room.load()) for made in three]
+    nobody = replace(way(), release=None)
+    found["rollout.html"].append(rollout.build(examples.empty(), nobody, examples.NOW))
     found["confirm.html"] = [confirm.build(look, act) for act in acts.ACTS]
     found["trouble.html"] = [Trouble(message="a", remedy="b")]
     found["login.html"] = [login.build("/", "wrong")]

@@ -72,9 +72,9 @@ def _row(name: str, status: Status | None, load: Load, why: str) -> tuple[Cell, 
             text="–" if load.p99_s is None else seconds(load.p99_s), plain="" if load.p99_s is None else str(load.p99_s)
         ),
         Cell(text=str(len(status.incidents)), href=links.model(name, "incidents") if status.incidents else ""),
-        Cell(text="nobody" if who is None else who.name, note=_age(status, now)),
+        Cell(text="nobody" if who is None else f"version {who.version}", note=_age(status, now)),
         Cell(
-            text="–" if way is None else way.name,
+            text="–" if way is None else f"version {way.version}",
             href="" if way is None else links.model(name, "rollout"),
             note="" if way is None else f"{way.stage.value.replace('_', ' ')}, {whole_percent(way.share)}",
         ),
