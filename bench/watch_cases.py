@@ -24,6 +24,8 @@ DEFAULT_HOURS = 720.0
 """One false page in 30 days, a window an hour."""
 MATCHED = 1_000.0
 """Windows in which everybody is tuned to one false one."""
+SET = "set"
+"""Mainstay as `[watch] false_pages` says one in MATCHED windows, without looking at the windows."""
 BARS = (10.0, 30.0, 100.0, 300.0)
 CURVE = (1_000, 10_000)
 """Window and reference of the operating curves."""
@@ -69,7 +71,9 @@ class Cases:
         for rows, reference in SIZES:
             case = {"rows": rows, "reference_rows": reference}
             bars = [None, MATCHED, *(BARS if (rows, reference) == CURVE else ())]
+            allowed = math.floor(self.references(reference) * self.windows / MATCHED)
             extra = {"references": self.references(reference), "windows": self.windows, "bars": bars}
+            extra |= {"allowed": allowed} if ours else {}
             found.append({"id": f"stationary {rows} {reference}", "what": "stationary", "case": case | extra})
             for shift in SHIFTS:
                 for quiet in (QUIET, 0) if ours and rows == CURVE[0] else (QUIET,):
@@ -204,15 +208,18 @@ def _numbers(cases: Cases, name: str, told: Answers) -> list[dict[str, Any]]:
         total = cases.references(reference) * cases.windows
         if not still or "failed" in still:
             continue
-        for case, false in (("default", _false(still, None)), ("matched", _false(still, MATCHED))):
+        rules: dict[str, float | str | None] = {"default": None, "matched": MATCHED}
+        rules |= {SET: SET} if "incidents" in still else {}
+        for case, rule in rules.items():
+            false = _false(still, rule)
             out.append(_row(name, f"stationary, {case}", **size, false_incidents=false, windows=total))
         for shift, quiet in ((shift, quiet) for shift in SHIFTS for quiet in (QUIET, 0)):
             moved = told.get(f"shift {rows} {reference} {shift} {quiet}", {})
             if not moved or "failed" in moved:
                 continue
             at_once = "" if quiet else ", at once"
-            for case, matched in (("default", None), ("matched", MATCHED)):
-                median, missed = delays(still, moved, matched)
+            for case, rule in rules.items():
+                median, missed = delays(still, moved, rule)
                 out.append(
                     _row(
                         name, f"shift, {case}{at_once}", **size, windows=cases.most, shift_sigma=shift,
@@ -222,13 +229,13 @@ def _numbers(cases: Cases, name: str, told: Answers) -> list[dict[str, Any]]:
     return out
 
 
-def _false(still: Mapping[str, Any], bar: float | None) -> int:
-    """Return the false alarms with the defaults, or when tuned to one in so many windows."""
+def _false(still: Mapping[str, Any], rule: float | str | None) -> int:
+    """Return the false alarms with the defaults, tuned to one in so many windows, or as set to one in MATCHED."""
     if "incidents" in still:
-        return int(still["incidents"][str(bar)])
-    if bar is None:
+        return int(still["tuned"] if rule == MATCHED else still["incidents"][str(MATCHED if rule == SET else rule)])
+    if rule is None:
         return int(sum(still["flags"]))
-    least = threshold(still["top"], bar)
+    least = threshold(still["top"], float(rule))
     return int(sum(top > least for top in still["top"]))
 
 
@@ -237,21 +244,28 @@ def threshold(tops: Sequence[float], bar: float) -> float:
     return sorted(tops, reverse=True)[math.floor(len(tops) / bar)]
 
 
-def delays(still: Mapping[str, Any], moved: Mapping[str, Any], bar: float | None) -> tuple[float | None, float]:
+def delays(still: Mapping[str, Any], moved: Mapping[str, Any], rule: float | str | None) -> tuple[float | None, float]:
     """Return the median windows until the change is found (None: never in half of the runs) and the share missed."""
     if "log" in moved:
-        least = math.log(bar or DEFAULT_HOURS)
+        least = _log_bar(still, rule)
         # A run that cries before its change would begin anew; it says nothing about the delay.
         runs = [run for run in moved["log"] if not any(log >= least for log in run[: moved["quiet"]])]
         hits = [[log >= least for log in run[moved["quiet"] :]] for run in runs]
-    elif bar is None:
+    elif rule is None:
         hits = moved["flags"]
     else:
-        least = threshold(still["top"], bar)
+        least = threshold(still["top"], float(rule))
         hits = [[top > least for top in run] for run in moved["top"]]
     first = sorted(next((i + 1 for i, hit in enumerate(run) if hit), math.inf) for run in hits)
     middle = first[(len(first) - 1) // 2]
     return (None if math.isinf(middle) else middle), float(np.isinf(first).mean())
+
+
+def _log_bar(still: Mapping[str, Any], rule: float | str | None) -> float:
+    """Return the logarithm of Mainstay's bar; the operating curve's are set, as they are few."""
+    if rule == MATCHED:
+        return float(still["tuned_log"])
+    return math.log(DEFAULT_HOURS if rule is None else MATCHED if rule == SET else float(rule))
 
 
 def _of_texts(cases: Cases, name: str, told: Answers) -> list[dict[str, Any]]:
@@ -308,11 +322,12 @@ def curves(cases: Cases, found: Mapping[str, Answers]) -> list[dict[str, Any]]:
         if not still or "failed" in still:
             continue
         for bar in (*BARS, MATCHED):
-            false = _false(still, bar) / (cases.references(reference) * cases.windows) * 1000.0
+            rule = SET if bar == MATCHED and "incidents" in still else bar
+            false = _false(still, rule) / (cases.references(reference) * cases.windows) * 1000.0
             for shift in CURVE_SHIFTS:
                 moved = told.get(f"shift {rows} {reference} {shift} {QUIET}", {})
                 if moved and "failed" not in moved:
-                    median, missed = delays(still, moved, bar)
+                    median, missed = delays(still, moved, rule)
                     out.append(
                         {
                             "name": name, "allowed_per_1000": round(1000.0 / bar, 1), "false_per_1000": round(false, 1),

@@ -112,20 +112,38 @@ def follow(
 
 
 def stationary(case: dict[str, Any]) -> dict[str, Any]:
-    """Return the incidents over stationary windows for each bar."""
+    """Return the incidents over stationary windows for each bar, and at the lowest bar that few enough windows reach.
+
+    That bar is found as the others' thresholds are, on the windows themselves: without beginning anew, the first
+    crossing of each reference is where it would be with it. `tuned_log` is its logarithm, `tuned` the incidents at it.
+    """
     counts = {str(bar): 0 for bar in case["bars"]}
     lowest_first = sorted(case["bars"], key=lambda bar: bar or DEFAULT_HOURS)
+    highest = []
     for number in range(case["references"]):
         profile = profile_of(number, case["reference_rows"])
-        tables = data.windows(data.STATIONARY, number, case["windows"], case["rows"])
-        windows = [observed(table, place) for place, table in enumerate(tables)]
+        windows = _stationary(case, number)
+        highest.append(max(log for log, _ in follow(iter(windows), profile, settings_of(1.0), forget=False)))
         for bar in lowest_first:
-            told = follow(iter(windows), profile, settings_of(bar), forget=True)
-            alarms = sum(alarm for _, alarm in told)
-            counts[str(bar)] += alarms
+            counts[str(bar)] += (alarms := _incidents(windows, profile, bar))
             if not alarms:  # what never reaches this bar reaches no higher one
                 break
-    return {"incidents": counts}
+    for log in sorted(highest)[-1 - case["allowed"] :]:
+        bar = math.exp(log) * (1.0 + 1e-6)
+        crossing = [number for number, most in enumerate(highest) if most >= math.log(bar)]
+        tuned = sum(_incidents(_stationary(case, n), profile_of(n, case["reference_rows"]), bar) for n in crossing)
+        if tuned <= case["allowed"]:
+            break
+    return {"incidents": counts, "tuned_log": math.log(bar), "tuned": tuned}
+
+
+def _stationary(case: dict[str, Any], number: int) -> list[list[Observation]]:
+    tables = data.windows(data.STATIONARY, number, case["windows"], case["rows"])
+    return [observed(table, place) for place, table in enumerate(tables)]
+
+
+def _incidents(windows: list[list[Observation]], profile: Profile, bar: float | None) -> int:
+    return sum(alarm for _, alarm in follow(iter(windows), profile, settings_of(bar), forget=True))
 
 
 def shifted(case: dict[str, Any]) -> dict[str, Any]:
