@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "candidate",
         "goldenset",
+        "catalogue",
         "ingest",
         "labels",
         "status",

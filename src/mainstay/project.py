@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from mainstay.backup.make import Made
     from mainstay.backup.restore import Restored
     from mainstay.candidate import Delivered
+    from mainstay.catalogue.export import Exported as FeastExported
+    from mainstay.catalogue.records import Compared as FeaturesCompared
+    from mainstay.catalogue.records import Listing as FeatureListing
     from mainstay.config.settings import Settings
     from mainstay.container.context import Context
     from mainstay.core.incidents import Incident, State
@@ -549,6 +552,24 @@ class Project:
                 remedy=f"mainstay gate {version} --again",
             )
         return judged(release, report)
+
+    def features(self) -> FeatureListing:
+        """Return every declared feature with owner, cost and use; see `mainstay.catalogue`."""
+        from mainstay.catalogue import listing
+
+        return listing.listing(self.parts)
+
+    def compare_features(self, *, rows: int = 500) -> FeaturesCompared:
+        """Hold the newest served rows beside what training would make of them."""
+        from mainstay.catalogue import compare
+
+        return compare.compare(self.parts, rows=rows)
+
+    def export_feast(self, folder: str | Path) -> FeastExported:
+        """Write the declared features of the training rows as a Feast repository into `folder`."""
+        from mainstay.catalogue import export
+
+        return export.export(self.loaded, Path(folder))
 
     def golden(self) -> GoldenShown:
         """Return the frozen golden set, and which rows it keeps out of training; see `mainstay.goldenset`."""

@@ -40,6 +40,7 @@ def check_all(settings: Settings) -> list[Found]:
         _names,
         crosscheck_data.check,
         crosscheck_data.features,
+        crosscheck_data.joins,
         _ranking,
         _target,
         _fallback,

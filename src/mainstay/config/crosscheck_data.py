@@ -32,6 +32,21 @@ def check(settings: Settings) -> Iterator[Found]:
         yield problem(("data", "golden", "apart"), "there is no [data] key to tell rows apart by", allowed=allowed)
 
 
+def joins(settings: Settings) -> Iterator[Found]:
+    """Yield everything that is wrong with what is joined to the rows."""
+    data = settings.data
+    for name in data.tables:
+        if data.time is None:
+            yield problem(("data", "tables", name), "is joined as of a row's time", allowed="[data] time")
+    feast = data.feast
+    if feast.declared and data.time is None:
+        yield problem(("data", "feast"), "is joined as of a row's time", allowed="[data] time")
+    if feast.declared and bool(feast.features) == (feast.service is not None):
+        yield problem(("data", "feast", "features"), "says nothing, or two things", allowed="features, or a service")
+    if not feast.declared and (feast.features or feast.service):
+        yield problem(("data", "feast", "repo"), "is missing", allowed="the folder with feature_store.yaml")
+
+
 def features(settings: Settings) -> Iterator[Found]:
     """Yield everything that is wrong with how pipelines name features."""
     for name, pipeline in settings.train.pipelines.items():

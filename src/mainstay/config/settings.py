@@ -247,6 +247,48 @@ def _kind_of_test(value: Any) -> str:
 TestRows = Annotated[Annotated[str, Tag("address")] | Annotated[TestSplit, Tag("split")], Discriminator(_kind_of_test)]
 
 
+class TableSettings(Section):
+    """A table that is joined to the rows as of their times: of each key what had happened, and was known, by then."""
+
+    rows: str
+    """Address, as for `train`."""
+    on: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    """Columns of rows and table that must be equal; one or a list."""
+    time: str
+    """Column of the table that says when it happened."""
+    created: str | None = None
+    """Column of the table that says when it was known, where that was later."""
+    max_age_hours: float | None = Field(None, gt=0)
+    """What happened longer before the row's time does not count (hours)."""
+    take: tuple[str, ...] = ()
+    """Columns that are joined; none given: all others."""
+    prefix: str = ""
+    """Put before their names."""
+
+
+class FeastSettings(Section):
+    """A Feast store whose features are joined to the rows as of their times, by its historical retrieval."""
+
+    repo: str = ""
+    """Folder with its feature_store.yaml."""
+    features: tuple[str, ...] = ()
+    """`view:feature`, ..."""
+    service: str | None = None
+    """Instead: the name of a feature service."""
+    on: dict[str, str] = {}
+    """Join key of Feast = column of the rows; none given: [data] key under its own name."""
+    python: str | None = None
+    """Interpreter that has Feast, where this one has not (`pip install 'mainstay[feast]'`); a path, from the project's
+    folder."""
+    timeout_s: float = Field(300.0, gt=0)
+    """How long it may take (seconds)."""
+
+    @property
+    def declared(self) -> bool:
+        """Return whether a store is named."""
+        return bool(self.repo)
+
+
 class DataSettings(Section):
     """Where the rows are, and which of their fields name time and unit."""
 
@@ -260,6 +302,9 @@ class DataSettings(Section):
     """Field that names the unit of evidence and of sticky routing (a customer); without one the client address."""
     group: str | None = None
     """Of a ranking: field that names whose candidates are ordered together (a query, a session)."""
+    tables: dict[str, TableSettings] = {}
+    """Tables that are joined to training, test and golden rows: one `[data.tables.NAME]` for each."""
+    feast: FeastSettings = FeastSettings()
     golden: GoldenSettings = GoldenSettings()
     folds: FoldSettings = FoldSettings()
     quarantine: QuarantineSettings = QuarantineSettings()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from typing import Any, TypeVar
 from mainstay.core.contracts import FieldType
 from mainstay.core.errors import ProjectFileError
 
+COLLECTED: ContextVar[list[Feature] | None] = ContextVar("collected", default=None)
+"""Where declarations are noted while a file is run: of two of one name, Python itself would keep the last."""
 MARK = "__mainstay_feature__"
 """Attribute of a declared function that holds its `Feature`."""
 _TYPES = {
@@ -103,6 +106,9 @@ def feature(
             line=code.co_firstlineno,
         )
         setattr(function, MARK, declared)
+        collected = COLLECTED.get()
+        if collected is not None:
+            collected.append(declared)
         return function
 
     return declare

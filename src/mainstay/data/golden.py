@@ -26,8 +26,8 @@ from mainstay.core.errors import BadData, ContractViolation, Damaged, Environmen
 from mainstay.data import alike
 from mainstay.data.content import digest_of
 from mainstay.data.frame_check import check_frame
+from mainstay.data.joined import read_joined
 from mainstay.data.snapshot import Snapshot, Snapshots
-from mainstay.data.source import read_frame
 from mainstay.data.split import Rule, split
 
 FILE = "golden.json"
@@ -213,7 +213,7 @@ def _now(loaded: Loaded, train: pl.DataFrame) -> pl.DataFrame:
         rule = Rule(by=by, share=float(settings.share or 0.0), lenient=True)
         return split(loaded.contract, train, rule, seed=seed, name="golden").test
     address = loaded.settings.data.sources.get(settings.rows, settings.rows)
-    frame = read_frame(address, loaded.root)
+    frame = read_joined(loaded, address).frame
     report = check_frame(loaded.contract, frame, with_target=True)
     if report.bad.height:
         raise ContractViolation(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -17,9 +18,9 @@ from mainstay.data import golden as goldens
 from mainstay.data.audit import Audit, audit_training
 from mainstay.data.frame_check import FrameReport, check_frame
 from mainstay.data.golden import Golden
+from mainstay.data.joined import read_joined
 from mainstay.data.rules import nearest
 from mainstay.data.snapshot import Snapshot, Snapshots
-from mainstay.data.source import read_frame
 from mainstay.data.split import Rule, split
 
 QUARANTINE = "quarantine"
@@ -33,6 +34,8 @@ class Part:
     """train or test."""
     address: str
     report: FrameReport
+    joined: Mapping[str, Any] = field(default_factory=dict)
+    """What was joined to its rows; empty where nothing was."""
 
     @property
     def rows(self) -> int:
@@ -141,7 +144,8 @@ def read_parts(loaded: Loaded) -> Iterator[Part]:
 def read_part(loaded: Loaded, name: str, address: str) -> Part:
     """Read and check one address; bad rows are in the report. Raises BadData for what has no rows or no target."""
     address = loaded.settings.data.sources.get(address, address)
-    frame = read_frame(address, loaded.root)
+    read = read_joined(loaded, address)
+    frame = read.frame
     target = loaded.contract.target
     if target not in frame.columns:
         problem = Problem(
@@ -155,7 +159,8 @@ def read_part(loaded: Loaded, name: str, address: str) -> Part:
             remedy=f"Put it into {address}, or correct [target] field.",
             problems=[problem],
         )
-    return Part(name=name, address=address, report=check_frame(loaded.contract, frame, with_target=True))
+    report = check_frame(loaded.contract, frame, with_target=True)
+    return Part(name=name, address=address, report=report, joined=read.lineage)
 
 
 def _require_rows(part: Part) -> None:
@@ -202,6 +207,7 @@ def _lineage(loaded: Loaded, part: Part, name: str, golden: Golden | None) -> di
         "rows_read": part.rows,
         "rows_quarantined": part.report.bad.height,
         "split": taken,
+        **part.joined,
         **apart,
     }
 

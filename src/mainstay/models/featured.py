@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import linecache
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core.contracts import FieldType
 from mainstay.core.errors import ModelOutputInvalid, ProjectFileError
-from mainstay.core.features import MARK, Feature, Over
+from mainstay.core.features import COLLECTED, Feature, Over
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,8 +96,7 @@ def declared(sources: Mapping[str, str], *, where: str = "") -> dict[str, tuple[
     found: dict[str, tuple[Feature, str]] = {}
     folder = where.rpartition("/")[0] if where.startswith("<") else ""
     for number, (name, text) in enumerate(sorted(sources.items())):
-        module = _run(text, f"mainstay_features_{number}", f"{folder}/{name}" if folder else name)
-        for feature in _in(module):
+        for feature in _run(text, f"mainstay_features_{number}", f"{folder}/{name}" if folder else name):
             if feature.name in found:
                 other, file = found[feature.name]
                 raise ProjectFileError(
@@ -205,19 +204,15 @@ def _wrong(feature: Feature, seen: str) -> ModelOutputInvalid:
     )
 
 
-def _run(text: str, name: str, shown: str) -> ModuleType:
+def _run(text: str, name: str, shown: str) -> list[Feature]:
+    """Run a file and return what it declares, in order."""
     module = ModuleType(name)
     module.__file__ = shown
     linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
-    exec(compile(text, shown, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the project's own code
-    return module
-
-
-def _in(module: ModuleType) -> Iterable[Feature]:
-    """Yield what a module declares itself, in the order of its lines."""
-    own = {
-        id(one): one
-        for value in vars(module).values()
-        if isinstance(one := getattr(value, MARK, None), Feature) and value.__module__ == module.__name__
-    }
-    return sorted(own.values(), key=lambda one: one.line)
+    collected: list[Feature] = []
+    token = COLLECTED.set(collected)
+    try:
+        exec(compile(text, shown, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the project's own code
+    finally:
+        COLLECTED.reset(token)
+    return [one for one in collected if one.function.__module__ == name]  # not those of a package that it imports

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mainstay.core import errors
-from mainstay.data import frame_check, request_check, source
+from mainstay.data import frame_check, joined, request_check
 
 if TYPE_CHECKING:
     from mainstay.config.load import Loaded
@@ -25,7 +25,7 @@ def requests(loaded: Loaded, *, most: int) -> list[dict[str, Any]]:
     """
     data, contract = loaded.settings.data, loaded.contract
     address = data.test if isinstance(data.test, str) else data.train
-    frame = source.read_frame(data.sources.get(address, address), loaded.root)
+    frame = joined.read_joined(loaded, address).frame
     names = [field.name for field in contract.fields if _belongs(field, contract) and field.name in frame.columns]
     good = frame_check.check_frame(contract, frame.select(names), with_target=False).good
     check = request_check.compile_request_check(contract)

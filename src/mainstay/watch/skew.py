@@ -127,7 +127,7 @@ def examine(loaded: LoadedModel, events: Sequence[Event], vault: Vault, *, bundl
         return Skew(bundle=bundle, at=now, rows=0, left_out=left_out)
     found: list[Skewed] = []
     try:
-        offline = _as_training(contract, usable)
+        offline = as_training(contract, usable)
         kept = [(one, row) for one, row in zip(usable, offline, strict=True) if row is not None]
         found += [
             Skewed(id=event.id, what=FIELDS, text="it was served, and training data's check refuses it")
@@ -198,7 +198,7 @@ def _advice(found: Skew) -> str:
     )
 
 
-def _as_training(
+def as_training(
     contract: Contract, usable: Sequence[tuple[Event, Mapping[str, Any], frozenset[str]]]
 ) -> list[dict[str, Any] | None]:
     """Return rows as the check of training data reads them, in order; None in the place of a row that it refuses.
@@ -217,7 +217,7 @@ def _as_training(
 def _fields(contract: Contract, mine: Mapping[str, Any], theirs: Mapping[str, Any], missing: frozenset[str]) -> str:
     """Return what is wrong with a row's fields, or an empty text."""
     names = [f.name for f in contract.fields if f.name not in missing]
-    wrong = [name for name in names if not _same(mine.get(name), theirs.get(name))]
+    wrong = [name for name in names if not same(mine.get(name), theirs.get(name))]
     return "; ".join(f"{name} is {mine.get(name)!r} in the request, {theirs.get(name)!r} in a frame" for name in wrong)
 
 
@@ -225,17 +225,17 @@ def _features(loaded: LoadedModel, rows: Sequence[Mapping[str, Any]]) -> list[st
     """Return for each row how its features in company differ from those alone; nothing where there is no such code."""
     if loaded.features is None:
         return [""] * len(rows)
-    names, together = _cells(loaded.features_of(rows))
+    names, together = cells(loaded.features_of(rows))
     out = []
     for row, mine in zip(rows, together, strict=True):
-        _, alone = _cells(loaded.features_of([row]))
-        wrong = [(name, a, b) for name, a, b in zip(names, alone[0], mine, strict=True) if not _same(a, b, TOLERANCE)]
+        _, alone = cells(loaded.features_of([row]))
+        wrong = [(name, a, b) for name, a, b in zip(names, alone[0], mine, strict=True) if not same(a, b, TOLERANCE)]
         told = [f"{name} is {a!r} for the row alone, {b!r} in company" for name, a, b in wrong[:3]]
         out.append("; ".join(told)[:300])
     return out
 
 
-def _cells(made: Any) -> tuple[list[str], list[list[Any]]]:
+def cells(made: Any) -> tuple[list[str], list[list[Any]]]:
     """Return the names and the rows of what feature code made: a frame of either library, or an array."""
     if isinstance(made, pl.DataFrame):
         return list(made.columns), [list(row) for row in made.iter_rows()]
@@ -247,7 +247,7 @@ def _cells(made: Any) -> tuple[list[str], list[list[Any]]]:
     return [f"column {n}" for n in range(len(rows[0]) if rows else 0)], rows
 
 
-def _same(a: Any, b: Any, tolerance: float = 0.0) -> bool:
+def same(a: Any, b: Any, tolerance: float = 0.0) -> bool:
     if isinstance(a, datetime) or isinstance(b, datetime):
         return bool(_moment(a) == _moment(b))
     if _is_number(a) and _is_number(b):

@@ -55,6 +55,7 @@ COMMANDS = [
     "package",
     "score",
     "feedback",
+    "features",
     "load-test",
     "replay",
     "reproduce",
