@@ -9,25 +9,38 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import status_examples as examples
+from mainstay.core.contracts import Contract, Field, FieldType, Task
 from mainstay.core.events import Arm as EventArm
+from mainstay.core.events import Caveat, Event, Feedback, Kind
 from mainstay.core.incidents import Finding, Harm, State
 from mainstay.core.releases import Release, Stage
 from mainstay.core.verdicts import Check
 from mainstay.modelcard.records import ModelCard, Part
 from mainstay.modelcard.records import Table as CardTable
+from mainstay.models.compared import Difference
+from mainstay.models.explained.records import Explanation
+from mainstay.models.explained.records import Part as WhyPart
 from mainstay.oncall.gauges import Gauge
 from mainstay.oncall.incidents import Listed, Precision, Shown
+from mainstay.project import Setting
+from mainstay.replay import Replayed
+from mainstay.serve.keys import Key
 from mainstay.status.records import Status
+from mainstay.store.audit import Entry
 from mainstay.store.incidents import IncidentEvent
+from mainstay.store.jobs import Job, JobState
 from mainstay.store.marks import Mark
 from mainstay.store.pairs import Pair
 from mainstay.store.release_events import ReleaseEvent
 from mainstay.viewing.axis import Axis, Heat, Line, Plot
 from mainstay.viewing.axis import Mark as TimeMark
+from mainstay.viewing.datasets import Data, Held
 from mainstay.viewing.load import Load
+from mainstay.viewing.predictions import Asked, Found, One, Row
 from mainstay.viewing.rollout import Arm, Need, Way
 from mainstay.viewing.spans import divide
 from mainstay.viewing.versions import Compared, Version
+from mainstay.web.drilling import Drill, Played
 
 NOW = examples.NOW
 
@@ -126,6 +139,170 @@ class FakeRoom:
 
     def rollback(self, *, reason: str, by: str, to: int | None = None) -> object:
         return self.done.append(("rollback", to, reason, by))
+
+    def search(self, asked: Asked) -> Found:
+        row = Row(
+            id=f"r-1{self.text}",
+            kind="prediction",
+            at=NOW,
+            bundle="pump-check@3",
+            arm="champion",
+            label=f'"fine{self.text}"',
+            confidence=0.9,
+            trust="ok",
+            status=200,
+            reason="",
+            inputs=f'{{"medium": "brine{self.text}"}}',
+        )
+        refused = replace(row, kind="refusal", label="", confidence=None, trust="", reason=f"no medium{self.text}")
+        return Found(asked=asked, cut=True, rows=(row, refused), more=False)
+
+    def prediction(self, id_: str) -> One:
+        return prediction(self.text)
+
+    def explain(self, id_: str) -> Explanation:
+        return explanation(self.text)
+
+    def replay(self, id_: str) -> Replayed:
+        return replayed(self.text)
+
+    def contract(self) -> Contract:
+        return CONTRACT
+
+    def data(self) -> Data:
+        job = Job(
+            id=1,
+            model=self.name,
+            kind="retrain",
+            dedupe=f"incident:17{self.text}",
+            state=JobState.FAILED,
+            due_at=NOW,
+            attempts=3,
+            created_at=NOW,
+            updated_at=NOW,
+            error=f"no rows{self.text}",
+        )
+        held = Held(id="ab" * 32, rows=900, at=NOW, lineage={"file": f"train.csv{self.text}"}, versions=(1, 2))
+        return Data(snapshots=(held,), damaged=(f"cd is damaged{self.text}",), waiting=(label(self.text),), jobs=(job,))
+
+    @property
+    def file(self) -> str:
+        return f"/p/mainstay.toml{self.text}"
+
+    def config(self) -> Sequence[Setting]:
+        secret = {"to": f"slack://hook.example/T00/SECRET{self.text}"}
+        return [
+            Setting(key="web.port", value=8081, origin="default"),
+            Setting(key="alerts", value=[secret], origin="mainstay.toml"),
+            Setting(key="project.name", value=f"pump{self.text}", origin="mainstay.toml"),
+        ]
+
+    def keys(self) -> Sequence[Key]:
+        return [
+            Key(name="shop", hash="0" * 64, scopes=["predict"], rate=5.0, created_at=NOW, expires_at=NOW),
+            Key(name="old", hash="1" * 64, scopes=["read"], created_at=NOW, revoked_at=NOW),
+        ]
+
+    def audit(self) -> tuple[Sequence[Entry], Sequence[str]]:
+        entry = Entry(
+            n=1,
+            at=NOW,
+            who=f"ada{self.text}",
+            what="promote",
+            subject="pump-check@3",
+            detail={"why": self.text},
+        )
+        return [entry], ["audit entry 1 was changed after it was written"] if self.text else []
+
+    def drills(self) -> tuple[Sequence[Drill], Sequence[Played]]:
+        drill = Drill(
+            name="all-zeros", title=f"Zeros{self.text}", question="Seen?", expectations=(f"a page{self.text} (by 1 h)",)
+        )
+        line = {"kind": "detect", "text": f"a page{self.text}", "deadline": "1 h", "seen": "none", "held": False}
+        ended = Played(name="all-zeros", is_running=False, lines=(f"began{self.text}",), report={"found": [line]})
+        return [drill], [replace(ended, is_running=bool(self.text))]
+
+    def start_drill(self, name: str, *, by: str) -> None:
+        self.done.append(("drill", name, by))
+
+
+CONTRACT = Contract(
+    task=Task.BINARY,
+    target="state",
+    classes=("fine", "worn"),
+    fields=(
+        Field(name="medium", type=FieldType.CATEGORY, values=("oil", "water")),
+        Field(name="hours_since_service", type=FieldType.NUMBER, min=0.0, max=2000.0, required=False),
+    ),
+)
+
+
+def label(text: str = "") -> Feedback:
+    return Feedback(
+        id=f"r-9{text}", feedback_id="f", kind="label", name="state", value=f"worn{text}", at=NOW, by=f"ada{text}"
+    )
+
+
+def prediction(text: str = "") -> One:
+    event = Event(
+        model="pump-check",
+        worker="w0",
+        seq=7,
+        id=f"r-1{text}",
+        kind=Kind.PREDICTION,
+        occurred_at=NOW,
+        received_at=NOW,
+        bundle="pump-check@3",
+        served_arm=EventArm.CHAMPION,
+        inputs={"medium": f"brine{text}", "hours_since_service": 3.5},
+        label=f"fine{text}",
+        probabilities={f"fine{text}": 0.9, "worn": 0.1},
+        confidence=0.9,
+        warnings=[Caveat(code="unseen_words", field="message", text=f"brine is new{text}")],
+        latency_us=1800,
+        trace_id="ab",
+    )
+    return One(event=event, shadow=event, feedback=(label(text),))
+
+
+def explanation(text: str = "") -> Explanation:
+    parts = [
+        WhyPart(field="medium", value=f"brine{text}", contribution=1.2, standard_error=0.1),
+        WhyPart(field="message", word=f"leak{text}", contribution=-0.4),
+    ]
+    return Explanation(
+        method="tree_shap",
+        exact=True,
+        label=f"fine{text}",
+        unit="log-odds",
+        base_value=0.1,
+        compared_with="the average",
+        value=1.3,
+        fields=parts[:1],
+        others=0.2,
+        words=parts[1:],
+        other_words=0.0,
+        absent_words=0.1,
+        note=f"a note{text}",
+        took_ms=1.0,
+    )
+
+
+def replayed(text: str = "") -> Replayed:
+    return Replayed(
+        id=f"r-1{text}",
+        bundle="pump-check@3",
+        digest="0" * 64,
+        runtime="compiled",
+        batch=1,
+        same=False,
+        equal_bytes=False,
+        largest=0.1,
+        differences=(Difference(what="label", then=f"fine{text}", now="worn"),),
+        missing={},
+        environment=(),
+        original=None,
+    )
 
 
 def made(number: int, text: str = "", *, accuracy: float = 0.9375) -> Release:

@@ -76,6 +76,11 @@ def _returned(look: Look, form: Form) -> str:
     return links.model(look.model, "rollout")
 
 
+def _drilled(look: Look, form: Form) -> str:
+    look.room.start_drill(look.params["subject"], by=form.by)
+    return links.model(look.model, "drills")
+
+
 def _told(text: str) -> Callable[[Look], str]:
     return lambda look: text.replace("{}", look.params["subject"]).replace("{model}", look.model)
 
@@ -148,6 +153,14 @@ ACTS: tuple[Act, ...] = (
         do=_returned,
         needs_reason=True,
         danger=True,
+    ),
+    Act(
+        name="drill",
+        title="Run the drill",
+        tells=_told(
+            "{} is played beside this project, which it does not touch. It takes a minute or two of this machine."
+        ),
+        do=_drilled,
     ),
 )
 

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from mainstay.web.looks import Feedpoint, Page
-from mainstay.web.pages import axis, card, incident, incidents, models, overview, rollout, versions
+from mainstay.web.pages import (
+    axis,
+    card,
+    data,
+    drills,
+    incident,
+    incidents,
+    models,
+    overview,
+    predictions,
+    rollout,
+    settings,
+    versions,
+)
 
 PAGES: tuple[Page, ...] = (
     Page(path="/models", template="models.html", title="Models", build=models.page),
@@ -53,6 +66,33 @@ PAGES: tuple[Page, ...] = (
         tab="Versions",
         parents=(("Versions", "versions"),),
     ),
+    Page(
+        path="/models/{model}/predictions",
+        template="predictions.html",
+        title="Predictions",
+        build=predictions.page,
+        tab="Predictions",
+        live=False,
+    ),
+    Page(
+        path="/models/{model}/predictions/{id:path}",
+        template="prediction.html",
+        title="{id}",
+        build=predictions.one_page,
+        tab="Predictions",
+        parents=(("Predictions", "predictions"),),
+        live=False,
+    ),
+    Page(path="/models/{model}/data", template="data.html", title="Data", build=data.page, tab="Data"),
+    Page(path="/models/{model}/drills", template="drills.html", title="Drills", build=drills.page, tab="Drills"),
+    Page(
+        path="/models/{model}/settings",
+        template="settings.html",
+        title="Settings",
+        build=settings.page,
+        tab="Settings",
+        live=False,
+    ),
 )
 TABS: tuple[tuple[str, str], ...] = (
     ("Overview", ""),
@@ -60,6 +100,10 @@ TABS: tuple[tuple[str, str], ...] = (
     ("Incidents", "incidents"),
     ("Rollout", "rollout"),
     ("Versions", "versions"),
+    ("Predictions", "predictions"),
+    ("Data", "data"),
+    ("Drills", "drills"),
+    ("Settings", "settings"),
 )
 """A model's pages in the order in which they are offered, with their path below the model."""
 

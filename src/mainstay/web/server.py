@@ -23,7 +23,7 @@ from mainstay.project import WEB_FILE, Project
 from mainstay.serve import plan
 from mainstay.serve.keys import FILE, from_environment, why_closed
 from mainstay.web import app as pages
-from mainstay.web import rooms
+from mainstay.web import project_rooms
 from mainstay.web.feed import Feed
 
 MOST_CONNECTIONS = 200
@@ -65,7 +65,7 @@ def show(*projects: Project) -> None:
         if why := why_closed(project.run_folder, web.host, project.environ):
             log.warning("%s: %s", project.name, why)
     application = pages.create_app(
-        rooms.of(projects), host=web.host, keys={project.name: _keys(project, web.host) for project in projects}
+        project_rooms.of(projects), host=web.host, keys={project.name: _keys(project, web.host) for project in projects}
     )
     files = [project.run_folder / WEB_FILE for project in projects]
     for file in files:

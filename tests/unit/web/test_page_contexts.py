@@ -12,12 +12,12 @@ import status_examples as examples
 from mainstay.status.records import Estimate
 from mainstay.web import acts, render, routes
 from mainstay.web.looks import Look
-from mainstay.web.pages import confirm, login, overview, rollout
+from mainstay.web.pages import confirm, login, overview, predictions, rollout
 from mainstay.web.shown import parts
 from mainstay.web.shown.parts import Frame, Link
 from mainstay.web.shown.trouble import Trouble
 from mainstay.web.words import ago, moment
-from room_examples import FakeRoom, way
+from room_examples import FakeRoom, explanation, prediction, replayed, way
 
 
 class Recorder:
@@ -55,7 +55,7 @@ def contexts() -> dict[str, list[Any]]:
     look = Look(
         rooms={room.name: room},
         model=room.name,
-        params={"number": "17", "subject": "17"},
+        params={"number": "17", "subject": "17", "id": "r-1"},
         query={"one": "2", "other": "3"},
     )
     three = (examples.empty, examples.well, examples.unwell)
@@ -65,6 +65,10 @@ def contexts() -> dict[str, list[Any]]:
     found["overview.html"] = [overview.build(made(), room.load()) for made in three]
     nobody = replace(way(), release=None)
     found["rollout.html"].append(rollout.build(examples.empty(), nobody, examples.NOW))
+    found["prediction.html"] += [
+        predictions.build_one(prediction(), examples.NOW, why=explanation()),
+        predictions.build_one(prediction(), examples.NOW, replayed=replayed(), problem="gone"),
+    ]
     found["confirm.html"] = [confirm.build(look, act) for act in acts.ACTS]
     found["trouble.html"] = [Trouble(message="a", remedy="b")]
     found["login.html"] = [login.build("/", "wrong")]
