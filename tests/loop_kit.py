@@ -428,6 +428,9 @@ def dump(tx: Connection, *, without: Collection[str] = ()) -> dict[str, list[Any
         out[table.name] = [dict(row._mapping) for row in tx.execute(select(*columns).order_by(*order))]
     # When the loop last looked how large the journal is: a sign of life too.
     out["states"] = [row for row in out.get("states", []) if not str(row.get("name", "")).startswith("journal:")]
+    for row in out["states"]:
+        if str(row.get("name", "")).startswith("rollout:") and isinstance(row.get("value"), dict):
+            row["value"] = {key: value for key, value in row["value"].items() if key != "at"}
     return out
 
 

@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "oncall",
         "upkeep",
         "watchdog",
+        "rollouts",
     ),
     ("loop", "retraining"),
     ("wiring",),

@@ -3,8 +3,9 @@ upkeep → rollout → retrain → jobs → aliases → alerts → retention.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
-told in the heartbeat and does not keep the others from their work. Two loops do no harm: one holds the lease, and every
-transition is guarded besides.
+told in the heartbeat and does not keep the others from their work. Two loops do no harm: one holds the lease, every
+write transaction of it asks first whether it holds it still (a process that was stopped may wake up too late), and
+every transition is guarded besides. docs/rollout.md: what happens at each place where it may be killed or stopped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +27,7 @@ import msgspec
 
 from mainstay import alerting, candidate, ingest, retention, upkeep
 from mainstay.attach import learn
+from mainstay.config import clocks, failpoints
 from mainstay.config import load as config
 from mainstay.core import errors, releases
 from mainstay.core.events import Event, Kind
@@ -117,6 +120,8 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
     for name, step in steps:
         try:
             report.done += step(parts, runner)
+        except errors.Superseded:
+            raise
         except errors.StaleTransition as stale:
             report.done.append(f"{name}: somebody else was first ({stale.message}); the next turn looks again")
         except Exception as error:
@@ -124,11 +129,13 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
             report.failed[name] = f"{type(error).__name__}: {error}"
     with parts.store.begin() as tx:
         heartbeats.beat(tx, "loop", parts.clock.now(), {"failed": report.failed})
+    failpoints.reach("turn.ended")
     return report
 
 
 def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
     """Turn until told to stop; without the lease, wait for it."""
+    failpoints.arm(parts.environ.get(failpoints.VARIABLE, ""))
     me = f"{socket.gethostname()}:{os.getpid()}"
     runner = runner or ChildRunner(parts)
     waiting = False
@@ -142,8 +149,13 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
                 waiting = True
             else:
                 waiting = False
-                for line in turn(parts, runner).done:
+                failpoints.reach("lease.taken")
+                with parts.store.fenced(partial(_must_lead, parts, me, token)):
+                    done = turn(parts, runner).done
+                for line in done:
                     log.info("%s", line)
+        except errors.Superseded as late:
+            log.warning("the turn was not ended: %s", late.message)
         except errors.EnvironmentFault as fault:
             log.error("the turn could not be done: %s", fault.message)
         stop.wait(parts.settings.loop.interval_s)
@@ -155,6 +167,10 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
             leases.release(tx, LEASE, me)
     except errors.EnvironmentFault as fault:
         log.error("the lease runs out by itself: %s", fault.message)
+
+
+def _must_lead(parts: Parts, me: str, token: int, tx: Connection) -> None:
+    leases.must_hold(tx, LEASE, me, token, ttl_s=LEASE_S, now=parts.clock.now())
 
 
 def _tombstones(parts: Parts, _runner: Runner) -> list[str]:
@@ -283,7 +299,10 @@ def _rollout(parts: Parts, _runner: Runner) -> list[str]:
     told: list[str] = []
     consumer = _rollout_reader(parts.model)
     for _ in range(MOST_CHUNKS):
+        jump = clocks.jumped(parts.clock, parts.clock_seen)
+        seen = parts.clock.now(), parts.clock.monotonic()
         events, after, more = _unread(parts, consumer)
+        failpoints.reach("rollout.read")
         with parts.store.begin() as tx:
             done = rollout.rollout_turn(
                 tx,
@@ -292,9 +311,17 @@ def _rollout(parts: Parts, _runner: Runner) -> list[str]:
                 settings=parts.settings,
                 clock=parts.clock,
                 check_in_server=candidate.known_trial,
+                jump=jump,
             )
             blocks.set_cursor(tx, consumer, after)
+            failpoints.reach("rollout.committing")
+        failpoints.reach("rollout.committed")
+        parts.clock_seen = seen
         told += done
+        if jump:
+            told.append(
+                f"the clock was set by {jump.total_seconds():+.0f} s: this is no time that a version stood its trial"
+            )
         if not more:
             break
     return told
@@ -400,23 +427,46 @@ def _ask_for_trial(tx: Connection, parts: Parts, now: datetime) -> None:
 
 
 def _aliases(parts: Parts, _runner: Runner) -> list[str]:
-    """Keep MLflow's aliases a projection of the route: moved at each change of it, never in the way of anything."""
+    """Keep MLflow's aliases a projection of the route: moved at each change of it, never in the way of anything.
+
+    MLflow has no compare-and-set, so a loop that was stopped on its way there may point an alias at an older version
+    after another loop pointed it at a newer one. The write that follows finds that out, and has all of it told again.
+    """
     now = parts.clock.now()
     with parts.store.read() as tx:
         route = routes.current(tx, parts.model)
         kept = states.get(tx, f"aliases:{parts.model}")
     if route is None or (kept is not None and not _aliases_due(kept[0], route, now)):
         return []
+    failpoints.reach("aliases.begin")
     why = ""
     try:
         for alias, bundle in (("champion", route.champion), ("challenger", route.challenger)):
             _point(parts, alias, bundle)
     except errors.EnvironmentFault as fault:
         why = fault.message
+    failpoints.reach("aliases.told")
     value = {"epoch": route.epoch, "failed": why, "at": now.isoformat() if why else ""}
-    with parts.store.begin() as tx:
-        states.put(tx, f"aliases:{parts.model}", value, expected_version=kept[1] if kept else None)
+    try:
+        with parts.store.begin() as tx:
+            states.put(tx, f"aliases:{parts.model}", value, expected_version=kept[1] if kept else None)
+    except errors.StaleTransition:
+        _tell_aliases_again(parts)
+        raise
+    failpoints.reach("aliases.noted")
     return [f"MLflow's aliases were not moved: {why}"] if why else []
+
+
+def _tell_aliases_again(parts: Parts) -> None:
+    """Have the aliases told anew by whoever leads now: this process told them too late. Asks no fence."""
+    with parts.store.fenced(_anybody), parts.store.begin() as tx:
+        kept = states.get(tx, f"aliases:{parts.model}")
+        if kept is not None:
+            states.put(tx, f"aliases:{parts.model}", {**kept[0], "epoch": 0}, expected_version=kept[1])
+
+
+def _anybody(_tx: Connection) -> None:
+    """Fence nobody off."""
 
 
 def _aliases_due(kept: Mapping[str, Any], route: Route, now: datetime) -> bool:

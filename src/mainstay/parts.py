@@ -53,6 +53,8 @@ class Parts:
     """Sends alerts beside the loop."""
     configuration_seen: Loaded | None = None
     """The settings that the loop last compared with those before."""
+    clock_seen: tuple[datetime, float] | None = None
+    """When the rollout last turned: wall clock and monotonic seconds."""
     budget_at: datetime | None = None
     """When error budgets were last looked at."""
     looked_at: dict[str, datetime] = field(default_factory=dict)

@@ -120,6 +120,8 @@ class Changed:
     """What was done, as a sentence."""
     through: str
     """serve (at once, by its control socket) or store (serving follows when it runs)."""
+    missing: int = 0
+    """How many more people must agree before anything changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -637,23 +639,21 @@ class Project:
             progress=progress,
         )
 
-    def promote(self, version: int, *, reason: str, by: str, force: bool = False) -> Changed:
-        """Let a version answer everybody now; `reason` is a sentence for the release's history."""
+    def promote(self, version: int, *, reason: str, by: str, force: bool = False, evidence: str = "") -> Changed:
+        """Let a version answer everybody now; `reason` is a sentence for the release's history.
+
+        `evidence` is the digest of what is approved, where [rollout] approval asks for it (`mainstay rollout show`).
+        """
         _must_answer_here(self, "no version of it can be promoted")
         _must_say_why(reason)
-        from mainstay.release import manual
+        from mainstay import rollouts
         from mainstay.store import releases as rows
 
         with self.parts.store.read() as tx:
             self._must_be_the_registered_one(rows.get(tx, self.name, version))
-        with self.parts.store.begin() as tx:
-            before = rows.get(tx, self.name, version)
-            moved = manual.promote(
-                tx, model=self.name, version=version, by=by, reason=reason, now=self.clock.now(), force=force
-            )
-        if before.stage in releases.LIVE:
-            return Changed(answering=moved.name, text=f"{moved.name} answers already; nothing changed", through="store")
-        return Changed(answering=moved.name, text=f"{moved.name} answers: {moved.reason}", through="store")
+        before, done = rollouts.promote(self.parts, version, by=by, reason=reason, force=force, evidence=evidence)
+        text = f"{done.name} answers already; nothing changed" if before.stage in releases.LIVE else done.text
+        return Changed(answering=done.name, text=done.text if evidence else text, through="store", missing=done.missing)
 
     def _must_be_the_registered_one(self, release: releases.Release) -> None:
         """Raise Damaged where MLflow's version, or the bundle on disk, is another artefact than the release.

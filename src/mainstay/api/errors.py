@@ -124,6 +124,7 @@ STATUSES: dict[type[errors.MainstayError], int] = {
     errors.NotReady: 503,
     errors.RunnerFailed: 503,
     errors.StaleTransition: 409,
+    errors.Superseded: 409,
     errors.NotFound: 404,
     errors.IdReused: 409,
     errors.Refused: 403,

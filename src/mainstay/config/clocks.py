@@ -120,6 +120,21 @@ class SharedClock:
         return self._pace
 
 
+SMALLEST_JUMP = timedelta(seconds=30)
+"""What the wall clock is corrected by bit by bit is no jump."""
+
+
+def jumped(clock: Clock, before: tuple[datetime, float] | None) -> timedelta:
+    """Return by how much the wall clock was set since `before` (its time and monotonic seconds); 0 for no jump.
+
+    A simulated clock is moved on purpose: that is time which passed.
+    """
+    if before is None or isinstance(clock, SharedClock):
+        return timedelta()
+    jump = (clock.now() - before[0]) - timedelta(seconds=clock.monotonic() - before[1])
+    return jump if abs(jump) >= SMALLEST_JUMP else timedelta()
+
+
 def clock_from(environ: Mapping[str, str]) -> Clock:
     """Return the shared clock that the environment names, else the system's."""
     path = environ.get(CLOCK_VARIABLE)

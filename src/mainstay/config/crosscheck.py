@@ -19,7 +19,6 @@ from mainstay.config.settings import (
     Durability,
     FairnessMeasure,
     FieldSettings,
-    Plan,
     Runners,
     Settings,
     StressKind,
@@ -30,6 +29,8 @@ from mainstay.core.errors import UsageError
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 
 NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
+MOST_HELD_BACK = 1500
+"""Bytes of names and values that a route has place for."""
 TEXTS = (FieldType.TEXT, FieldType.CATEGORY, FieldType.IDENTIFIER)
 
 
@@ -450,6 +451,28 @@ def _rollout(settings: Settings) -> Iterator[Found]:
         yield _problem(
             ("rollout", "steps"), "do not go up to 100", list(steps), allowed="ascending percentages, the last one 100"
         )
+    most = 100.0 - settings.rollout.holdout
+    for name, share in (("steps", max(steps[:-1], default=0.0)), ("split", settings.rollout.split)):
+        if share > most:
+            what = f"reaches into the holdout of {settings.rollout.holdout:g} %"
+            yield _problem(("rollout", name), what, share, allowed=f"at most {most:g} before all")
+    yield from _held_back(settings)
+
+
+def _held_back(settings: Settings) -> Iterator[Found]:
+    """Check segments that a ramp leaves out; the route file has place for so much."""
+    held, path = settings.rollout.hold_back, ("rollout", "hold_back")
+    for name, values in held.items():
+        if name not in settings.fields:
+            yield _unknown((*path, name), "is no declared field", name, settings.fields)
+        elif settings.fields[name].type not in TEXTS:
+            yield _problem((*path, name), "has no values to name", allowed=[str(t) for t in TEXTS])
+        if not values:
+            yield _problem((*path, name), "names no value", allowed="a list of values")
+        yield from _no_repeats((*path, name), values)
+    size = sum(len(name.encode()) + sum(len(value.encode()) + 4 for value in values) for name, values in held.items())
+    if size > MOST_HELD_BACK:
+        yield _problem(path, f"takes {size} bytes", allowed=f"at most {MOST_HELD_BACK}")
 
 
 def _guards(settings: Settings) -> Iterator[Found]:
@@ -595,8 +618,3 @@ def _subjects(settings: Settings) -> Iterator[Found]:
 def _not_built(settings: Settings) -> Iterator[Found]:
     if settings.serve.durability is Durability.STORE:
         yield _problem(("serve", "durability"), "is not built yet", "store", allowed=["fsync", "os", "none"])
-    if settings.rollout.plan is Plan.AB:
-        allowed = [plan.value for plan in Plan if plan is not Plan.AB]
-        yield _problem(("rollout", "plan"), "is not built yet", "ab", allowed=allowed)
-    if settings.rollout.approval == "two":
-        yield _problem(("rollout", "approval"), "is not built yet", "two", allowed=["none", "one"])

@@ -916,9 +916,20 @@ class RolloutSettings(Section):
     """How a version is brought to all users."""
 
     plan: Plan = Plan.CANARY
-    """shadow only compares; canary goes up `steps`; blue_green jumps after comparing; all_at_once compares nothing."""
+    """shadow only compares; canary goes up `steps`; ab splits the keys until the reward decides; blue_green flips once
+    after comparing, the old one kept warm; all_at_once compares nothing and wants `unjudged`."""
     steps: tuple[Annotated[float, Field(gt=0, le=100)], ...] = Field((5.0, 10.0, 25.0, 50.0, 100.0), min_length=1)
     """Shares of the keys, ascending to 100 (percent)."""
+    split: float = Field(50.0, gt=0, lt=100)
+    """Of plan ab: the share of the keys that the new version answers until the reward decides (percent)."""
+    start: Literal["auto", "by_hand"] = "auto"
+    """by_hand: a version that passed its gate waits for `mainstay rollout start`."""
+    holdout: float = Field(0.0, ge=0, le=50)
+    """Share of the keys that stays with the old version through a rollout and after it, for measurement (percent)."""
+    holdout_hours: float = Field(168.0, gt=0)
+    """How long after all others have the new version they stay; the next rollout ends it too (hours)."""
+    hold_back: dict[str, tuple[str, ...]] = {}
+    """Fields and their values: rows with one of these are left out of a ramp until it is over."""
     guards: GuardSettings = GuardSettings()
     alpha: float = Field(0.01, gt=0, lt=0.5)
     """Chance that a good version is stopped, over the whole rollout (0 to 0.5)."""
@@ -926,8 +937,10 @@ class RolloutSettings(Section):
     """Not enough evidence for so long at one step: a person decides (hours)."""
     probation_hours: float = Field(24.0, ge=0)
     """How long the new version can still be rolled back by itself (hours)."""
+    unjudged: bool = False
+    """Allows plan all_at_once, which brings a version to everybody with nothing compared."""
     approval: Literal["none", "one", "two"] = "none"
-    """How many people must agree before the first step."""
+    """How many people must agree before the first step, each with the digest of the evidence that they saw."""
     shadow_min_units: int = Field(50, ge=1)
     """Distinct requests that both sides must have answered before the first step."""
     step_min_units: int = Field(20, ge=1)

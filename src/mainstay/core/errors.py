@@ -15,6 +15,7 @@
     │   ├── NotReady               503      no model is live yet
     │   └── RunnerFailed           503      a bundle's runner process cannot answer now
     ├── StaleTransition            exit 6   the state moved meanwhile; read again and decide anew
+    │   └── Superseded                      another process took over what this one was doing
     ├── NotFound                   exit 2   a named thing does not exist
     ├── IdReused                   409      an id came again with another body
     ├── Refused                    403      not allowed
@@ -198,6 +199,13 @@ class StaleTransition(MainstayError):
     code = "stale_transition"
     exit_code = ExitCode.ENVIRONMENT
     default_remedy = "Read the state again (`mainstay status`) and decide anew."
+
+
+class Superseded(StaleTransition):
+    """Another process took over what this one was doing."""
+
+    code = "superseded"
+    default_remedy = "Nothing: the other one goes on with it."
 
 
 class NotFound(MainstayError):

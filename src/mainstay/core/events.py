@@ -32,6 +32,8 @@ class Arm(StrEnum):
     PREVIOUS = "previous"
     FALLBACK = "fallback"
     """The declared fallback answer, from no model."""
+    HOLDOUT = "holdout"
+    """Kept from a new version on purpose: by its key for measurement, or by a segment that a ramp leaves out."""
 
 
 class Trust(StrEnum):

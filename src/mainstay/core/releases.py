@@ -42,7 +42,7 @@ TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
     S.REGISTERED: frozenset({S.GATED, S.REFUSED}),
     S.GATED: frozenset({S.CHECKED, S.QUARANTINED, S.ROLLED_BACK}),
     S.REFUSED: frozenset(),
-    S.CHECKED: frozenset({S.SHADOW, S.CANARY, S.PROBATION, S.CERTIFIED, S.QUARANTINED, S.ROLLED_BACK}),
+    S.CHECKED: frozenset({S.SHADOW, S.CANARY, S.PROBATION, S.CERTIFIED, S.HELD, S.QUARANTINED, S.ROLLED_BACK}),
     S.SHADOW: frozenset({S.CANARY, S.PROBATION, S.HELD, S.ROLLED_BACK, S.QUARANTINED}),
     S.CANARY: frozenset({S.CANARY, S.PROBATION, S.HELD, S.ROLLED_BACK, S.QUARANTINED}),
     S.HELD: frozenset({S.SHADOW, S.CANARY, S.PROBATION, S.ROLLED_BACK}),
@@ -110,6 +110,12 @@ class Policy:
     hold_after: timedelta = timedelta(hours=48)
     """Not enough evidence for so long at one step: a person decides."""
     probation: timedelta = timedelta(hours=24)
+    split: float = 0.5
+    """Of plan ab: the share of the keys that the challenger answers from the first step to the end."""
+    unjudged: bool = False
+    """Whether plan all_at_once may bring a version to everybody with nothing compared."""
+    by_hand: bool = False
+    """Whether a version that was checked waits until a person starts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +127,9 @@ class Evidence:
     units: int = 0
     """Distinct units answered by both sides since the rollout began."""
     step_units: int = 0
-    """Distinct units that the challenger answered to users in this step."""
+    """Distinct units that the challenger answered to users in this step (on PROBATION: since it began)."""
+    armed: bool = True
+    """Whether any guard can ever say no; a rollout that nothing judges is not begun."""
     has_champion: bool = True
     """False for a model's first version: there is nothing to compare with."""
     trip: str = ""
@@ -138,6 +146,15 @@ class Move:
     verdict: Verdict
 
 
+REWARD = "reward"
+"""Name of the check that ends an A/B test."""
+
+
+def share_at(policy: Policy, step: int) -> float:
+    """Return the part of the keys that a challenger answers in a step."""
+    return policy.split if policy.plan == "ab" else policy.steps[min(step, len(policy.steps) - 1)]
+
+
 def advance(release: Release, evidence: Evidence, policy: Policy, now: datetime) -> Move | None:
     """Return the next move of a version, or None to stay.
 
@@ -151,39 +168,49 @@ def advance(release: Release, evidence: Evidence, policy: Policy, now: datetime)
         return None
     if evidence.trip:
         return Move(to=S.ROLLED_BACK, reason=evidence.trip, verdict=Verdict.FAIL)
-    failed = [check for check in evidence.checks if check.applies and check.verdict is Verdict.FAIL]
+    failed = failed_of(evidence.checks)
     if failed:
         return Move(to=S.ROLLED_BACK, reason="; ".join(f"{c.name}: {c.reason}" for c in failed), verdict=Verdict.FAIL)
     if stage is S.PROBATION:
-        return _finish(release, policy, now)
+        return _finish(release, evidence, policy, now)
     return _forward(release, evidence, policy, now)
 
 
-def _start(evidence: Evidence, policy: Policy) -> Move:
+def _start(evidence: Evidence, policy: Policy) -> Move | None:
     if not evidence.has_champion:
         return Move(to=S.CERTIFIED, reason="first version: there is no champion to compare with", verdict=Verdict.PASS)
-    if policy.plan == "all_at_once":
+    if policy.plan == "all_at_once" and policy.unjudged:
         return Move(to=S.PROBATION, reason="plan all_at_once: no comparison was asked for", verdict=Verdict.PASS)
-    return Move(to=S.SHADOW, reason="checked in the real server", verdict=Verdict.PASS)
+    if policy.plan == "all_at_once":
+        reason = "plan all_at_once compares nothing: a person promotes it, or [rollout] unjudged = true allows it"
+        return Move(to=S.HELD, reason=reason, verdict=Verdict.NOT_ENOUGH)
+    if not evidence.armed:
+        return Move(
+            to=S.HELD, reason="no guard is armed: nothing could stop it, so it is not begun", verdict=Verdict.NOT_ENOUGH
+        )
+    return None if policy.by_hand else Move(to=S.SHADOW, reason="checked in the real server", verdict=Verdict.PASS)
 
 
-def _finish(release: Release, policy: Policy, now: datetime) -> Move | None:
-    if now - release.since < policy.probation:
+def _finish(release: Release, evidence: Evidence, policy: Policy, now: datetime) -> Move | None:
+    """Certify once its time is over and enough was compared in it; while nothing was, the way back stays warm."""
+    if now - release.since < policy.probation or evidence.step_units < policy.step_min_units:
         return None
     return Move(
-        to=S.CERTIFIED, reason=f"probation of {policy.probation} passed without a failed guard", verdict=Verdict.PASS
+        to=S.CERTIFIED,
+        reason=f"probation of {policy.probation} passed without a failed guard on {evidence.step_units} requests",
+        verdict=Verdict.PASS,
     )
 
 
 def _forward(release: Release, evidence: Evidence, policy: Policy, now: datetime) -> Move | None:
-    missing = _missing(release, evidence, policy)
-    if missing:
+    open_ = missing(release, evidence, policy)
+    if open_:
         if now - release.since < policy.hold_after:
             return None
         return Move(
             to=S.HELD,
             step=release.step,
-            reason=f"not enough evidence after {policy.hold_after}: {missing}",
+            reason=f"not enough evidence after {policy.hold_after}: {open_}",
             verdict=Verdict.NOT_ENOUGH,
         )
     if policy.plan == "shadow":
@@ -193,20 +220,44 @@ def _forward(release: Release, evidence: Evidence, policy: Policy, now: datetime
             reason="plan shadow: the comparison is done; promote or abort by hand",
             verdict=Verdict.PASS,
         )
+    if policy.plan == "ab":
+        return _decide(release, evidence, policy, now)
     step = 0 if release.stage is S.SHADOW else release.step + 1
-    if policy.plan == "blue_green" or policy.steps[step] >= 1.0:
+    # The steps may have become fewer since it began.
+    if policy.plan == "blue_green" or step >= len(policy.steps) or policy.steps[step] >= 1.0:
         return Move(to=S.PROBATION, step=step, reason="every guard passed at every step", verdict=Verdict.PASS)
     return Move(
         to=S.CANARY, step=step, reason=f"guards pass; {policy.steps[step]:.0%} of the keys next", verdict=Verdict.PASS
     )
 
 
-def _missing(release: Release, evidence: Evidence, policy: Policy) -> str:
-    if combine(evidence.checks) is not Verdict.PASS:
-        open_ = [c.name for c in evidence.checks if c.applies and c.verdict is Verdict.NOT_ENOUGH]
+def _decide(release: Release, evidence: Evidence, policy: Policy, now: datetime) -> Move | None:
+    """Split the keys, and keep the split until the reward has decided; a decision against it is a failed guard."""
+    if release.stage is S.SHADOW:
+        return Move(to=S.CANARY, step=0, reason=f"guards pass; {policy.split:.0%} of the keys", verdict=Verdict.PASS)
+    if any(check.name == REWARD and check.applies and check.verdict is Verdict.PASS for check in evidence.checks):
+        return Move(to=S.PROBATION, step=release.step, reason="the reward decided for it", verdict=Verdict.PASS)
+    if now - release.since < policy.hold_after:
+        return None
+    reason = f"the reward has not decided within {policy.hold_after}: a person does"
+    return Move(to=S.HELD, step=release.step, reason=reason, verdict=Verdict.NOT_ENOUGH)
+
+
+def failed_of(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks that say no."""
+    return [check for check in checks if check.applies and check.verdict is Verdict.FAIL]
+
+
+def missing(release: Release, evidence: Evidence, policy: Policy) -> str:
+    """Return what keeps a version from its next step, or an empty text when nothing does."""
+    asked = [
+        c for c in evidence.checks if c.name != REWARD or policy.plan != "ab"
+    ]  # the reward ends the test by itself
+    if combine(asked) is not Verdict.PASS:
+        open_ = [c.name for c in asked if c.applies and c.verdict is Verdict.NOT_ENOUGH]
         return "undecided: " + (", ".join(open_) or "no guard is armed")
-    if release.stage is S.SHADOW and evidence.units < policy.shadow_min_units:
+    if release.stage in (S.SHADOW, S.HELD) and evidence.units < policy.shadow_min_units:
         return f"{evidence.units} of {policy.shadow_min_units} distinct requests scored by both"
-    if release.stage is S.CANARY and evidence.step_units < policy.step_min_units:
+    if release.stage in (S.CANARY, S.PROBATION) and evidence.step_units < policy.step_min_units:
         return f"{evidence.step_units} of {policy.step_min_units} distinct requests answered by it in this step"
     return ""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 UNCOUNTED_STEP = -1
 """Of a pair that no canary step counts: from shadow, from before the step, or from after the lease ran out."""
+PROBATION_STEP = -2
+"""Of a pair from a version's probation, where the version before it scores in reverse."""
 LABELS_AT_ONCE = 100_000
 
 
@@ -89,7 +91,11 @@ def apply_labels(tx: Connection, release: Release, target: str, rows: Iterable[P
 def _step(event: Event, release: Release, route: Route) -> int:
     current = event.route_epoch >= route.epoch
     leased = route.lease_until is None or event.received_at < route.lease_until
-    return release.step if release.stage is Stage.CANARY and current and leased else UNCOUNTED_STEP
+    if event.assigned_arm is Arm.HOLDOUT or not current or not leased:
+        return UNCOUNTED_STEP  # held out on purpose: no part of the split that is checked
+    if release.stage is Stage.PROBATION:
+        return PROBATION_STEP
+    return release.step if release.stage is Stage.CANARY else UNCOUNTED_STEP
 
 
 def _challenger_failed(event: Event) -> bool:

@@ -1,4 +1,4 @@
-"""Promote, resume, abort and roll back by hand: the same moves as the loop's, with a person's name and reason."""
+"""Start, pause, resume, promote, abort and roll back by hand: the loop's moves, with a person's name and reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mainstay.config.settings import RolloutSettings
 from mainstay.core.errors import Damaged, GateFailed, StaleTransition, UsageError
-from mainstay.core.releases import LIVE, Move, Release, Stage
+from mainstay.core.releases import LIVE, Move, Policy, Release, Stage, share_at
 from mainstay.core.routes import BundleRef
 from mainstay.core.verdicts import Verdict
 from mainstay.release import moves, routing, trials
@@ -29,6 +29,7 @@ _PATHS: dict[Stage, tuple[Stage, ...]] = {
 """By which moves a version comes to answer everybody when a person says so."""
 _UNPROVEN = frozenset({Stage.REGISTERED, Stage.ROLLED_BACK})
 _TRIED_BEFORE = frozenset({Stage.RETIRED, Stage.ROLLED_BACK})
+PAUSED = "paused by hand: "
 
 
 def promote(
@@ -61,28 +62,87 @@ def promote(
     return moved
 
 
-def resume(tx: Connection, *, model: str, rollout: RolloutSettings, by: str, reason: str, now: datetime) -> Release:
-    """Let a held version go on with the step it stood at (this is also how its first step is approved)."""
+def start(tx: Connection, *, model: str, version: int, by: str, reason: str, now: datetime) -> Release:
+    """Begin a rollout: of a version that was checked and waits, or, anew, of one that was rolled back.
+
+    What an earlier trial showed is not held against it a second time.
+    """
+    release = releases.get(tx, model, version)
+    if release.stage is Stage.CHECKED:
+        move = Move(to=Stage.SHADOW, reason=reason, verdict=Verdict.PASS)
+    elif release.stage is Stage.ROLLED_BACK:
+        trials.begin(tx, release)
+        move = Move(to=Stage.CHECKED, reason=reason, verdict=Verdict.PASS)
+    else:
+        raise StaleTransition(
+            f"{release.name} is {release.stage} ({release.reason}) and cannot be started; allowed: a version that was "
+            "checked and waits, or one that was rolled back",
+            remedy="A version that passed its gate is started by the loop once it was asked in the real server.",
+        )
+    moved = moves.apply(tx, release, move, moves.Act(by=by, now=now, evidence={"reason": reason}))
+    if moved.stage is Stage.CHECKED and routes.current(tx, model) is not None:
+        again = Move(to=Stage.SHADOW, reason=reason, verdict=Verdict.PASS)
+        moved = moves.apply(tx, moved, again, moves.Act(by=by, now=now, evidence={"reason": reason}))
+    audit.append(tx, who=by, what="start", subject=moved.name, detail={"reason": reason}, now=now)
+    return moved
+
+
+def pause(tx: Connection, *, model: str, by: str, reason: str, now: datetime) -> Release:
+    """Let the version on its way answer nobody until somebody resumes it; it goes on being compared."""
+    release = releases.on_its_way(tx, model)
+    if release is None or release.stage not in (Stage.SHADOW, Stage.CANARY):
+        seen = "no version is on its way" if release is None else f"{release.name} is {release.stage}"
+        raise StaleTransition(f"there is nothing to pause: {seen}; allowed: a version in shadow or canary")
+    move = Move(to=Stage.HELD, step=release.step, reason=f"{PAUSED}{reason}", verdict=Verdict.NOT_ENOUGH)
+    evidence = {"reason": reason, "paused": release.stage.value}
+    moved = moves.apply(tx, release, move, moves.Act(by=by, now=now, evidence=evidence))
+    audit.append(tx, who=by, what="pause", subject=moved.name, detail={"reason": reason}, now=now)
+    return moved
+
+
+def held_version(tx: Connection, model: str) -> Release:
+    """Return the version that waits for a person; raises StaleTransition when none does."""
     held = releases.on_its_way(tx, model)
     if held is None or held.stage is not Stage.HELD:
         seen = "no version is on its way" if held is None else f"{held.name} is {held.stage}"
         raise StaleTransition(f"there is nothing to resume: {seen}; allowed: a held version")
-    if rollout.approval == "two":
-        raise UsageError(
-            'approval = "two" is not built yet: one person cannot stand for two',
-            remedy='Set approval = "one", or promote the version by hand.',
-        )
-    move = Move(to=Stage.CANARY, step=held.step, reason=reason or "resumed by hand", verdict=Verdict.PASS)
+    return held
+
+
+def resume(
+    tx: Connection, *, model: str, rollout: RolloutSettings, policy: Policy, by: str, reason: str, now: datetime
+) -> Release:
+    """Let a held version go on where it stood; this is also how its first step is taken once it is approved."""
+    held = held_version(tx, model)
+    back = _paused_at(tx, held)
+    to = Stage.SHADOW if back is Stage.SHADOW else Stage.CANARY
+    move = Move(to=to, step=held.step, reason=reason or "resumed by hand", verdict=Verdict.PASS)
     act = moves.Act(
         by=by,
         now=now,
         evidence={"reason": reason},
-        share=rollout.steps[held.step] / 100.0,
+        share=share_at(policy, held.step) if to is Stage.CANARY else 0.0,
+        kept=routing.kept_of(rollout, now),
         lease_until=routing.lease_end(now, rollout.lease_s),
     )
     moved = moves.apply(tx, held, move, act)
     audit.append(tx, who=by, what="resume", subject=moved.name, detail={"reason": reason}, now=now)
     return moved
+
+
+def certify(tx: Connection, release: Release, *, by: str, reason: str, now: datetime) -> Release:
+    """End a version's probation: the version before it is warm no more because of it."""
+    move = Move(to=Stage.CERTIFIED, reason=reason, verdict=Verdict.PASS)
+    moved = moves.apply(tx, release, move, moves.Act(by=by, now=now, evidence={"reason": reason}))
+    audit.append(tx, who=by, what="certify", subject=moved.name, detail={"reason": reason}, now=now)
+    return moved
+
+
+def _paused_at(tx: Connection, held: Release) -> Stage | None:
+    """Return where a version stood when somebody paused it; None for one that the loop holds."""
+    last = releases.last_event(tx, held)
+    was = None if last is None else last.evidence.get("paused")
+    return None if was is None else Stage(was)
 
 
 def abort(tx: Connection, *, model: str, by: str, reason: str, now: datetime) -> Release:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mainstay.config import failpoints
 from mainstay.core.errors import StaleTransition
 from mainstay.core.releases import LIVE, Move, Release, Stage
 from mainstay.core.routes import BundleRef, Route
-from mainstay.release import routing
+from mainstay.release import promises, routing
 from mainstay.store import releases, routes
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Act:
     lease_until: datetime | None = None
     back_to: int | None = None
     """Version to return to when a live one leaves; None: the one before it."""
+    kept: routing.Kept = routing.NOBODY_KEPT
+    """Whom the version does not reach, when the move leads to CANARY or PROBATION."""
     at_least_epoch: int = 0
     """The new route's epoch must not be lower (a route that took effect on the server already)."""
 
@@ -49,12 +52,20 @@ def apply(tx: Connection, release: Release, move: Move, act: Act) -> Release:
     becomes_live = move.to in LIVE and release.stage not in LIVE
     if becomes_live and old is not None and old.version != release.version:
         _retire(tx, old, release, act)
+        failpoints.reach("move.retired")
     moved = releases.move(
         tx, release, move.to, step=move.step, reason=move.reason, by=act.by, evidence=act.evidence, now=act.now
     )
+    failpoints.reach("move.staged")
     if release.stage in LIVE and move.to in LEAVES:
         _return_to(tx, route, moved, act)
     _put(tx, moved, route, act, expected)
+    if moved.stage is Stage.PROBATION:
+        before = 0 if old is None else old.version
+        promises.open_(tx, moved, champion=before, evidence=act.evidence, by=act.by, now=act.now)
+    elif release.stage is Stage.PROBATION:
+        promises.close(tx, moved, outcome=moved.stage.value, evidence=act.evidence, now=act.now)
+    failpoints.reach("move.routed")
     return moved
 
 
@@ -62,6 +73,7 @@ def _retire(tx: Connection, old: Release, new: Release, act: Act) -> None:
     if old.stage is Stage.PROBATION:
         # Whoever is promoted over it has been compared with it, so its own trial ends here.
         old = releases.move(tx, old, Stage.CERTIFIED, reason=f"{new.name} follows", by=act.by, evidence={}, now=act.now)
+        promises.close(tx, old, outcome=old.stage.value, evidence={}, now=act.now)
     releases.move(
         tx, old, Stage.RETIRED, reason=f"{new.name} took over", by=act.by, evidence={"by": new.name}, now=act.now
     )
@@ -92,6 +104,7 @@ def _put(tx: Connection, moved: Release, route: Route | None, act: Act, expected
             share=act.share,
             lease_until=act.lease_until or act.now,
             way_back=_way_back(tx, moved, route),
+            kept=act.kept,
         )
     if new.epoch < act.at_least_epoch:
         new = _at_epoch(new, act.at_least_epoch)

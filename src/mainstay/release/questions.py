@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mainstay.config.settings import GuardSettings, Settings
+from mainstay.config.settings import GuardSettings, RolloutSettings, Settings
 from mainstay.core.verdicts import Check
 from mainstay.release import divergence, guards, rightness, slowness
 from mainstay.release.units import Levels, View
@@ -39,11 +39,17 @@ def plan_of(settings: Settings) -> Plan:
     return Plan(
         guards=settings.rollout.guards,
         alpha=settings.rollout.alpha,
-        share_history={i: percent / 100.0 for i, percent in enumerate(settings.rollout.steps)},
+        share_history=_shares(settings.rollout),
         by_key=(settings.data.key or settings.data.group) is not None,
         numbers=not settings.project.task.is_classification,
         label_wait=timedelta(hours=settings.watch.feedback_expected_hours),
     )
+
+
+def _shares(rollout: RolloutSettings) -> dict[int, float]:
+    """Return each step's declared share; an A/B test has one."""
+    steps = (rollout.split,) if rollout.plan.value == "ab" else rollout.steps
+    return {step: percent / 100.0 for step, percent in enumerate(steps)}
 
 
 def one_by_one(view: View, plan: Plan, levels: Levels) -> list[Check]:

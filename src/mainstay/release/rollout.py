@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mainstay.config import failpoints
 from mainstay.config.load import contract_of
 from mainstay.config.settings import RolloutSettings, Settings
 from mainstay.core.events import Event
 from mainstay.core.ports import Clock
-from mainstay.core.releases import Evidence, Move, Policy, Release, Stage, advance
+from mainstay.core.releases import Evidence, Move, Policy, Release, Stage, advance, share_at
 from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import ingest, judge, moves, questions, rewards, routing, trials
+from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, trials
 from mainstay.store import pairs, releases, routes
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ def policy_of(rollout: RolloutSettings) -> Policy:
         step_min_units=rollout.step_min_units,
         hold_after=timedelta(hours=rollout.hold_after_hours),
         probation=timedelta(hours=rollout.probation_hours),
+        split=rollout.split / 100.0,
+        by_hand=rollout.start == "by_hand",
+        unjudged=rollout.unjudged,
     )
 
 
@@ -69,21 +74,28 @@ def rollout_turn(
     settings: Settings,
     clock: Clock,
     check_in_server: CheckInServer,
+    jump: timedelta = timedelta(),
 ) -> list[str]:
     """Do the next thing for a model's rollout; return what was done, one sentence each (nothing: an empty list).
 
     `journal_events` are those not seen before; seeing them again does no harm. At most one move is made. The caller
-    commits; `StaleTransition` means that somebody else moved, and the next turn starts from there.
+    commits; `StaleTransition` means that somebody else moved, and the next turn starts from there. `jump` is by how
+    much the clock was set since the last turn, which is no time that passed.
     """
     turn = _Turn(tx=tx, settings=settings, now=clock.now())
     release = current(tx, model)
     if release is None:
+        opinion.keep(tx, model, None, None, settings, policy_of(turn.rollout), turn.now)
         return []
     if release.stage is Stage.GATED:
         return _check(turn, release, check_in_server)
     route = routes.current(tx, model)
     evidence = _evidence(turn, release, route, journal_events)
-    move = _approved(turn.rollout, release, advance(release, evidence, policy_of(turn.rollout), turn.now))
+    policy = policy_of(turn.rollout)
+    opinion.keep(tx, model, release, evidence, settings, policy, turn.now)
+    passed = elapsed.counted(tx, release, turn.now, jump)
+    move = _approved(turn.rollout, release, advance(release, evidence, policy, passed))
+    failpoints.reach("rollout.judged")
     if move is None:
         _keep_lease(turn, route)
         return []
@@ -97,12 +109,40 @@ def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_ch
     paid = rewards.gather(tx, release, settings, rows)
     checks = judge.judge(rows, questions.plan_of(settings), paid)
     return Evidence(
-        checks=checks,
+        checks=[_believed(check) for check in checks],
         units=sum(not p.champion_failed and not p.challenger_failed for p in rows),
-        step_units=pairs.count_step(tx, release.model, release.version, release.step),
+        step_units=pairs.count_step(tx, release.model, release.version, _step_of(release)),
         has_champion=has_champion,
+        armed=is_armed(settings),
         trip=judge.tripped(rows),
     )
+
+
+def _believed(check: Check) -> Check:
+    """Return a check that passes only where each of its figures is a number."""
+    if check.verdict is not Verdict.PASS or not _has_nan(check.numbers):
+        return check
+    return replace(
+        check, verdict=Verdict.NOT_ENOUGH, reason=f"a figure is no number (NaN), which passes nothing: {check.reason}"
+    )
+
+
+def _has_nan(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_nan, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_nan, value))
+    return isinstance(value, float) and math.isnan(value)
+
+
+def is_armed(settings: Settings) -> bool:
+    """Return whether any guard has a limit."""
+    numbers = not settings.project.task.is_classification
+    return bool(questions.armed(settings.rollout.guards, numbers=numbers))
+
+
+def _step_of(release: Release) -> int:
+    return ingest.PROBATION_STEP if release.stage is Stage.PROBATION else release.step
 
 
 def _check(turn: _Turn, release: Release, check_in_server: CheckInServer) -> list[str]:
@@ -118,7 +158,7 @@ def _check(turn: _Turn, release: Release, check_in_server: CheckInServer) -> lis
 
 def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequence[Event]) -> Evidence:
     if route is None or release.stage not in COMPARED:
-        return Evidence(has_champion=route is not None)
+        return Evidence(has_champion=route is not None, armed=is_armed(turn.settings))
     champion = _champion_name(release, route)
     contract = contract_of(turn.settings)
     ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract)
@@ -144,12 +184,13 @@ def _approved(rollout: RolloutSettings, release: Release, move: Move | None) -> 
 
 
 def _act(turn: _Turn, move: Move, evidence: Evidence) -> moves.Act:
-    share = turn.rollout.steps[move.step] / 100.0 if move.to is Stage.CANARY else 0.0
+    share = share_at(policy_of(turn.rollout), move.step) if move.to is Stage.CANARY else 0.0
     return moves.Act(
         by=ACTOR,
         now=turn.now,
         evidence=as_document(evidence),
         share=share,
+        kept=routing.kept_of(turn.rollout, turn.now),
         lease_until=routing.lease_end(turn.now, turn.rollout.lease_s),
     )
 

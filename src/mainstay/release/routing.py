@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from mainstay.config.settings import RolloutSettings
 from mainstay.core.errors import StaleTransition
 from mainstay.core.releases import Release, Stage
 from mainstay.core.routes import BundleRef, Route
@@ -20,13 +21,54 @@ def first(release: Release) -> Route:
     return Route(model=release.model, epoch=1, champion=ref(release), salt=release.salt)
 
 
-def after(release: Release, route: Route, *, share: float, lease_until: datetime, way_back: BundleRef | None) -> Route:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Whom a new version does not reach."""
+
+    holdout: float = 0.0
+    """Part of the keys that stays with the version before, 0 to 1."""
+    holdout_until: datetime | None = None
+    held_back: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Fields and values that a ramp leaves out."""
+
+
+NOBODY_KEPT = Kept()
+
+
+def kept_of(rollout: RolloutSettings, now: datetime) -> Kept:
+    """Return whom a new version does not reach, as [rollout] declares it."""
+    return Kept(
+        holdout=rollout.holdout / 100.0,
+        holdout_until=now + timedelta(hours=rollout.holdout_hours),
+        held_back=tuple((name, tuple(values)) for name, values in sorted(rollout.hold_back.items())),
+    )
+
+
+def after(
+    release: Release,
+    route: Route,
+    *,
+    share: float,
+    lease_until: datetime,
+    way_back: BundleRef | None,
+    kept: Kept = NOBODY_KEPT,
+) -> Route:
     """Return the route once `release` stands where it stands now, with the next epoch.
 
-    `share` is the part of the keys in CANARY. `way_back` becomes `previous` when the release leaves a LIVE stage.
+    `share` is the part of the keys in CANARY, `kept` who stays with the version before. `way_back` becomes `previous`
+    when the release leaves a LIVE stage.
     """
     plain = replace(
-        route, epoch=route.epoch + 1, challenger=None, shadow=None, share=0.0, lease_until=None, salt=release.salt
+        route,
+        epoch=route.epoch + 1,
+        challenger=None,
+        shadow=None,
+        share=0.0,
+        lease_until=None,
+        salt=release.salt,
+        holdout=0.0,
+        holdout_until=None,
+        held_back=(),
     )
     here = ref(release)
     match release.stage:
@@ -36,13 +78,22 @@ def after(release: Release, route: Route, *, share: float, lease_until: datetime
             # It answers nobody while a person decides, and goes on gathering evidence.
             return replace(plain, shadow=here)
         case Stage.CANARY:
-            return replace(plain, challenger=here, share=share, lease_until=lease_until)
+            return replace(plain, challenger=here, share=share, lease_until=lease_until, held_back=kept.held_back)
         case Stage.PROBATION:
             old = route.previous if route.champion == here else route.champion
-            return replace(plain, champion=here, previous=old, shadow=old)
+            until = kept.holdout_until if kept.holdout else None
+            return replace(plain, champion=here, previous=old, shadow=old, holdout=kept.holdout, holdout_until=until)
+        case Stage.CERTIFIED if route.champion == here:
+            # Who was held out stays so, and is found by the same salt.
+            return replace(
+                plain,
+                previous=route.previous,
+                holdout=route.holdout,
+                holdout_until=route.holdout_until,
+                salt=route.salt,
+            )
         case Stage.CERTIFIED:
-            old = route.previous if route.champion == here else route.champion
-            return replace(plain, champion=here, previous=old)
+            return replace(plain, champion=here, previous=route.champion)
         case Stage.ROLLED_BACK | Stage.QUARANTINED if route.champion == here:
             return _back(plain, route, way_back)
         case Stage.ROLLED_BACK | Stage.QUARANTINED:

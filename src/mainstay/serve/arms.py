@@ -12,7 +12,7 @@ from mainstay.core.errors import MainstayError, RunnerFailed
 from mainstay.core.events import Arm, Trust
 from mainstay.core.fallbacks import ABSTAINED, FallbackTo, OnAbstain
 from mainstay.core.ports import Clock
-from mainstay.core.routes import pick_arm
+from mainstay.core.routes import is_held_back, pick_arm
 from mainstay.journal import personal
 from mainstay.models.answers import Answer, answer
 from mainstay.serve.cache import Cache
@@ -50,8 +50,14 @@ class Arms:
         for row in rows:
             row.restart(pick_arm(live.route, row.key_hash, now))
         for_challenger = [row for row in rows if row.assigned is Arm.CHALLENGER]
+        if for_challenger and live.route.held_back:
+            for_challenger = _without_held_back(live, for_challenger)
         if for_challenger and live.challenger is not None:
             self._score(live, live.challenger, Arm.CHALLENGER, for_challenger, turn)
+        if live.route.holdout > 0.0 and live.previous is not None:
+            held_out = [row for row in rows if row.assigned is Arm.HOLDOUT]
+            if held_out:
+                self._score(live, live.previous, Arm.HOLDOUT, held_out, turn)
         for_champion = [row for row in rows if row.answer is None]
         if for_champion:
             self._score(live, live.champion, Arm.CHAMPION, for_champion, turn)
@@ -138,6 +144,14 @@ class Arms:
                 for other in rows[number + 1 :]:
                     other.failures[arm] = row.failures[arm]
                 return
+
+
+def _without_held_back(live: Live, rows: Sequence[Row]) -> list[Row]:
+    """Assign rows of segments that the ramp leaves out to the champion, as held out; return the others."""
+    held = [row for row in rows if is_held_back(live.route, row.values)]
+    for row in held:
+        row.restart(Arm.HOLDOUT)
+    return [row for row in rows if row.assigned is Arm.CHALLENGER]
 
 
 def values_for(live: Live, side: Side, row: Row) -> dict[str, Any]:

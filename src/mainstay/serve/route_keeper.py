@@ -48,6 +48,8 @@ class RouteKeeper:
         self._lock = threading.Lock()
         self._overrides = read_overrides(self._path)
         self._troubles: list[str] = []
+        self._unsaved = ""
+        """Why the overrides are not on disk, or empty."""
         self.trouble: str | None = None
         """Why the store could not be asked the last time, or None."""
 
@@ -64,10 +66,13 @@ class RouteKeeper:
         """Bring overrides into the store, then the store's routes into the files; return whether a route changed."""
         self._troubles = []
         changed = False
+        if self._unsaved:
+            with self._lock:
+                self._save()
         for model, override in self.pending.items():
             changed |= self._guarded(partial(self._reconcile, model, override))
         changed |= self._guarded(self._follow_source)
-        self.trouble = "; ".join(self._troubles) or None
+        self.trouble = "; ".join(filter(None, (*self._troubles, self._unsaved))) or None
         return changed
 
     def _follow_source(self) -> bool:
@@ -95,7 +100,8 @@ class RouteKeeper:
             override = Override(route=route, out=now.challenger or now.champion, by=by, reason=reason)
             self._files[name].write(route)
             self._overrides[name] = override
-            # After the file: the way back counts first, and what is only written here is told to the store later.
+            # After the file: the way back counts first, and what is only written here is told to the store later. A
+            # full disk keeps it from nobody: the file of the route has its place already, and this one waits.
             self._save()
             return route
 
@@ -134,7 +140,25 @@ class RouteKeeper:
             return True
 
     def _save(self) -> None:
-        plans.write_json(self._path, {model: msgspec.to_builtins(held) for model, held in self._overrides.items()})
+        held = {model: msgspec.to_builtins(one) for model, one in self._overrides.items()}
+        try:
+            plans.write_json(self._path, held)
+        except OSError as error:
+            self._unsaved = f"{self._path} cannot be written, later again: {error.strerror or error}"
+        else:
+            self._unsaved = ""
+
+
+_NOBODY_ELSE: Mapping[str, Any] = {
+    "challenger": None,
+    "shadow": None,
+    "share": 0.0,
+    "lease_until": None,
+    "holdout": 0.0,
+    "holdout_until": None,
+    "held_back": (),
+}
+"""Of a route under which the champion answers everybody."""
 
 
 def _back(now: Route) -> Route:
@@ -144,7 +168,7 @@ def _back(now: Route) -> Route:
     has lost its other side).
     """
     if now.challenger is not None:
-        return replace(now, epoch=now.epoch + 1, challenger=None, shadow=None, share=0.0, lease_until=None)
+        return replace(now, epoch=now.epoch + 1, **_NOBODY_ELSE)
     if now.previous is None:
         raise UsageError(
             f"{now.model!r} has no previous version to return to; the champion is version {now.champion.version}",
@@ -155,11 +179,8 @@ def _back(now: Route) -> Route:
         now,
         epoch=now.epoch + 1,
         champion=now.previous,
-        challenger=None,
         previous=now.champion,
-        shadow=None,
-        share=0.0,
-        lease_until=None,
+        **_NOBODY_ELSE,
     )
 
 

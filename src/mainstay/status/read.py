@@ -247,6 +247,8 @@ def waits_for(release: Release, evidence: Evidence, policy: Policy) -> str:
     if release.stage in (Stage.GATED, Stage.CHECKED):
         return "the next turn of the loop"
     if release.stage is Stage.PROBATION:
+        if evidence.step_units < policy.step_min_units:
+            return f"requests scored in reverse on probation: {evidence.step_units} of {policy.step_min_units}"
         return f"the end of its probation, {policy.probation} after it began"
     undecided = [c.name for c in evidence.checks if c.applies and c.verdict is verdicts.Verdict.NOT_ENOUGH]
     if undecided:

@@ -8,7 +8,8 @@ control state is small, and one order of events is worth more here than parallel
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mainstay.core import errors
 from mainstay.core.ports import Clock
 from mainstay.store import faults
 
-HEAD = "0012"
+HEAD = "0010"
 """Newest migration; a test holds it equal to migrations/."""
 BUSY_TIMEOUT_S = 10
 _PATIENCE = {
@@ -35,6 +36,9 @@ _PATIENCE = {
 }
 """Of libpq: a server that vanished without a word (its machine, the network) is given up after 20 to 25 seconds and not
 after the system's two hours. A server that hangs goes on answering on this level, and is waited for."""
+_BOUNDS = "SET LOCAL lock_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '45s'"
+"""Of a write transaction on PostgreSQL: a process that stands still within one is thrown out by the server, and whoever
+waits for its lock is told so. SQLite has no such server: there the process must go on, or end."""
 _WRITE_LOCK = 0x4D41_494E
 _SCHEMA_LOCK = 0x4D41_494F
 _NEWER = "Use the version of Mainstay that wrote it, or a newer one; or restore the backup made before the upgrade."
@@ -47,6 +51,7 @@ class Store:
         self.engine = engine
         self.clock = clock
         self.where = where
+        self._fences = threading.local()
 
     @classmethod
     def open(cls, url: str, *, clock: Clock) -> Store:
@@ -106,8 +111,28 @@ class Store:
             tx = opened.execution_options(mainstay_write=True)
             with tx.begin():
                 if tx.dialect.name == "postgresql":
+                    tx.exec_driver_sql(_BOUNDS)
                     tx.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _WRITE_LOCK})
+                self._ask_fence(tx)
                 yield tx
+
+    @contextmanager
+    def fenced(self, fence: Callable[[Connection], None]) -> Iterator[None]:
+        """Let every write transaction of this thread ask `fence` first, which raises where it may not write any more.
+
+        It is asked after the lock that serialises writes was taken, so that its answer holds until the commit.
+        """
+        before = getattr(self._fences, "ask", None)
+        self._fences.ask = fence
+        try:
+            yield
+        finally:
+            self._fences.ask = before
+
+    def _ask_fence(self, tx: Connection) -> None:
+        fence = getattr(self._fences, "ask", None)
+        if fence is not None:
+            fence(tx)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -14,7 +14,7 @@ def problems(tx: Connection) -> list[str]:
     found += audit.verify_chain(tx)
     for model in releases.models(tx):
         found += releases.verify_chain(tx, model)
-        found += _versions(tx, model)
+        found += versions(tx, model)
         found += _route(tx, model)
     return found
 
@@ -28,18 +28,19 @@ def _sqlite(tx: Connection) -> list[str]:
     return found + [f"a row of {row[0]} points to a missing row of {row[2]}" for row in orphans]
 
 
-def _versions(tx: Connection, model: str) -> list[str]:
+def versions(tx: Connection, model: str) -> list[str]:
+    """Return where versions stand otherwise than they may, or than their record of moves says."""
     found = []
-    versions = releases.all_of(tx, model)
+    known = releases.all_of(tx, model)
     for name, stages in (("live", LIVE), ("on their way", IN_ROLLOUT)):
-        several = [release.version for release in versions if release.stage in stages]
+        several = [release.version for release in known if release.stage in stages]
         if len(several) > 1:
             found.append(f"versions {several} of {model} are {name}; at most one may be")
     last = {event.version: (event.to_stage, event.step) for event in releases.events(tx, model)}
     found += [
         f"{release.name} stands at {release.stage} step {release.step}, "
         f"but its last event says {last.get(release.version)}"
-        for release in versions
+        for release in known
         if last.get(release.version) != (release.stage.value, release.step)
     ]
     return found

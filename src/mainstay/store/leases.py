@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
+from mainstay.core import errors
 from mainstay.store.tables import leases as table
 from mainstay.store.writes import insert_new
 
@@ -42,6 +43,25 @@ def acquire(tx: Connection, name: str, owner: str, ttl_s: float, now: datetime) 
     guarded = update(table).where(table.c.name == name, table.c.token == found.token, table.c.owner == found.owner)
     moved = tx.execute(guarded.values(owner=owner, token=token, until=until)).rowcount == 1
     return token if moved else None
+
+
+def must_hold(tx: Connection, name: str, owner: str, token: int, *, ttl_s: float, now: datetime) -> None:
+    """Raise Superseded unless `owner` holds the lease under `token` still; renew it once half of it is over.
+
+    Asked at the beginning of a write transaction, it fences off an owner that was stopped and goes on after another
+    took over: writes are serialised, so nobody can take the lease between this look and the commit. That the lease has
+    run out does no harm while nobody took it.
+    """
+    # The lease as it stands.
+    found = tx.execute(select(table).where(table.c.name == name)).one_or_none()
+    if found is None or found.owner != owner or found.token != token:
+        seen = "nobody" if found is None or not found.owner else f"{found.owner} (token {found.token})"
+        raise errors.Superseded(f"the lease {name!r} went over to {seen}; this is {owner} (token {token})")
+    until = now + timedelta(seconds=ttl_s)
+    if until - found.until > timedelta(seconds=ttl_s / 2):
+        # A long turn keeps what it holds.
+        guarded = update(table).where(table.c.name == name, table.c.token == token, table.c.owner == owner)
+        tx.execute(guarded.values(until=until))
 
 
 def release(tx: Connection, name: str, owner: str) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "all_of",
     "events",
     "get",
+    "last_event",
     "live",
     "live_on",
     "models",
@@ -28,6 +29,7 @@ __all__ = [
     "next_version",
     "on_its_way",
     "set_facts",
+    "stages",
     "verify_chain",
 ]
 
@@ -82,6 +84,19 @@ def all_of(tx: Connection, model: str) -> list[Release]:
     # Every version of the model.
     query = select(table).where(table.c.model == model).order_by(table.c.version.desc())
     return [_release(row) for row in tx.execute(query)]
+
+
+def last_event(tx: Connection, release: Release) -> ReleaseEvent | None:
+    """Return how a version came to where it stands."""
+    return next(iter(release_events.newest(tx, release.model, limit=1, version=release.version)), None)
+
+
+def stages(tx: Connection, model: str, *, limit: int = 20) -> dict[str, list[str]]:
+    """Return [stage, reason] of the newest versions, by number as text (JSON-ready)."""
+    # Where the newest versions stand, without the facts.
+    query = select(table.c.version, table.c.stage, table.c.reason).where(table.c.model == model)
+    rows = tx.execute(query.order_by(table.c.version.desc()).limit(limit))
+    return {str(row.version): [row.stage, row.reason] for row in rows}
 
 
 def models(tx: Connection) -> list[str]:

@@ -395,3 +395,48 @@ pulses = Table(
     _json("memory"),
     Index(None, "model", "at"),
 )
+
+approvals = Table(
+    "approvals",
+    METADATA,
+    Column("n", BIG_ID, primary_key=True, autoincrement=True),
+    _v(),
+    _text("model"),
+    Column("version", Integer, nullable=False),
+    _text("what"),
+    _text("digest"),
+    _text("actor"),
+    _text("reason"),
+    _at("at"),
+    Index(None, "model", "version"),
+)
+
+promotions = Table(
+    "promotions",
+    METADATA,
+    _key("model"),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _v(),
+    Column("version", Integer, nullable=False),
+    Column("champion", Integer, nullable=False),
+    _at("at"),
+    _text("actor"),
+    _json("promised"),
+    _json("online"),
+    Column("closed_at", Moment),
+    _text("outcome"),
+    _json("final"),
+    _text("digest"),
+)
+
+half_pairs = Table(
+    "half_pairs",
+    METADATA,
+    _key("model"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _key("unit"),
+    _v(),
+    _text("side"),
+    _at("at"),
+    _json("answer"),
+)

@@ -33,7 +33,7 @@ from mainstay.models.load import LoadedModel
 from mainstay.watch.conditions import Condition, Telling
 
 FAMILY = "skew"
-MODELS = (Arm.CHAMPION, Arm.CHALLENGER, Arm.PREVIOUS)
+MODELS = (Arm.CHAMPION, Arm.CHALLENGER, Arm.PREVIOUS, Arm.HOLDOUT)
 TOLERANCE = 1e-9
 """Largest relative difference of a feature that counts as the same."""
 SHOWN = 5

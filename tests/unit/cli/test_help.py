@@ -52,6 +52,7 @@ COMMANDS = [
     "cost",
     "promote",
     "rollback",
+    "rollout",
     "package",
     "score",
     "feedback",
@@ -78,6 +79,7 @@ GROUPS = {
     "golden": ("freeze", "show"),
     "incidents": ("ack", "list", "mark", "precision", "reopen", "resolve", "show"),
     "keys": ("add", "list", "new", "revoke", "rotate"),
+    "rollout": ("abort", "history", "ledger", "pause", "promote", "resume", "show", "start"),
 }
 HELPS = dict(document.helps(typer.main.get_command(app), None, "mainstay"))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mainstay.core.releases import IN_ROLLOUT, LIVE, TRANSITIONS, Evidence, Policy, Release, Stage, advance
+from mainstay.core.releases import IN_ROLLOUT, LIVE, REWARD, TRANSITIONS, Evidence, Policy, Release, Stage, advance
 from mainstay.core.verdicts import Check, Verdict, combine
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -21,8 +21,10 @@ def check(verdict: Verdict, *, applies: bool = True) -> Check:
     return Check(name="error_rate", question="?", verdict=verdict, reason="because", applies=applies)
 
 
-def any_evidence(rng: random.Random) -> Evidence:
-    checks = [
+def any_evidence(rng: random.Random, plan: str) -> Evidence:
+    reward = rng.choice([Verdict.NOT_ENOUGH, Verdict.NOT_ENOUGH, Verdict.PASS])
+    checks = [Check(name=REWARD, question="?", verdict=reward, reason="because")] if plan == "ab" else []
+    checks += [
         check(rng.choice([Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.NOT_ENOUGH, Verdict.FAIL]))
         if rng.random() < 0.3
         else check(Verdict.PASS, applies=rng.random() < 0.9)
@@ -43,7 +45,7 @@ def walk(seed: int, plan: str) -> list[tuple[Release, Evidence, Release]]:
     here, now, path = release(), START, []
     for _ in range(200):
         now += timedelta(hours=rng.choice([0.01, 1, 30]))
-        evidence = any_evidence(rng)
+        evidence = any_evidence(rng, plan)
         move = advance(here, evidence, policy, now)
         if move is None:
             continue
@@ -68,13 +70,16 @@ def test_no_path_reaches_a_live_stage_without_its_checks_passing(plan: str) -> N
         for number, (here, evidence, there) in enumerate(path):
             if there.stage in LIVE and here.stage not in LIVE:
                 arrivals += 1
-                assert combine(evidence.checks) is Verdict.PASS
+                assert combine([c for c in evidence.checks if c.name != REWARD]) is Verdict.PASS
                 assert not evidence.trip
                 stages = [step[2].stage for step in path[:number]]
                 assert stages[0] is Stage.SHADOW
-                if plan in ("canary", "ab"):
+                if plan == "canary":
                     assert [s[2].step for s in path[:number] if s[2].stage is Stage.CANARY] == [0, 1, 2, 3]
                     assert evidence.step_units >= 20
+                if plan == "ab":
+                    assert {s[2].step for s in path[:number] if s[2].stage is Stage.CANARY} == {0}
+                    assert [c.verdict for c in evidence.checks if c.name == REWARD] == [Verdict.PASS]
     assert (arrivals == 0) == (plan == "shadow")
 
 
@@ -107,6 +112,13 @@ def test_too_few_units_hold_the_rollout_though_every_guard_passes() -> None:
 def test_stages_where_a_person_or_nobody_decides_propose_nothing() -> None:
     for stage in set(Stage) - {Stage.CHECKED, Stage.SHADOW, Stage.CANARY, Stage.PROBATION}:
         assert advance(release(stage), Evidence(checks=[check(Verdict.PASS)], units=999), Policy(), START) is None
+
+
+def test_steps_that_became_fewer_in_the_middle_end_with_all() -> None:
+    evidence = Evidence(checks=[check(Verdict.PASS)], units=100, step_units=100)
+    move = advance(release(Stage.CANARY, 3), evidence, Policy(steps=(0.5, 1.0)), START)
+    assert move is not None
+    assert move.to is Stage.PROBATION
 
 
 def test_in_rollout_and_live_share_no_stage() -> None:

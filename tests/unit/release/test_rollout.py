@@ -13,11 +13,11 @@ from mainstay.config.settings import Settings
 from mainstay.core.calls import LOAD_TEST
 from mainstay.core.errors import GateFailed, StaleTransition, UsageError
 from mainstay.core.events import Arm, Event
-from mainstay.core.releases import LIVE, Release, Stage
+from mainstay.core.releases import LIVE, Evidence, Release, Stage
 from mainstay.core.routes import Route, pick_arm
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import ingest, manual, rollout
-from mainstay.store import feedback, pairs, releases, routes
+from mainstay.release import approval, ingest, judge, manual, opinion, rollout
+from mainstay.store import approvals, feedback, pairs, releases, routes
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
 from unit.release import rollout_makers as make
@@ -39,7 +39,9 @@ class Site:
         self.clock = FakeClock(make.NOW)
         self.sent = 0
 
-    def turn(self, events: Sequence[Event] = (), verdict: Verdict = Verdict.PASS) -> list[str]:
+    def turn(
+        self, events: Sequence[Event] = (), verdict: Verdict = Verdict.PASS, jump: timedelta = timedelta()
+    ) -> list[str]:
         return rollout.rollout_turn(
             self.tx,
             model=make.MODEL,
@@ -47,6 +49,7 @@ class Site:
             settings=self.settings,
             clock=self.clock,
             check_in_server=checked(verdict),
+            jump=jump,
         )
 
     def add(self, version: int) -> Release:
@@ -285,31 +288,262 @@ def test_records_of_other_versions_and_models_are_no_evidence() -> None:
         assert ingest.pair_of(event, release=challenger, champion="m@1", step=0) is None
 
 
-def test_approval_stops_before_the_first_step_until_a_person_resumes(site: Site) -> None:
-    site.settings = make.settings(approval="one")
+def by_hand(site: Site, do: Callable[..., Any], *, by: str = "ann", **more: Any) -> Any:
+    return do(site.tx, model=make.MODEL, by=by, reason="because", now=site.clock.now(), **more)
+
+
+def resume(site: Site) -> Release:
+    policy = rollout.policy_of(site.settings.rollout)
+    found: Release = by_hand(site, manual.resume, rollout=site.settings.rollout, policy=policy)
+    return found
+
+
+def held(site: Site) -> Release:
     site.first()
     site.add(2)
     site.until(S.HELD)
-    assert site.stage(2) is S.HELD
-    moved = manual.resume(
-        site.tx, model=make.MODEL, rollout=site.settings.rollout, by="ann", reason="ok", now=site.clock.now()
+    site.turn()
+    return releases.get(site.tx, make.MODEL, 2)
+
+
+def digest(site: Site) -> str:
+    known = opinion.read(site.tx, make.MODEL)
+    assert known is not None
+    return str(known["current"]["digest"])
+
+
+def agree(site: Site, release: Release, evidence: str, by: str, what: str = "resume") -> int:
+    return approval.still_missing(
+        site.tx,
+        release,
+        site.settings.rollout,
+        what=what,
+        evidence=evidence,
+        by=by,
+        reason="looks good",
+        now=site.clock.now(),
     )
+
+
+def test_approval_stops_before_the_first_step_until_a_person_resumes(site: Site) -> None:
+    site.settings = make.settings(approval="one")
+    release = held(site)
+    assert release.stage is S.HELD
+    with pytest.raises(UsageError, match="names the evidence"):
+        agree(site, release, "", "ann")
+    assert agree(site, release, digest(site)[:8], "ann") == 0
+    moved = resume(site)
     assert (moved.stage, site.route().share) == (S.CANARY, 0.05)
 
 
-def test_two_approvals_are_said_not_to_be_built(site: Site) -> None:
+def test_two_approvals_are_of_two_people_on_the_same_evidence(site: Site) -> None:
     site.settings = make.settings(approval="two")
+    release = held(site)
+    seen = digest(site)
+    assert agree(site, release, seen, "ann") == 1
+    with pytest.raises(UsageError, match="agreed to this already"):
+        agree(site, release, seen, "ann")
+    assert agree(site, release, seen, "bob", what="promote") == 1, "an approval of another act does not count"
+    assert agree(site, release, seen, "bob") == 0
+    assert [one.by for one in approvals.of(site.tx, make.MODEL, 2)] == ["ann", "bob", "bob"]
+
+
+def test_an_approval_of_evidence_that_turned_since_is_refused_and_says_what_turned(site: Site) -> None:
+    site.settings = make.settings(approval="one")
+    release = held(site)
+    seen = digest(site)
+    site.turn(site.traffic(200, challenger="b"))
+    assert digest(site) != seen
+    with pytest.raises(StaleTransition, match=r"holds no more: .*accuracy was pass, is (fail|not_enough)"):
+        agree(site, release, seen, "ann")
+    with pytest.raises(StaleTransition, match="it was never shown"):
+        agree(site, release, "0123456789abcdef", "ann")
+
+
+def test_more_requests_that_say_the_same_leave_an_approval_valid(site: Site) -> None:
+    site.settings = make.settings(approval="one")
+    release = held(site)
+    seen = digest(site)
+    site.turn(site.traffic(100))
+    assert agree(site, release, seen, "ann") == 0
+
+
+@pytest.mark.parametrize(("stage", "route_says"), [(S.SHADOW, 0.0), (S.CANARY, 0.05)])
+def test_a_paused_version_answers_nobody_and_goes_on_where_it_stood(
+    site: Site, stage: Stage, route_says: float
+) -> None:
     site.first()
     site.add(2)
-    site.until(S.HELD)
-    with pytest.raises(UsageError, match="not built"):
-        manual.resume(
-            site.tx, model=make.MODEL, rollout=site.settings.rollout, by="ann", reason="ok", now=site.clock.now()
-        )
+    site.until(stage)
+    moved = by_hand(site, manual.pause)
+    assert (moved.stage, site.route().share, site.route().challenger) == (S.HELD, 0.0, None)
+    site.turn(site.traffic(40))
+    assert site.stage(2) is S.HELD
+    moved = resume(site)
+    assert (moved.stage, moved.step, site.route().share) == (stage, 0, route_says)
 
 
-def by_hand(site: Site, do: Callable[..., Any], **more: Any) -> Any:
-    return do(site.tx, model=make.MODEL, by="ann", reason="because", now=site.clock.now(), **more)
+def test_what_is_not_on_its_way_cannot_be_paused_or_resumed(site: Site) -> None:
+    site.first()
+    for do in (lambda: by_hand(site, manual.pause), lambda: resume(site)):
+        with pytest.raises(StaleTransition, match="there is nothing to"):
+            do()
+
+
+def test_a_version_waits_for_its_start_where_that_is_declared(site: Site) -> None:
+    site.settings = make.settings(start="by_hand")
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    assert site.stage(2) is S.CHECKED
+    by_hand(site, manual.start, version=2)
+    assert site.route().shadow is not None
+    with pytest.raises(StaleTransition, match="cannot be started"):
+        by_hand(site, manual.start, version=1)
+
+
+def test_a_rolled_back_version_may_be_tried_again_and_its_earlier_trial_does_not_count(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.SHADOW)
+    site.turn(site.traffic(10, challenger="b"))
+    by_hand(site, manual.abort)
+    assert site.stage(2) is S.ROLLED_BACK
+    by_hand(site, manual.start, version=2)
+    assert site.stage(2) is S.SHADOW
+    found = rollout.evidence_for(site.tx, releases.get(site.tx, make.MODEL, 2), site.settings)
+    assert found.units == 0
+
+
+def test_a_rollout_that_nothing_can_stop_is_not_begun(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "is_armed", lambda _: False)
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    assert (site.stage(2), site.route().challenger) == (S.HELD, None)
+
+
+@pytest.mark.parametrize(("unjudged", "stage"), [(False, S.HELD), (True, S.PROBATION)])
+def test_all_at_once_is_behind_a_flag(site: Site, unjudged: bool, stage: Stage) -> None:
+    site.settings = make.settings(plan="all_at_once", unjudged=unjudged)
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    assert site.stage(2) is stage
+
+
+def test_an_ab_test_keeps_its_split_until_the_reward_decides(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.settings = make.settings(plan="ab", split=40, hold_after_hours=1)
+    site.first()
+    site.add(2)
+    assert site.until(S.PROBATION, S.HELD, turns=20)[-1] == (S.CANARY, 0)
+    assert site.route().share == 0.4
+    real = rollout.evidence_for
+
+    def decided(*given: Any, **more: Any) -> Evidence:
+        found = real(*given, **more)
+        won = Check(name="reward", question="Is it worth more?", verdict=Verdict.PASS, reason="2.1 against 1.7")
+        return replace(found, checks=[*found.checks, won])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "evidence_for", decided)
+        site.turn(site.traffic(1))
+    assert site.stage(2) is S.PROBATION
+
+
+def test_an_ab_test_that_the_reward_does_not_decide_ends_with_a_person(site: Site) -> None:
+    site.settings = make.settings(plan="ab", hold_after_hours=0.1)
+    site.first()
+    site.add(2)
+    assert site.until(S.HELD, turns=100)[-1] == (S.HELD, 0)
+
+
+def test_blue_green_flips_once_and_keeps_the_old_version_warm(site: Site) -> None:
+    site.settings = make.settings(plan="blue_green")
+    site.first()
+    site.add(2)
+    assert site.until(S.PROBATION) == [(S.CHECKED, 0), (S.SHADOW, 0), (S.PROBATION, 0)]
+    route = site.route()
+    assert (route.champion.version, route.previous, route.shadow) == (2, route.shadow, route.previous)
+    assert route.previous is not None
+    assert route.previous.version == 1
+
+
+def test_probation_ends_only_with_requests_that_the_old_version_scored_too(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.PROBATION)
+    site.clock.advance(hours=30)
+    site.turn()
+    assert site.stage(2) is S.PROBATION
+    site.turn(site.traffic(10))
+    assert site.stage(2) is S.CERTIFIED
+
+
+@pytest.mark.parametrize("hours", [30, -30])
+def test_a_clock_that_is_set_neither_ends_a_probation_nor_prolongs_it(site: Site, hours: float) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.PROBATION)
+    site.turn(site.traffic(10))
+    jump = timedelta(hours=hours)
+    site.clock.jump(site.clock.now() + jump)
+    site.turn(jump=jump)
+    assert site.stage(2) is S.PROBATION
+    site.clock.advance(minutes=59)
+    site.turn()
+    assert site.stage(2) is S.PROBATION
+    site.clock.advance(minutes=2)
+    site.turn()
+    assert site.stage(2) is S.CERTIFIED
+
+
+@pytest.mark.parametrize("hours", [100, -100])
+def test_a_clock_that_is_set_promotes_and_holds_nobody(site: Site, hours: float) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    jump = timedelta(hours=hours)
+    site.clock.jump(site.clock.now() + jump)
+    site.turn(jump=jump)
+    assert (site.stage(2), site.route().share) == (S.CANARY, 0.05)
+
+
+def test_a_candidate_that_is_gated_in_the_middle_of_a_canary_waits_or_is_refused(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    before = site.route()
+    newer = releases.add(site.tx, make.release(3, S.REGISTERED, created_at=site.clock.now(), since=site.clock.now()))
+    with pytest.raises(StaleTransition, match="m@2 is on its way"):
+        releases.move(site.tx, newer, S.GATED, reason="passed", by="gate", evidence={}, now=site.clock.now())
+    site.turn(site.traffic(3))
+    assert site.route().challenger == before.challenger
+
+
+def test_labels_that_stop_hold_a_rollout_and_never_promote_it(site: Site) -> None:
+    """Answers that differ need labels; without them the rollout waits, and then a person decides."""
+    site.settings = make.settings(hold_after_hours=0.1)
+    site.first()
+    site.add(2)
+    path = site.until(S.HELD, S.ROLLED_BACK, S.PROBATION, turns=20, challenger="b")
+    assert path[-1] == (S.HELD, 0)
+    assert not any(stage is S.CANARY for stage, _ in path)
+
+
+def test_a_figure_that_is_no_number_passes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(*_: Any, **__: Any) -> list[Check]:
+        numbers = {"low": float("nan"), "steps": {"0": [1, 2]}}
+        return [Check(name="odd", question="?", verdict=Verdict.PASS, reason="it is", numbers=numbers)]
+
+    monkeypatch.setattr(judge, "judge", odd)
+    site.settings = make.settings(hold_after_hours=0.2)
+    site.first()
+    site.add(2)
+    assert site.until(S.HELD, S.PROBATION, turns=20)[-1] == (S.HELD, 0)
 
 
 def test_rolling_back_by_hand_returns_to_the_version_before(site: Site) -> None:

@@ -1,0 +1,28 @@
+"""How long a version has really stood where it stands: a clock that was set is no time that passed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mainstay.core.releases import Release
+from mainstay.store import states
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def counted(tx: Connection, release: Release, now: datetime, jump: timedelta) -> datetime:
+    """Return the time that `now` would be, had no clock been set since the version came to its stage.
+
+    `jump` is by how much the clock was set since the last look; it is kept until the version moves on.
+    """
+    name = f"clock:{release.name}"
+    known = states.get(tx, name)
+    since = release.since.isoformat()
+    total = timedelta(seconds=known[0]["jumps_s"]) if known is not None and known[0]["since"] == since else timedelta()
+    if jump:
+        total += jump
+        value = {"since": since, "jumps_s": total.total_seconds()}
+        states.put(tx, name, value, expected_version=None if known is None else known[1])
+    return now - total
