@@ -26,7 +26,7 @@ from mainstay.journal import personal
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.registry.mlflow_registry import ChildRun, RunFacts
-from mainstay.release import environment, probe, rollout
+from mainstay.release import environment, probe, rollout, unseen
 from mainstay.release import gate as gates
 from mainstay.release.metrics import Labelled, labelled_from_frame
 from mainstay.retrain import dataset, window
@@ -34,7 +34,7 @@ from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import baselines, choose, costs, importance, label_noise, run, runs, sift
+from mainstay.train import baselines, choose, costs, importance, label_noise, recipe, run, runs, sift
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -173,6 +173,9 @@ def _labels(parts: Parts, version: releases.Release, evaluation: Mapping[str, An
 def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]:
     """Ask the gate about candidates that are known to be bad, made of a version; see `mainstay.selftest`."""
     data, good = _prepare(parts), parts.open_model(version.digest)
+    contract = parts.loaded.contract
+    test, fitted = read_rows(contract, data.test.frame()), read_rows(contract, _fitted(parts, good).frame())
+    crossed = recipe.cross_fitted(parts.loaded, good, fitted, test)
     return selftest.run(
         selftest.Project(
             settings=parts.settings,
@@ -180,7 +183,15 @@ def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]
             good=good,
             bundle=parts.bundles / version.digest,
             test=_labelled(parts, data.test),
-            beyond=lambda model: _beyond(parts, model, data, None, only_judged=True),
+            beyond=lambda model: _beyond(parts, model, data, None, only_judged=True, crossed=crossed),
+            taught=lambda: recipe.fitted_on(parts.loaded, good, fitted, test, taught=True),
+            holding=lambda: unseen.absent(
+                contract,
+                dataset.retrain_snapshot(_fitted(parts, good).frame(), data.test.frame()),
+                data.test.frame(),
+                parts.settings.gate.max_seen_share,
+                parts.settings.project.seed,
+            ),
             clock=parts.clock,
         )
     )
@@ -193,6 +204,7 @@ def _beyond(
     evaluation: Mapping[str, Any] | None,
     *,
     only_judged: bool = False,
+    crossed: recipe.CrossFitted | str | None = None,
 ) -> Sequence[Check]:
     """Ask about stress, behaviour and fairness: of what was measured just now, else it is measured anew."""
     settings, contract = parts.settings, parts.loaded.contract
@@ -201,8 +213,10 @@ def _beyond(
         rows = read_rows(contract, data.test.frame())
         evaluation = {"behaviour": run.behaves(parts.loaded, candidate, rows)}
         if not saw_test:
-            fitted = read_rows(contract, parts.snapshots.open(str(candidate.lineage["train"])).frame())
+            fitted = read_rows(contract, _fitted(parts, candidate).frame())
             evaluation |= run.beyond(parts.loaded, candidate, rows, fitted, only_judged=only_judged)
+            crossed = crossed or recipe.cross_fitted(parts.loaded, candidate, fitted, rows)
+            evaluation["seen"] = recipe.seen_by(candidate, rows, crossed, seed=settings.project.seed)
     behaves = checklist.check(evaluation.get("behaviour"))
     if saw_test:
         why = "the model saw the test rows: they prove nothing of it"
@@ -216,6 +230,15 @@ def _beyond(
         kept if found is None else stress.check(found, settings.gate.stress),
         behaves,
         fairness.check(evaluation.get("audit"), settings.gate.fairness),
+        unseen.absent(
+            contract,
+            _fitted(parts, candidate).frame(),
+            data.test.frame(),
+            settings.gate.max_seen_share,
+            settings.project.seed,
+        ),
+        recipe.seen_check(evaluation.get("seen")),
+        recipe.again_check(evaluation.get("again"), asked=settings.gate.reproducible),
         _aged(parts, evaluation),
         *_environment(parts, candidate),
         *filter(None, [costs.check(evaluation.get("costs"), settings.gate.max_cost)]),
@@ -225,6 +248,10 @@ def _beyond(
     if "importance" in evaluation:
         checks.append(importance.check(evaluation["importance"], _rested_on(parts, candidate)))
     return checks
+
+
+def _fitted(parts: Parts, model: LoadedModel) -> Snapshot:
+    return parts.snapshots.open(str(model.lineage["train"]))
 
 
 def _aged(parts: Parts, evaluation: Mapping[str, Any]) -> Check:

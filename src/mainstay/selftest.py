@@ -27,6 +27,8 @@ from mainstay.models.load import LoadedModel
 from mainstay.models.segments import segment_names
 from mainstay.release import gate as gates
 from mainstay.release.metrics import Labelled
+from mainstay.release.slices import columns_known
+from mainstay.stats.slices import Column, columns_of
 from mainstay.train.audit.groups import groups_of, protected_names
 
 Rows = Sequence[Mapping[str, Any]]
@@ -78,6 +80,10 @@ class Project:
     test: Labelled
     beyond: Beyond
     clock: Clock
+    taught: Callable[[], LoadedModel | str] = lambda: "its recipe cannot be fitted again"
+    """Returns a model of the version's recipe fitted on the test rows too, or why there is none."""
+    holding: Callable[[], Check] | None = None
+    """Asks the lineage about training data that the test rows were put into; None where nothing can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,10 @@ class Bad:
     meant: tuple[str, ...]
     remedy: str
     predict: Predict | None = None
+    model: LoadedModel | None = None
+    """Another model than the version with something else that computes."""
+    also: Callable[[], Check] | None = None
+    """Asks one more check, about what the candidate was made of."""
     why_not: str = ""
     slow: bool = False
     huge: bool = False
@@ -195,7 +205,18 @@ def zoo(project: Project) -> Iterator[Bad]:
         predict=shaking,
     )
     yield _one_segment(project, spread)
+    yield _one_slice(project, spread)
     yield _biased(project)
+    yield _taught(project)
+    yield Bad(
+        name="test_in_training",
+        what="the test rows stand in the data of its lineage",
+        meant=("test_unseen",),
+        remedy="Rows repeat too much for [gate] max_seen_share to tell anything: let the contract hold what tells them "
+        "apart.",
+        also=project.holding,
+        why_not="" if project.holding is not None else "there is no lineage to ask",
+    )
     yield Bad(name="slow", what="it takes its time", meant=("latency",), remedy="Lower [gate] max_p99_ms.", slow=True)
     yield Bad(name="huge", what="it is too large", meant=("size",), remedy="Lower [gate] max_bundle_mb.", huge=True)
 
@@ -225,6 +246,64 @@ def _one_segment(project: Project, spread: NDArray[np.float64]) -> Bad:
     )
 
 
+def _one_slice(project: Project, spread: NDArray[np.float64]) -> Bad:
+    """Return one that is wrong for a part of the rows that no segment names, where the project judges such parts."""
+    good, contract, declared = project.good, project.contract, project.settings.gate.worst_slice
+    known = columns_of(columns_known(good, project.test.rows, contract))
+    part = _third(known)
+    why_not = "" if part is not None else "no column parts the test rows"
+    if declared.floor is None and declared.not_worse_by is None:
+        why_not = "declare [gate] worst_slice, with a floor or not_worse_by"
+
+    def predict(rows: Rows) -> NDArray[np.float64]:
+        output = good.predict(rows).copy()
+        hit = [part is not None and part.holds(row) for row in columns_known(good, rows, contract)]
+        output[hit] = np.roll(output[hit], 1, axis=1) if good.classes else spread.mean() * 2 - output[hit]
+        return output
+
+    return Bad(
+        name="one_slice",
+        what=f"it is wrong where {part.text if part is not None else 'no segment is declared'}",
+        meant=("worst_slice",),
+        remedy="Its limit in [gate] worst_slice is too wide for that to break it, or the test rows are too few.",
+        predict=predict,
+        why_not=why_not,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Rows with one value of a column, or with less than a limit."""
+
+    column: str
+    value: str | float
+
+    @property
+    def text(self) -> str:
+        return f"{self.column} = {self.value}" if isinstance(self.value, str) else f"{self.column} < {self.value:.4g}"
+
+    def holds(self, row: Mapping[str, float | str | None]) -> bool:
+        own = row.get(self.column)
+        if isinstance(self.value, str):
+            return own == self.value
+        return isinstance(own, float) and own < self.value
+
+
+def _third(columns: Sequence[Column]) -> _Part | None:
+    """Return the part of the rows that is nearest to a third of them."""
+    found: list[tuple[float, _Part]] = []
+    for column in columns:
+        known = column.values[np.isfinite(column.values)]
+        if column.names:
+            for number, name in enumerate(column.names):
+                found.append((abs(float((known == number).mean()) - 1 / 3), _Part(column=column.name, value=name)))
+        else:
+            cut = float(np.quantile(known, 1 / 3))
+            found.append((abs(float((known < cut).mean()) - 1 / 3), _Part(column=column.name, value=cut)))
+    best = min(found, key=lambda one: (one[0], one[1].column, str(one[1].value)), default=None)
+    return None if best is None or best[0] > 0.3 else best[1]
+
+
 def _biased(project: Project) -> Bad:
     good, contract, favourable = project.good, project.contract, project.settings.audit.favourable
     names = protected_names(contract)
@@ -251,6 +330,18 @@ def _biased(project: Project) -> Bad:
     )
 
 
+def _taught(project: Project) -> Bad:
+    model = project.taught()
+    return Bad(
+        name="trained_on_test",
+        what="it was fitted on the test rows, and its lineage does not say so",
+        meant=("test_unknown",),
+        remedy="Its recipe keeps too little of single rows for that to show, or the test rows are too few.",
+        model=None if isinstance(model, str) else model,
+        why_not=model if isinstance(model, str) else "",
+    )
+
+
 def _other(size: int, place: int) -> NDArray[np.float64]:
     """Return probabilities that leave one class out."""
     out = np.full(size, 1.0 / (size - 1))
@@ -271,6 +362,9 @@ def _try(project: Project, bad: Bad) -> Outcome:
     if bad.slow:
         settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={"max_p99_ms": SLOW_MS})})
     candidate = project.good if bad.predict is None else _with(project.good, bad.predict)
+    if bad.model is not None:
+        candidate = _with(project.good, bad.model.predict)
+    asked = [] if bad.also is None else [bad.also]
 
     def probe() -> list[float]:
         found = []
@@ -297,7 +391,7 @@ def _try(project: Project, bad: Bad) -> Outcome:
             contract=project.contract,
             bundle_path=path,
             probe=probe,
-            more=lambda: project.beyond(candidate),
+            more=lambda: [*(one() for one in asked), *project.beyond(candidate)],
         )
     refused = tuple(c.name for c in report.checks if c.applies and c.verdict is Verdict.FAIL)
     tried = Outcome(name=bad.name, what=bad.what, meant=bad.meant, refused_by=refused, verdict=report.verdict)

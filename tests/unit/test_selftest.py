@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mainstay import selftest
-from mainstay.config.settings import AuditSettings, EvaluateSettings, GateSettings, Settings
+from mainstay.config.settings import AuditSettings, EvaluateSettings, GateSettings, Settings, WorstSliceSettings
 from mainstay.core.contracts import Contract, Field, FieldType, Role
 from mainstay.core.verdicts import Verdict
 from mainstay.models import answers
@@ -73,14 +73,21 @@ def settings(**gate: Any) -> Settings:
     )
 
 
+STRICT = settings(floors={"accuracy": 0.9}, worst_slice=WorstSliceSettings(not_worse_by=0.2))
+
+
 def test_a_strict_gate_refuses_every_one_by_the_check_meant_for_it_and_passes_the_good_one(tmp_path: Path) -> None:
-    tried = selftest.run(project(tmp_path, contract(), settings(floors={"accuracy": 0.9})))
+    tried = selftest.run(project(tmp_path, contract(), STRICT))
     assert [one for one in tried if not one.holds] == []
-    names = "as_it_is leaking constant shuffled nan swapped unstable one_segment biased slow huge"
+    names = (
+        "as_it_is leaking constant shuffled nan swapped unstable one_segment one_slice biased trained_on_test "
+        "test_in_training slow huge"
+    )
     assert [one.name for one in tried] == names.split()
     by = {one.name: one for one in tried}
     assert by["as_it_is"].verdict is Verdict.PASS
-    assert not any(one.why_not for one in tried)
+    assert {one.name for one in tried if one.why_not} == {"trained_on_test", "test_in_training"}
+    assert "worst_slice" in by["one_slice"].refused_by
     assert "fairness" in by["biased"].refused_by
 
 
@@ -97,6 +104,7 @@ def test_what_cannot_be_made_of_a_project_says_why(tmp_path: Path) -> None:
     by = {one.name: one for one in selftest.run(project(tmp_path, plain, settings(floors={"accuracy": 0.9})))}
     assert "no segment" in by["one_segment"].why_not
     assert "no protected group" in by["biased"].why_not
+    assert "declare [gate] worst_slice" in by["one_slice"].why_not
     assert by["one_segment"].holds
 
 

@@ -582,6 +582,10 @@ class GateSettings(Section):
     """Largest expected calibration error of the calibrated confidence, by its interval; not asked without it."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """With how much confidence a version must be shown to be within those margins (one-sided, 0.5 to 1)."""
+    max_seen_share: Share = 0.2
+    """Most test rows that may say nearly the same as a training row, beyond as many training rows as do (share)."""
+    reproducible: bool = False
+    """Whether the same code, rows and seed, fitted again, must give the same answers; costs one more fit."""
     max_p99_ms: float = Field(100.0, gt=0)
     """Slowest 99th percentile of one row's answer (milliseconds)."""
     max_bundle_mb: float = Field(500.0, gt=0)

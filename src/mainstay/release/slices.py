@@ -203,7 +203,7 @@ def _figures(
         "keys": len(np.unique(own)),
         "share": one.share,
         "value": side.sign * float(good.mean()),
-        "rest": side.sign * float(side.good[one.outside].mean()),
+        "rest": side.sign * float(side.good[one.outside].mean()) if one.conditions else None,
         "p": one.p,
         **_turned(side.sign, bounds),
         "single": _turned(side.sign, single),
@@ -292,20 +292,22 @@ def _judged(
 def _told(told: Sequence[Mapping[str, Any]], side: _Side, found: Sequence[Tried]) -> str:
     if not told:
         return f"no slice has {LEAST} rows in each half of the test rows"
+    if not told[0]["conditions"]:
+        return f"no slice looks worse than the rest: {side.measure} {told[0]['value']:.3f} on {told[0]['rows']} rows"
     sure = np.flatnonzero(holm([one.p for one in found]) <= LEVEL)
     worst = told[int(sure[0])] if len(sure) else told[0]
     champion = f", the champion there {worst['champion']:.3f}" if "champion" in worst else ""
     reach = f"{_number(worst['low'])} to {_number(worst['high'])}"
     return (
         f"{side.measure} {worst['value']:.3f} ({reach}) in {_where(worst)}, "
-        f"{worst['rest']:.3f} elsewhere{champion}, on {worst['rows']} rows that were not searched; it is "
+        f"{_number(worst['rest'])} elsewhere{champion}, on {worst['rows']} rows that were not searched; it is "
         + ("surely worse than the rest" if len(sure) else "not surely worse than the rest")
         + f" ({len(told)} slices judged at once)"
     )
 
 
 def _where(one: Mapping[str, Any]) -> str:
-    return " and ".join(one["conditions"])
+    return " and ".join(one["conditions"]) or "all rows"
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

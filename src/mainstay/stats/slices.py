@@ -127,7 +127,8 @@ def tried_slices(
 ) -> list[Tried]:
     """Return what the search of `worst_slice` would test, the worst by the first half first; none without rows enough.
 
-    At most TRIED slices of `least` rows or more in each half, whether or not any is surely worse than the rest.
+    At most TRIED slices of `least` rows or more in each half, whether or not any is surely worse than the rest. Where
+    there are such slices and not one looks worse than the rest, all rows are the worst: one without a condition.
     """
     n = len(good)
     if len(keys) != n or any(len(column.values) != n for column in columns):
@@ -137,7 +138,9 @@ def tried_slices(
     first = rng.permutation(int(keys.max()) + 1)[keys] % 2 == 0
     other = ~first
     found = _grow(columns, good, keys, first, least)
-    enough = [(names, mask) for names, mask in found if _is_enough(mask & other, other, least)][:TRIED]
+    if found is not None and not found:
+        return [Tried(conditions=(), inside=other, outside=np.zeros(n, np.bool_), share=1.0, p=1.0)]
+    enough = [(names, mask) for names, mask in found or () if _is_enough(mask & other, other, least)][:TRIED]
     return [
         Tried(
             conditions=names,
@@ -167,14 +170,16 @@ def columns_of(rows: Sequence[Mapping[str, float | str | None]]) -> list[Column]
 
 def _grow(
     columns: Sequence[Column], good: Floats, keys: NDArray[np.intp], first: Mask, least: int
-) -> list[tuple[tuple[str, ...], Mask]]:
-    """Return slices that look worse on the first half, the worst first, none nearly another."""
+) -> list[tuple[tuple[str, ...], Mask]] | None:
+    """Return slices that look worse on the first half, the worst first, none nearly another; None: none is large
+    enough."""
     splits = [(number, text, mask) for number, column in enumerate(columns) for text, mask in _splits(column, first)]
     level: list[tuple[float, frozenset[int], tuple[str, ...], Mask]] = [
         (0.0, frozenset(), (), np.ones(len(good), np.bool_))
     ]
     seen: list[tuple[float, tuple[str, ...], Mask]] = []
     halves = good[first], keys[first]
+    any_is_enough = False
     for _ in range(DEPTH):
         grown = []
         for _, used, names, mask in level:
@@ -186,6 +191,7 @@ def _grow(
                 grown.append((lower / se if se > 0 else 0.0, used | {number}, (*names, text), both))
         grown.sort(key=lambda one: (-one[0], one[2]))
         level = grown[:KEPT]
+        any_is_enough |= bool(grown)
         for z, _, names, mask in level:
             lower, se = _worse(halves[0], mask[first], halves[1])
             seen += [(lower - SURE * se, names, mask)] if z > 0 else []
@@ -194,7 +200,7 @@ def _grow(
     for _, names, mask in seen:
         if all(_jaccard(mask, other) < ALIKE for _, other in kept):
             kept.append((names, mask))
-    return kept
+    return kept if any_is_enough else None
 
 
 def _splits(column: Column, first: Mask) -> list[tuple[str, Mask]]:

@@ -82,6 +82,21 @@ class Rows:
         )
 
 
+def joined(first: Rows, second: Rows) -> Rows:
+    """Return the rows of both, one after the other."""
+
+    def both(name: str) -> list[Any] | None:
+        a, b = getattr(first, name), getattr(second, name)
+        return None if a is None or b is None else [*a, *b]
+
+    return Rows(
+        values=[*first.values, *second.values],
+        truth=np.concatenate([first.truth, second.truth]),
+        keys=both("keys"),
+        groups=both("groups"),
+    )
+
+
 def load_pipeline(
     code: ProjectCode,
     name: str,

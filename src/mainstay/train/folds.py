@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import process_time
 from typing import Any
@@ -16,8 +16,9 @@ from mainstay.core.errors import NotEnoughEvidence
 from mainstay.core.ports import Progress, silent
 from mainstay.models.calibration import Calibration
 from mainstay.models.signals import RowSignals, Signals, subjects_needed, text_fields, users_of_words, words
+from mainstay.stats.membership import squared_losses
 from mainstay.train import weights
-from mainstay.train.fit import Pipeline, Rows, as_model, fit, predicted, quiet
+from mainstay.train.fit import Pipeline, Rows, as_model, fit, joined, predicted, quiet
 
 FOLDS = 5
 ROWS_MIN = 2 * FOLDS
@@ -31,6 +32,8 @@ class OutOfFold:
     """Probabilities (n, classes) in declared order, for regression values (n,)."""
     fold: NDArray[np.int64]
     """Which fold each row was held out in."""
+    beside: NDArray[np.float64] | None = None
+    """Squared loss of each row that was handed beside, the mean over the fold models, none of which saw it."""
 
 
 def out_of_fold(
@@ -40,21 +43,38 @@ def out_of_fold(
     classes: tuple[str, ...],
     *,
     fold: NDArray[np.int64] | None = None,
+    beside: Rows | None = None,
     progress: Progress = silent,
 ) -> OutOfFold:
     """Fit the pipeline once per fold and answer the rows left out; without a `fold` of each row they are assigned.
 
+    `beside`: rows that no fold model is fitted on and each answers; how far off they are is kept, not what they say.
     Raises NotEnoughEvidence below 10 rows.
     """
     fold = assign_folds(contract, rows, seed=pipeline.seed) if fold is None else fold
     shape = (len(rows), len(classes)) if contract.task.is_classification else (len(rows),)
     output = np.full(shape, np.nan)
     count = int(fold.max()) + 1
+    found = []
     for number in range(count):
         progress("cross-validate", number, count)
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        output[outside] = left_out(pipeline, contract, rows.take(inside), rows.take(outside), classes)
-    return OutOfFold(output=output, fold=fold)
+        asked = rows.take(outside)
+        more = asked if beside is None else joined(asked, beside)
+        said = left_out(pipeline, contract, rows.take(inside), more, classes)
+        output[outside] = said[: len(outside)]
+        if beside is not None and len(beside):
+            found.append(losses(said[len(outside) :], beside.truth, classes))
+    return OutOfFold(output=output, fold=fold, beside=np.mean(found, axis=0) if found else None)
+
+
+def losses(output: NDArray[np.float64], truth: NDArray[Any], classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return each row's squared loss; a class that is not among `classes` counts as one that got no probability."""
+    if output.ndim == 1:
+        return squared_losses(output, truth.astype(np.float64))
+    places = {name: i for i, name in enumerate(classes)}
+    wide = np.column_stack([output, np.zeros(len(output))])
+    return squared_losses(wide, np.array([places.get(name, len(places)) for name in truth.tolist()], dtype=np.float64))
 
 
 def left_out(

@@ -25,7 +25,7 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
-from mainstay.train import baselines, costs, importance, used, weights
+from mainstay.train import baselines, costs, importance, recipe, used, weights
 from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
@@ -121,6 +121,7 @@ def train_candidate(
     rows, test_rows = read_rows(contract, train.frame()), read_rows(contract, test.frame())
     classes = classes_of(contract, rows.truth)
     rows, apart = (rows, None) if handed is not None else held_apart(settings, contract, rows)
+    saw_test = handed is not None and handed.saw_test
     with project_code(loaded.root, settings.features.paths) as code:
         plan = _plan(code, loaded, pipeline, handed, tuned)
         progress("fit", 1, len(STEPS))
@@ -129,7 +130,7 @@ def train_candidate(
         if held_out is not None and len(held_out.fold) != len(rows):  # it is of rows that are set apart too
             held_out = None
         if held_out is None and (handed is None or _needs_clones(handed, test_rows)):
-            held_out = _held_out(settings, plan, contract, rows, classes)
+            held_out = _held_out(settings, plan, contract, rows, classes, beside=None if saw_test else test_rows)
         progress("calibrate", 3, len(STEPS))
         prior = weights.prior_map(plan.weighing, contract, rows, classes) if handed is None else None
         model = as_model(
@@ -143,6 +144,7 @@ def train_candidate(
         )
         said = predicted(model, test_rows.values, plan)
         model.calibration = Calibration(probabilities=prior)
+        seen = recipe.seen(model, rows, test_rows, held_out, seed=settings.project.seed)
         unseen = _unseen(model, plan, rows, apart, held_out)
         if handed is not None and held_out is None:  # test rows, which it never saw: it cannot be fitted anew
             unseen = Unseen(rows=test_rows, output=said, source="holdout")
@@ -155,7 +157,6 @@ def train_candidate(
         beside = References(
             train=rows, held_out=held_out, test=test_rows, rows_of=lambda id_: _snapshot_rows(loaded, id_)
         )
-        saw_test = handed is not None and handed.saw_test
         with quiet():
             model.profile = reference_profile(
                 model, beside, wish="out_of_fold" if saw_test else settings.watch.reference
@@ -192,7 +193,7 @@ def train_candidate(
     if (behaviour := behaves(loaded, served, test_rows)) is not None:
         evaluation["behaviour"] = behaviour
     if not saw_test:  # what it says about rows that it was fitted on would flatter it
-        evaluation |= beyond(loaded, served, test_rows, rows, said=said_there)
+        evaluation |= beyond(loaded, served, test_rows, rows, said=said_there) | {"seen": seen}
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))
@@ -254,11 +255,17 @@ def _familiar(contract: Contract, rows: Rows) -> Familiar:
 
 
 def _held_out(
-    settings: Settings, plan: Pipeline, contract: Contract, rows: Rows, classes: tuple[str, ...]
+    settings: Settings,
+    plan: Pipeline,
+    contract: Contract,
+    rows: Rows,
+    classes: tuple[str, ...],
+    *,
+    beside: Rows | None = None,
 ) -> OutOfFold | None:
     try:
         fold = calibration_folds(settings, contract, rows, seed=plan.seed)
-        return out_of_fold(plan, contract, rows, classes, fold=fold)
+        return out_of_fold(plan, contract, rows, classes, fold=fold, beside=beside)
     except NotEnoughEvidence:
         return None
 
@@ -366,8 +373,9 @@ def beyond(
 
     `said` are the model's answers to `rows`, where they are known.
 
-    `stress`; `newest` training row; `importance` of its fields; `beats`: baselines beside it; where groups are
-    protected `audit` and `proxies` as well. `only_judged`: not what the project's gate would merely report.
+    `stress`; `newest` training row; `importance` of its fields; `beats`: baselines beside it; where the project
+    asks `again`: its recipe fitted once more; where groups are protected `audit` and `proxies` as well.
+    `only_judged`: not what the gate would only report.
     """
     settings, contract = loaded.settings, loaded.contract
     gate = settings.gate
@@ -388,6 +396,8 @@ def beyond(
         found["costs"] = paid
     if gate.beats or not only_judged:
         found["beats"] = baselines.measure(contract, said, train, rows, classes, settings)
+    if gate.reproducible:
+        found["again"] = recipe.again(model, recipe.fitted_on(loaded, model, train, rows), rows)
     if protected_names(contract):
         found["audit"] = measure_audit(contract, said, rows, settings)
         if settings.audit.proxies and not only_judged:
