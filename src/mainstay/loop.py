@@ -574,6 +574,7 @@ class ChildRunner:
             argv,
             timeout_s=train.timeout_s,
             memory_mb=max(train.memory_mb, LEAST_ADDRESS_SPACE_MB),
+            resident_mb=train.memory_mb,
             environ=self._parts.environ,
             stop=self._stop,
         )

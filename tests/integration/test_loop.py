@@ -274,6 +274,41 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ("import os; os.abort()", "SIGABRT"),
+        ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("held = b'x' * 900_000_000; import time; time.sleep(60)", "more than 600 MB"),
+    ],
+    ids=["crash", "kill", "memory"],
+)
+def test_a_training_that_dies_leaves_champion_and_store_as_they_were_and_its_runner_knows_why(
+    shop: Shop, tmp_path: Path, ends: str, told: str
+) -> None:
+    edit(shop, "timeout_s = 60", "timeout_s = 60\nmemory_mb = 600")
+    model = shop.folder / "model.py"
+    model.write_text(model.read_text().replace("    return make_pipeline", f"    {ends}\n    return make_pipeline"))
+    environ = dict(os.environ) | {"PYTHONPATH": str(SOURCES), CLOCK_VARIABLE: str(tmp_path / "clock.json")}
+    before = shop.dump(without={"jobs", "leases"})
+    with shop.parts().store.begin() as tx:
+        job = jobs.enqueue(
+            tx, model=MODEL, kind=loop.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
+        )
+    assert job is not None
+    bundles = sorted(path.name for path in (shop.state / "bundles").iterdir())
+    with closing(wiring.assemble(shop.folder, environ=environ)) as parts:
+        runner = loop.ChildRunner(parts)
+        runner.start(job)
+        until(lambda: runner.ended() is not None)
+        assert shop.dump(without={"jobs", "leases"}) == before
+        assert sorted(path.name for path in (shop.state / "bundles").iterdir()) == bundles
+        _, _, error = runner.ended() or (None, "", "")
+        assert told in error
+        runner.stop()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_a_loop_that_is_told_to_stop_ends_its_training_too(shop: Shop, start: Callable[[], Loop]) -> None:
     (shop.folder / "slow").touch()
     with shop.parts().store.begin() as tx:

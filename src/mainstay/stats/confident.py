@@ -27,6 +27,8 @@ class Confident:
     """Rows counted off the diagonal, the least believable label first."""
     suggested: Codes
     """The latent label of each suspect."""
+    counted: NDArray[np.bool_]
+    """Per row: it reached a threshold, shape (n,)."""
 
 
 def confident(given: Codes, p: Floats, *, units: float | None = None, at: Floats | None = None) -> Confident:
@@ -58,12 +60,20 @@ def confident(given: Codes, p: Floats, *, units: float | None = None, at: Floats
     margin = _margin(p[off], given[off])
     off = off[np.argsort(margin, kind="stable")]
     if total <= 0:
-        return Confident(joint=scaled, share=float("nan"), low=0.0, high=1.0, suspects=off, suggested=latent[off])
+        return Confident(
+            joint=scaled,
+            share=float("nan"),
+            low=0.0,
+            high=1.0,
+            suspects=off,
+            suggested=latent[off],
+            counted=counted,
+        )
     joint = scaled / total
     share = float(min(1.0, max(0.0, 1.0 - np.trace(joint))))
     size = float(counted.sum()) if units is None else units
     low, high = wilson(share * size, size)
-    return Confident(joint=joint, share=share, low=low, high=high, suspects=off, suggested=latent[off])
+    return Confident(joint=joint, share=share, low=low, high=high, suspects=off, suggested=latent[off], counted=counted)
 
 
 def thresholds(given: Codes, p: Floats) -> Floats:

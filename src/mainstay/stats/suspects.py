@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mainstay.stats.intervals import newcombe, wilson
+from mainstay.stats.intervals import Floats, newcombe, wilson
 
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int64]
 LEVEL = 1e-3
-"""Chance of calling any key loud while none lies."""
+"""Chance of calling any key, or any class, loud while none lies."""
+PULL = 20.0
+MOST = 0.5
+"""A class of which, for sure, more than this share of the labels is wrong is called so by one who calls everything
+so: the few who mean it are not told apart."""
 
 
 def loud_keys(suspect: Mask, keys: Codes, *, usual: float, level: float = LEVEL) -> dict[int, float]:
@@ -40,3 +44,19 @@ def excess(suspects: int, rows: int, trusted_suspects: int, trusted_rows: int) -
         return (share, *wilson(suspects, rows))
     gap = share - trusted_suspects / trusted_rows
     return (gap, *newcombe((suspects, rows), (trusted_suspects, trusted_rows)))
+
+
+def surplus(suspects: Codes, labels: Codes, trusted_suspects: Codes, trusted: Codes, *, everywhere: bool) -> Floats:
+    """Return by class, shape (K,), the share of labels that look wrong beyond what trusted rows of it let expect.
+
+    `labels` and `trusted` are the rows of which anything can be told. The expected share of a class is pulled to that
+    of all classes, as strongly as PULL rows. A class counts where its suspects are too many for chance (binomial tail,
+    Bonferroni over the classes at LEVEL), or, with `everywhere`, where they are more than expected at all: then all
+    classes together are known to have too many. Else it has 0.
+    """
+    rate = float(trusted_suspects.sum()) / max(float(trusted.sum()), 1.0)
+    expected = (trusted_suspects + PULL * rate) / (trusted + PULL)
+    more = suspects / np.maximum(labels, 1) - expected
+    sure = stats.binom.sf(suspects - 1, labels, expected) <= LEVEL / len(labels)
+    share = np.where((more > 0) & (sure | everywhere), more, 0.0)
+    return np.asarray(np.where(sure, share, np.minimum(share, MOST)), dtype=np.float64)

@@ -36,6 +36,7 @@ def run_bounded(
     *,
     timeout_s: float,
     memory_mb: int,
+    resident_mb: int | None = None,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
     stop: Event | None = None,
@@ -43,9 +44,10 @@ def run_bounded(
     """Run a command in a process group of its own and return when it ended, whatever its exit code.
 
     Bounds: `timeout_s` of wall time, then the whole group is killed; `memory_mb` of address space (RLIMIT_AS) where the
-    system has it. The child's hash seed and thread counts are fixed, so that its results are reproducible, and its
-    priority is lowered, so that serving on the same machine is not slowed. Setting `stop` ends it early. Raises
-    EnvironmentFault when it does not start, times out, is stopped, or is killed; UsageError for bounds that are none.
+    system has it; `resident_mb` of memory that it and its children really hold, looked at every LOOK_S on Linux. The
+    child's hash seed and thread counts are fixed, so that its results are reproducible, and its priority is lowered, so
+    that serving on the same machine is not slowed. Setting `stop` ends it early. Raises EnvironmentFault when it does
+    not start, goes beyond a bound, is stopped, or is killed; UsageError for bounds that are none.
     """
     if timeout_s <= 0 or memory_mb <= 0:
         raise UsageError(f"timeout_s = {timeout_s!r}, memory_mb = {memory_mb!r}; both must be above 0")
@@ -64,7 +66,7 @@ def run_bounded(
     except OSError as error:
         raise EnvironmentFault(f"{argv[0]} could not be started: {error.strerror}") from error
     try:
-        stdout, stderr = _output(child, timeout_s, stop or Event())
+        stdout, stderr = _output(child, timeout_s, resident_mb, stop or Event())
     except BaseException:
         _kill(child)
         raise
@@ -88,7 +90,7 @@ def _watch(started_by: int, parent: Callable[[], int]) -> None:
     os._exit(ExitCode.INTERRUPTED)
 
 
-def _output(child: subprocess.Popen[str], timeout_s: float, stop: Event) -> tuple[str, str]:
+def _output(child: subprocess.Popen[str], timeout_s: float, resident_mb: int | None, stop: Event) -> tuple[str, str]:
     until = time.monotonic() + timeout_s
     while True:
         try:
@@ -96,11 +98,29 @@ def _output(child: subprocess.Popen[str], timeout_s: float, stop: Event) -> tupl
         except subprocess.TimeoutExpired as error:
             if stop.is_set():
                 raise EnvironmentFault("The child was stopped, as whoever started it ends") from error
+            held = resident_of(child.pid) if resident_mb is not None else 0.0
+            if resident_mb is not None and held > resident_mb:
+                raise EnvironmentFault(
+                    f"The child was stopped: it held {held:.0f} MB of memory, more than {resident_mb} MB",
+                    remedy="Raise train.memory_mb, or make the training smaller.",
+                ) from error
             if time.monotonic() >= until:
                 raise EnvironmentFault(
                     f"The child was stopped: it ran longer than {timeout_s:g} s",
                     remedy="Raise train.timeout_s, or make the training smaller.",
                 ) from error
+
+
+def resident_of(pid: int) -> float:
+    """Return how much memory a process and its children hold (MB); 0 where that cannot be read."""
+    waiting, pages = [pid], 0
+    while waiting:
+        one = Path(f"/proc/{waiting.pop()}")
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages += int((one / "statm").read_text().split()[1])
+            for task in (one / "task").iterdir():
+                waiting += [int(child) for child in (task / "children").read_text().split()]
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 _FIXED = {

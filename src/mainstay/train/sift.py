@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from mainstay.core.errors import NotEnoughEvidence
@@ -36,7 +37,8 @@ class Sifted:
 def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, now: datetime) -> Sifted:
     """Look at the labels of traffic where [retrain] asks for it; leave out what it says.
 
-    Costs no fit that training would not do: the out-of-fold answers are those that confidence is calibrated with.
+    Looking costs no fit that training would not do: the out-of-fold answers are those that confidence is calibrated
+    with. Where suspects are found, the same is done without them, and they go if own rows are known better then.
     """
     retrain = loaded.settings.retrain
     plain = Sifted(train=train, choice=choice)
@@ -54,6 +56,11 @@ def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, 
     known = replace(choice, held_out=held_out)
     if found is None or retrain.suspects == "keep" or found.keep.all():
         return Sifted(train=train, choice=known, facts=None if found is None else found.facts)
+    kept_rows = rows.take(np.flatnonzero(found.keep))
+    without = _held_out(loaded, kept_rows, choice)
+    classes = classes_of(loaded.contract, rows.truth)
+    if without is None or not label_noise.is_better_without(rows, held_out, kept_rows, without, classes):
+        return Sifted(train=train, choice=known, facts={**found.facts, "left_out": 0})
     stored = train.stored()
     if stored.height != len(rows):  # rows that were erased are no longer among those that were looked at
         return Sifted(train=train, choice=known, facts=found.facts)
@@ -63,8 +70,7 @@ def sift(loaded: Loaded, snapshots: Snapshots, train: Snapshot, choice: Choice, 
         {**train.lineage, "suspects_left_out": out, "suspects_of": train.id},
         now,
     )
-    left = OutOfFold(output=held_out.output[found.keep], fold=held_out.fold[found.keep])
-    return Sifted(train=kept, choice=replace(choice, held_out=left), facts={**found.facts, "left_out": out})
+    return Sifted(train=kept, choice=replace(choice, held_out=without), facts={**found.facts, "left_out": out})
 
 
 def _held_out(loaded: Loaded, rows: Any, choice: Choice) -> OutOfFold | None:

@@ -57,12 +57,6 @@ def test_suspects_are_left_out_where_that_is_declared_and_the_version_says_how_m
     assert check_of(made, "label_noise") is None  # told: no limit was declared
 
 
-def test_by_default_nothing_is_asked_of_labels(shop: Shop) -> None:
-    labelled(shop, 120, flipped=60)
-    made = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
-    assert "label_noise" not in made.release.facts["evaluation"]
-
-
 def test_a_training_by_hand_is_held_by_its_guards_and_let_go_with_a_reason(shop: Shop) -> None:
     parts = shop.parts()
     with pytest.raises(NotEnoughEvidence, match="min_labels"):

@@ -41,6 +41,16 @@ def test_a_child_that_wants_too_much_memory_gets_a_memory_error() -> None:
     assert "MemoryError" in done.stderr
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+def test_a_child_that_holds_too_much_memory_is_stopped_with_its_children() -> None:
+    inner = "import time; held = bytearray(300_000_000); held[::4096] = b'x' * len(held[::4096]); time.sleep(60)"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    started = time.monotonic()
+    with pytest.raises(EnvironmentFault, match="more than 150 MB"):
+        run_bounded(python(outer), timeout_s=60, memory_mb=4000, resident_mb=150)
+    assert time.monotonic() - started < 30
+
+
 def test_a_killed_child_names_the_signal() -> None:
     with pytest.raises(EnvironmentFault, match="SIGKILL"):
         run_bounded(python("import os; os.kill(os.getpid(), 9)"), timeout_s=30, memory_mb=500)

@@ -112,24 +112,8 @@ def _kept(
     *,
     with_interval: bool,
 ) -> Kept:
-    random = np.random.default_rng([settings.project.seed, crc32(kind.name.encode()), round(strength * 1_000_000)])
-    check = compile_request_check(model.contract).check
-    changed: dict[int, dict[str, Any]] = {}
-    touched: dict[str, list[int]] = {}
-    refused = np.zeros(len(rows), dtype=np.bool_)
-    hit = 0
-    for place, row in enumerate(rows.values):
-        new = dict(row)
-        name = kind.change(new, strength, random)
-        if name is None:
-            continue
-        hit += 1
-        different = {one for one in {*new, *row} if new.get(one) != row.get(one)}
-        if any(problem.where in different for problem in check(new).problems):
-            refused[place] = True
-            continue
-        changed[place] = new
-        touched.setdefault(name, []).append(place)
+    changed, touched, refused = changed_rows(model.contract, rows, kind, strength, settings.project.seed)
+    hit = len(changed) + int(refused.sum())
     told: dict[str, Any] = {
         "kind": kind.name,
         "strength": strength,
@@ -167,6 +151,32 @@ def _kept(
         high=high,
         fields=per_field or None,
     )
+
+
+def changed_rows(
+    contract: Contract, rows: Rows, kind: Kind, strength: float, seed: int
+) -> tuple[dict[int, dict[str, Any]], dict[str, list[int]], NDArray[np.bool_]]:
+    """Return the rows that a kind changes, by position, where it touched which field, and which the contract refuses.
+
+    Equal for equal arguments, so that two models are asked about the same rows.
+    """
+    random = np.random.default_rng([seed, crc32(kind.name.encode()), round(strength * 1_000_000)])
+    check = compile_request_check(contract).check
+    changed: dict[int, dict[str, Any]] = {}
+    touched: dict[str, list[int]] = {}
+    refused = np.zeros(len(rows), dtype=np.bool_)
+    for place, row in enumerate(rows.values):
+        new = dict(row)
+        name = kind.change(new, strength, random)
+        if name is None:
+            continue
+        different = {one for one in {*new, *row} if new.get(one) != row.get(one)}
+        if any(problem.where in different for problem in check(new).problems):
+            refused[place] = True
+            continue
+        changed[place] = new
+        touched.setdefault(name, []).append(place)
+    return changed, touched, refused
 
 
 def _ratio(
