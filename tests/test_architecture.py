@@ -68,6 +68,7 @@ HEAVY_HOMES = {
     "typer": {"cli"},
     "rich": {"cli", "drills"},
     "pandera": {"data"},
+    "optuna": {"train"},
 }
 """Libraries with a home; imported nowhere else."""
 

@@ -34,7 +34,7 @@ from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import baselines, choose, costs, importance, label_noise, recipe, run, runs, sift
+from mainstay.train import baselines, choose, costs, importance, label_noise, recipe, run, runs, select, sift
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 STEPS = ("data", "choose", "train", "register", "gate", "real server")
 TRIAL_ROWS = 20
-BY = "train"
+BY, MANUAL = "train", "manual"
 _HANDED = choose.Choice(best=run.ADOPTED, metric="", decided_on="", rows=0, scores=())
 """For a model that was handed over, nothing is chosen."""
 _WAITS = "another version is on its way; {} waits: train again when that is over"
@@ -81,7 +81,7 @@ def deliver_candidate(
     *,
     pipeline: str | None = None,
     pipelines: Sequence[str] = (),
-    trigger: str = "manual",
+    trigger: str = MANUAL,
     release: bool = True,
     handed: run.Handed | None = None,
     by: str = "",
@@ -100,7 +100,9 @@ def deliver_candidate(
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts, as_of=as_of)
     progress(STEPS[1], 1, len(STEPS))
-    chosen = _choose(parts, data, pipeline, pipelines, progress) if handed is None else _HANDED
+    chosen = _HANDED
+    if handed is None:
+        chosen = _choose(parts, data, pipeline, pipelines, attended=trigger == MANUAL, progress=progress)
     choice = chosen.text if chosen.scores else ""
     labels: Mapping[str, Any] | None = None
     if handed is None:
@@ -122,7 +124,7 @@ def deliver_candidate(
     if labels is not None:
         trained = replace(trained, evaluation={**trained.evaluation, "label_noise": labels})
     progress(STEPS[3], 3, len(STEPS))
-    version, noticed = register(parts, trained, trigger, beside=runs.of_candidates(chosen))
+    version, noticed = register(parts, trained, trigger, beside=runs.below(chosen))
     progress(STEPS[4], 4, len(STEPS))
     report = judge(parts, version, data, evaluation=trained.evaluation)
     asked = {"by": by or BY, "trigger": trigger}
@@ -370,7 +372,13 @@ def _require_training(parts: Parts) -> None:
 
 
 def _choose(
-    parts: Parts, data: _Data, pipeline: str | None, pipelines: Sequence[str], progress: Progress
+    parts: Parts,
+    data: _Data,
+    pipeline: str | None,
+    pipelines: Sequence[str],
+    *,
+    attended: bool,
+    progress: Progress,
 ) -> choose.Choice:
     train = parts.settings.train
     one = train.pipeline or next(iter(train.pipelines), "")
@@ -379,7 +387,7 @@ def _choose(
         raise errors.ProjectFileError(
             "[train.pipelines] declares no pipeline", remedy='Declare one: NAME = { build = "model:build" }.'
         )
-    return choose.choose_pipeline(parts.loaded, data.train, names, progress=progress)
+    return select.select(parts.loaded, data.train, names, attended=attended, progress=progress)
 
 
 def register(
@@ -462,6 +470,7 @@ def _after_gate(
         "gate": report.as_dict(),
         "choice": chosen.text if chosen.scores else "",
         "comparison": chosen.as_dict() if chosen.scores else {},
+        "tuning": {name: found.as_dict() for name, found in chosen.searches.items()},
         "evaluation": dict(trained.evaluation),
         "runtime": dict(trained.runtime),
         "recent": trained.recent,

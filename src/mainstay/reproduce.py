@@ -114,6 +114,7 @@ def reproduce(
             recent=recent,
             folder_bundles=Path(folder) / "state" / "bundles",
             commit=str(lineage.get("commit", "")),
+            tuned=lineage.get("tuned"),
         )
         progress(STEPS[2], 2, len(STEPS))
         rows, largest = _compare(bundle, trained.bundle, loaded, taken["test"])

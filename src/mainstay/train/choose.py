@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mainstay.config.load import Loaded
     from mainstay.config.settings import Settings
     from mainstay.data.snapshot import Snapshot
+    from mainstay.train.tune import Search
 
 Index = np.ndarray[tuple[int], np.dtype[np.int64]]
 BEST, SIMPLEST, CHEAPEST = "best", "simplest", "cheapest"
@@ -79,6 +80,8 @@ class Choice:
     """How rows were held out."""
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By pipeline: the parameters that a search found."""
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    """By pipeline: the searches themselves."""
     held_out: OutOfFold | None = None
     """Out-of-fold output of the one taken on these rows, which training needs too; None where nothing was fitted, or
     not every row was held out."""
