@@ -21,7 +21,7 @@ from mainstay.core.profiles import Profile
 from mainstay.models import environment, pickles
 from mainstay.models.bundle import Bundle, BundleParts, write_bundle
 from mainstay.models.inputs import InputSpec
-from mainstay.registry.mlflow_registry import Registry, RunFacts
+from mainstay.registry.mlflow_registry import ChildRun, Registry, RunFacts
 
 TEXTS, KINDS = ["green apple", "ripe pear", "steel nail", "claw hammer"], ["fruit", "fruit", "tool", "tool"]
 
@@ -85,6 +85,29 @@ def test_a_run_holds_params_metrics_tags_and_plots(registry: Registry, run_id: s
     assert run.data.metrics == {"accuracy": 0.9}
     assert run.data.tags["snapshot"] == "abc"
     assert [found.path for found in client.list_artifacts(run_id, "plots")] == ["plots/calibration.png"]
+
+
+def test_candidates_and_tries_are_runs_nested_below_it(registry: Registry, facts: RunFacts) -> None:
+    import mlflow
+
+    child = ChildRun(
+        name="try 3 of words",
+        params={"C": 0.5},
+        metrics={"cv_accuracy": 0.75, "seconds": float("nan")},
+        steps={"fold_accuracy": [0.5, 1.0]},
+        tags={"mainstay.kind": "try"},
+        status="KILLED",
+    )
+    parent = registry.record("nested", replace(facts, children=[child]))
+    client = mlflow.MlflowClient(tracking_uri=registry.url)
+    experiment = client.get_experiment_by_name("nested")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id], f"tags.mlflow.parentRunId = '{parent}'")
+    assert (found.info.run_name, found.info.status) == ("try 3 of words", "KILLED")
+    assert found.data.params == {"C": "0.5"}
+    assert found.data.metrics == {"cv_accuracy": 0.75, "fold_accuracy": 1.0}
+    history = client.get_metric_history(found.info.run_id, "fold_accuracy")
+    assert sorted((one.step, one.value) for one in history) == [(0, 0.5), (1, 1.0)]
 
 
 def test_a_version_is_registered_once_and_found_by_alias(registry: Registry, run_id: str, bundle: Bundle) -> None:

@@ -169,7 +169,7 @@ def test_poor_tries_are_given_up_before_their_last_fold(tmp_path: Path, rows: Me
     early = [one for one in found.tries if one.state == "pruned"]
     assert early
     assert all(2 <= len(one.folds) < 5 for one in early)
-    whole = search(searched(tmp_path / "b", toml.replace("trials = 10", "trials = 7, prune = false")), rows, "words")  # type: ignore[arg-type]
+    whole = search(searched(tmp_path / "b", toml.replace("trials = 10", "trials = 6, prune = false")), rows, "words")  # type: ignore[arg-type]
     assert whole.counted("pruned") == 0
 
 
