@@ -91,6 +91,9 @@ def _show(call: edge.Call, found: Listing) -> None:
         call.out.say(f"{code.pipeline}: {code.function} makes {made}; {alone} µs a row alone, {together} among 200")
     for why, name in {(one.why_unmeasured, one.name) for one in found.features if one.why_unmeasured}:
         call.out.note(f"note: {name} was not measured: {why}")
+    for code in found.code:
+        if code.why_unmeasured:
+            call.out.note(f"note: {code.function} was not measured: {code.why_unmeasured}")
     for text in found.changed:
         call.out.note(f"note: {text}")
 
