@@ -63,6 +63,7 @@ simulate: setup
 	$(BIN)/python bench/simulate_signals.py
 	$(BIN)/python bench/simulate_rewards.py
 	$(BIN)/python bench/simulate_quality.py
+	$(BIN)/python bench/simulate_rollout.py $(if $(WRITE),--write)
 
 docs: setup
 	$(BIN)/python -m mainstay.config.document > docs/configuration.md

@@ -113,8 +113,8 @@ def canary_only(runs: int) -> list[Line]:
         paired: list[int | None] = []
         ratio: list[int | None] = []
         rng = np.random.default_rng(int(often * 1000))
-        looks = 240
-        for _ in range(runs):
+        looks, good = 240, often < 0.01
+        for number in range(5 * runs if good else runs):
             own = (rng.random(40 * looks) < often).astype(float)
             at = np.arange(40, len(own) + 1, 40)
             counts = np.cumsum(own)[at - 1]
@@ -122,9 +122,11 @@ def canary_only(runs: int) -> list[Line]:
             known.append(first(log_e, math.log(1 / ALPHA), 800))
             mixed.append(first(evidence(own, 0.005, at), math.log(1 / ALPHA), 800))
             # Mainstay asks both sides of every request: the same look, ten times as many answers of the challenger.
-            n = 800 * (looks if often < 0.01 else 20)
+            if good and number >= runs // 4:
+                continue
+            n = 800 * (looks if good else 20)
             mine, theirs = rng.random(n) < often, rng.random(n) < 0.005
-            ends = np.arange(100, n + 1, 100) if often >= 0.01 else np.arange(800, n + 1, 800)
+            ends = np.arange(800, n + 1, 800) if good else np.arange(100, n + 1, 100)
             paired.append(first(evidence(mine.astype(float), 0.01, ends), math.log(5 / ALPHA), int(ends[0])))
             z = (mine.astype(float) - theirs + 1.0) / 2.0
             ratio.append(first(evidence(z, 0.5, ends), math.log(5 / ALPHA), int(ends[0])))
@@ -135,9 +137,9 @@ def canary_only(runs: int) -> list[Line]:
             "ours as it is: every request by both, not more often than the champion, alpha / 5": ratio,
         }
         for test, ends_ in tests.items():
-            name = f"errors {often:.1%} against .5 %, 240 looks" if often < 0.01 else f"errors {often:.0%} against .5 %"
-            if often < 0.01:
-                out.append(line("anchors", name, test=test, **share_of(sum(e is not None for e in ends_), runs)))
+            name = f"errors {often:.1%} against .5 %, 240 looks" if good else f"errors {often:.0%} against .5 %"
+            if good:
+                out.append(line("anchors", name, test=test, **share_of(sum(e is not None for e in ends_), len(ends_))))
             else:
                 out.append(line("anchors", name, test=test, **quantiles(ends_, "requests")))
     return out
@@ -176,18 +178,20 @@ def clustered(rng: np.random.Generator, keys: int, rate: float, alike: float) ->
     return np.where(rng.random(len(who)) < alike, bad[who], own).astype(float), who
 
 
-def dyadic(values: Floats, keys: np.ndarray[Any, Any]) -> Floats:
-    """Return one value for a key's first row, its next two, its next four and so on: what was done before."""
+def dyadic(values: Floats, keys: np.ndarray[Any, Any], looks: np.ndarray[Any, Any]) -> list[Floats]:
+    """Return at each look one value for a key's first row, its next two, next four and so on: what was done before."""
     waiting: dict[int, list[float]] = {}
     wanted: dict[int, int] = {}
-    out = []
+    out: list[float] = []
+    sizes = []
     for value, key in zip(values, keys, strict=True):
         rows = waiting.setdefault(int(key), [])
         rows.append(float(value))
         if len(rows) == wanted.get(int(key), 1):
             out.append(float(np.mean(rows)))
             waiting[int(key)], wanted[int(key)] = [], 2 * len(rows)
-    return np.array(out)
+        sizes.append(len(out))
+    return [np.array(out[: sizes[n - 1]]) for n in looks]
 
 
 def keys_again(runs: int) -> list[Line]:
@@ -197,14 +201,15 @@ def keys_again(runs: int) -> list[Line]:
         rng = np.random.default_rng(int(alike * 10) + 1)
         stopped = {"each request": 0, "the logarithm of a key's requests (before)": 0, "each key once (now)": 0}
         passed = dict(stopped)
-        for _ in range(runs):
+        count = max(runs // 2, 8)
+        for _ in range(count):
             values, keys = clustered(rng, 240, 0.05, alike)
             n = len(values)
             looks = np.linspace(n // 30, n, 30).astype(int)
             codes = keys.astype(np.intp)
             ways = {
                 "each request": [values[:k] for k in looks],
-                "the logarithm of a key's requests (before)": [dyadic(values[:k], keys[:k]) for k in looks],
+                "the logarithm of a key's requests (before)": dyadic(values, keys, looks),
             }
             for way, parts in ways.items():
                 stopped[way] += any(evidence(p, 0.05, [len(p)])[0] >= math.log(1 / ALPHA) for p in parts)
@@ -217,19 +222,19 @@ def keys_again(runs: int) -> list[Line]:
             passed[way] += any(safe(stretches.first_values(r), 0.05) for r in rows)
         for way in stopped:
             case = f"1 to 50 requests of a key, {alike:.0%} of them alike"
-            out.append(line("keys", case, test=way, verdict="stopped", **share_of(stopped[way], runs)))
-            out.append(line("keys", case, test=way, verdict="passed", **share_of(passed[way], runs)))
+            out.append(line("keys", case, test=way, verdict="stopped", **share_of(stopped[way], count)))
+            out.append(line("keys", case, test=way, verdict="passed", **share_of(passed[way], count)))
     for alike in (0.0, 0.5):
         rng = np.random.default_rng(77)
         found: dict[str, list[int | None]] = {
             "each key once, by its first request alone": [],
             "each key once (now)": [],
         }
-        for _ in range(runs // 2):
+        for _ in range(max(runs // 4, 8)):
             values, keys = clustered(rng, 240, 0.15, alike)
-            rows = stretches.Rows(values=values, keys=keys.astype(np.intp), at=np.arange(len(values)))
+            stream = stretches.Rows(values=values, keys=keys.astype(np.intp), at=np.arange(len(values)))
             for way, by_key in (("each key once, by its first request alone", False), ("each key once (now)", True)):
-                found[way].append(_keyed_end(rows, by_key=by_key))
+                found[way].append(_keyed_end(stream, by_key=by_key))
         case = f"15 % against a limit of 5 %, {alike:.0%} alike"
         out += [line("keys", case, test=way, verdict="caught", **quantiles(e, "requests")) for way, e in found.items()]
     return out
@@ -300,7 +305,7 @@ def rewards(runs: int) -> list[Line]:
         for lift in (0.0, -0.3, 0.3):
             rng = np.random.default_rng(9)
             ends: list[int | None] = []
-            for _ in range(runs // 2):
+            for _ in range(max(runs // 4, 8)):
                 ends.append(_reward_end(rng, kind, lift))
             wrong = lift == 0.0
             figures = share_of(sum(e is not None for e in ends), len(ends)) if wrong else quantiles(ends, "keys")
@@ -473,16 +478,16 @@ def whole(runs: int) -> list[Line]:
         ),
     ]
     for case, draw, guards, more in cases:
-        found = [rollout(draw, seed, guards=guards, every=20, **more) for seed in range(max(runs // 8, 8))]
+        found = [rollout(draw, seed, guards=guards, every=20, **more) for seed in range(max(runs // 16, 8))]
         ways = sorted({way for way, _ in found})
         told = ", ".join(f"{way} {sum(w == way for w, _ in found)}" for way in ways)
         out.append(line("rollouts", case, outcome=told, **quantiles([n for w, n in found], "requests")))
     stopped = 0
-    count = runs
+    count = max(runs // 2, 8)
     for seed in range(count):
-        way, _ = rollout(at_limits, seed, guards=GUARDS, most=1000, every=50)
+        way, _ = rollout(at_limits, seed, guards=GUARDS, most=600, every=50)
         stopped += way.startswith("rolled_back")
-    out.append(line("rollouts", "exactly at every limit, 20 looks", outcome="rolled back", **share_of(stopped, count)))
+    out.append(line("rollouts", "exactly at every limit, 12 looks", outcome="rolled back", **share_of(stopped, count)))
     return out
 
 

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "upkeep",
         "watchdog",
         "rollouts",
+        "powerplan",
     ),
     ("loop", "retraining"),
     ("wiring",),

@@ -29,7 +29,7 @@ def power_plan(parts: Parts) -> power.PowerPlan:
 
 
 def traffic_of(parts: Parts) -> power.Traffic:
-    """Return what came lately: requests and different keys, labels, failures, rewards, and how far versions differed."""
+    """Return what came lately: requests and different keys, labels, failures, rewards, how far versions differed."""
     with parts.store.read() as tx:
         place = blocks.cursor(tx, watching.consumer(parts.model))
     back = {worker: max(0, seq - NEWEST) for worker, seq in place.items()}
@@ -40,9 +40,7 @@ def traffic_of(parts: Parts) -> power.Traffic:
 
 
 def _is_request(event: Event, model: str) -> bool:
-    return (
-        event.model == model and event.kind in (Kind.PREDICTION, Kind.ERROR) and not is_load_test(event.trace_id)
-    )
+    return event.model == model and event.kind in (Kind.PREDICTION, Kind.ERROR) and not is_load_test(event.trace_id)
 
 
 def _traffic(tx: Connection, parts: Parts, asked: Sequence[Event]) -> power.Traffic:
@@ -69,9 +67,7 @@ def _traffic(tx: Connection, parts: Parts, asked: Sequence[Event]) -> power.Traf
     )
 
 
-def _rewards(
-    parts: Parts, labels: Sequence[feedback.Graded], began: datetime, answers: int
-) -> dict[str, power.Paid]:
+def _rewards(parts: Parts, labels: Sequence[feedback.Graded], began: datetime, answers: int) -> dict[str, power.Paid]:
     found = {}
     for name in parts.settings.rollout.guards.rewards:
         values = [
@@ -92,8 +88,10 @@ def _different(tx: Connection, model: str) -> float:
     """Return on how many answers the version of the last rollout differed, or what is taken without one."""
     for release in sorted(releases.all_of(tx, model), key=lambda r: -r.version):
         rows = [
-            p for p in pairs.rows(tx, model, release.version, PAIRS) if not p.champion_failed and not p.challenger_failed
+            p
+            for p in pairs.rows(tx, model, release.version, PAIRS)
+            if not p.champion_failed and not p.challenger_failed
         ]
         if rows:
-            return sum(p.champion_label != p.challenger_label for p in rows) / len(rows)
+            return sum(bool(p.champion_label != p.challenger_label) for p in rows) / len(rows)
     return power.DIFFERENT

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
         '  mainstay rollout show\n  mainstay rollout pause --reason "the campaign begins today"',
     )
     edge.command(group, "show")(show)
+    edge.command(group, "plan")(plan)
     edge.command(group, "start")(start)
     edge.command(group, "pause")(pause)
     edge.command(group, "resume")(resume)
@@ -64,6 +65,27 @@ def show(call: edge.Call) -> None:
         call.out.say(output.table("", ("guard", "verdict", "why"), rows))
     if found.evidence:
         call.out.say(f"evidence {found.evidence}, judged at {found.judged_at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def plan(call: edge.Call) -> None:
+    """Say what a rollout would detect at each step, and by when.
+
+    At today's traffic, from the newest requests: how long a good version takes to be shown good, how small a
+    harm is seen by the end of each step, and what will keep it waiting. Exit code 5 when it cannot arrive.
+
+    \b
+    Example:
+      mainstay rollout plan
+      mainstay rollout plan --json | jq .problems
+    """
+    from mainstay import powerplan
+    from mainstay.release import power_words
+
+    found = powerplan.power_plan(_project(call).parts)
+    call.out.document(power_words.as_document(found))
+    call.out.say(power_words.text(found))
+    if found.problems:
+        raise errors.NotEnoughEvidence("It would not arrive by itself", remedy="See what is said above.")
 
 
 def start(call: edge.Call, version: Version, reason: Reason) -> None:

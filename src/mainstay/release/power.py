@@ -101,6 +101,8 @@ class Needed:
 
     guard: str
     keys: float
+    labelled: bool
+    """Whether keys with a label are meant."""
     hours: float
     in_time: bool
     """Before a person is asked."""
@@ -128,8 +130,8 @@ def power_plan(settings: Settings, traffic: Traffic) -> PowerPlan:
     bar = math.log(1.0 / failing) + math.log(2.0) + math.log(len(sequential.BETS))
     bar += math.log(1.0 / stretches.SIZE_WEIGHTS[0]) if plan.by_key else 0.0
     needed = [
-        Needed(guard=name, keys=keys, hours=hours, in_time=hours <= rollout.hold_after_hours)
-        for name, keys, hours in _needed(settings, traffic, asked)
+        Needed(guard=name, keys=keys, labelled=labelled, hours=hours, in_time=hours <= rollout.hold_after_hours)
+        for name, keys, labelled, hours in _needed(settings, traffic, asked)
     ]
     steps = _steps(settings, traffic, needed, asked, bar, failing)
     return PowerPlan(
@@ -171,11 +173,11 @@ def drop_outcomes(drop: float, different: float) -> list[tuple[float, float]]:
     return [(1.0, lost), (0.5, 1.0 - different), (0.0, won)]
 
 
-def _needed(settings: Settings, traffic: Traffic, asked: Sequence[str]) -> list[tuple[str, float, float]]:
+def _needed(settings: Settings, traffic: Traffic, asked: Sequence[str]) -> list[tuple[str, float, bool, float]]:
     guards, alpha = settings.rollout.guards, settings.rollout.alpha
     bar = math.log(1.0 / alpha)
     bets = bar + math.log(len(sequential.BETS))
-    found: list[tuple[str, float, float]] = []
+    found: list[tuple[str, float, bool, float]] = []
     for name in asked:
         if name not in guards.prove:
             continue
@@ -200,7 +202,7 @@ def _needed(settings: Settings, traffic: Traffic, asked: Sequence[str]) -> list[
         else:
             continue
         hours = traffic.hours_until(keys / traffic.label_share if of_labels else keys)
-        found.append((name, keys, hours))
+        found.append((name, keys, of_labels, hours))
     return found
 
 
@@ -249,6 +251,8 @@ def _steps(
     shown = max((n.hours for n in needed), default=0.0)
     hours = max(rollout.shadow_min_units / distinct, shown if math.isfinite(shown) else rollout.hold_after_hours)
     shares = [percent / 100.0 for percent in rollout.steps if percent < 100]
+    if rollout.plan.value == "ab":
+        shares = [rollout.split / 100.0]
     if rollout.plan.value in ("shadow", "blue_green"):
         shares = []
     out, dealt = [], 0.0

@@ -23,7 +23,7 @@ def problems_of(settings: Settings, traffic: Traffic, asked: Sequence[str], need
         if not one.in_time:
             when = "never at this traffic" if math.isinf(one.hours) else f"after {_time(one.hours)}"
             out.append(
-                f"{one.guard}: a good version is shown to keep its limit by {_count(one.keys)} keys, {when}; a person "
+                f"{one.guard}: a good version is shown to keep its limit by {_keys(one)}, {when}; a person "
                 f"is asked after {settings.rollout.hold_after_hours:g} h. Widen the limit or hold_after_hours."
             )
     if "accuracy" in asked and traffic.label_share <= 0 and traffic.different > 0:
@@ -38,8 +38,7 @@ def text(plan: PowerPlan) -> str:
         f"keys, labels for {traffic.label_share:.0%} of them), with both versions answering every request:"
     ]
     lines += ["", "Until a good version has passed:"]
-    for one in plan.needed:
-        lines.append(f"  {one.guard:<22} {_count(one.keys):>8} keys  {_time(one.hours)}")
+    lines += [f"  {one.guard:<22} {_keys(one):>22}  {_time(one.hours)}" for one in plan.needed]
     lines += ["", "Seen with 80 % by the earliest end of each step:"]
     lines += [_step(step) for step in plan.steps]
     lines += ["", *(plan.problems or ["It can arrive by itself."])]
@@ -59,6 +58,10 @@ def _step(step: StepPlan) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
+
+
+def _keys(one: Needed) -> str:
+    return f"{_count(one.keys)} {'labelled keys' if one.labelled else 'keys'}"
 
 
 def _count(value: float) -> str:

@@ -34,11 +34,11 @@ class Plan:
     """Labels come within this time."""
 
 
-def plan_of(settings: Settings) -> Plan:
-    """Return what a project asks of its rollouts."""
+def plan_of(settings: Settings, *, level: float = 1.0) -> Plan:
+    """Return what a project asks of its rollouts; `level` is the part of its alpha that may be used."""
     return Plan(
         guards=settings.rollout.guards,
-        alpha=settings.rollout.alpha,
+        alpha=settings.rollout.alpha * level,
         share_history=_shares(settings.rollout),
         by_key=(settings.data.key or settings.data.group) is not None,
         numbers=not settings.project.task.is_classification,

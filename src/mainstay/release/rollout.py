@@ -16,7 +16,7 @@ from mainstay.core.ports import Clock
 from mainstay.core.releases import Evidence, Move, Policy, Release, Stage, advance, share_at
 from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, trials
+from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, window
 from mainstay.store import pairs, releases, routes
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ CheckInServer = Callable[[Release], Check]
 Called inside the turn's transaction, so it must answer quickly; long work belongs before or beside it.
 """
 ACTOR = "loop"
-PAIRS_AT_ONCE = 50_000
 COMPARED = frozenset({Stage.SHADOW, Stage.CANARY, Stage.PROBATION, Stage.HELD})
 
 
@@ -105,9 +104,9 @@ def rollout_turn(
 
 def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_champion: bool = True) -> Evidence:
     """Judge a version from the pairs in the store, without taking in anything new (for pages and `mainstay status`)."""
-    rows = pairs.rows(tx, release.model, release.version, PAIRS_AT_ONCE)[trials.skipped(tx, release) :]
+    rows, level = window.rows(tx, release)
     paid = rewards.gather(tx, release, settings, rows)
-    checks = judge.judge(rows, questions.plan_of(settings), paid)
+    checks = judge.judge(rows, questions.plan_of(settings, level=level), paid)
     return Evidence(
         checks=[_believed(check) for check in checks],
         units=sum(not p.champion_failed and not p.challenger_failed for p in rows),
@@ -162,7 +161,7 @@ def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequen
     champion = _champion_name(release, route)
     contract = contract_of(turn.settings)
     ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract)
-    rows = pairs.rows(turn.tx, release.model, release.version, PAIRS_AT_ONCE)
+    rows, _ = window.rows(turn.tx, release)
     ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
     return evidence_for(turn.tx, release, turn.settings)
 

@@ -79,7 +79,7 @@ GROUPS = {
     "golden": ("freeze", "show"),
     "incidents": ("ack", "list", "mark", "precision", "reopen", "resolve", "show"),
     "keys": ("add", "list", "new", "revoke", "rotate"),
-    "rollout": ("abort", "history", "ledger", "pause", "promote", "resume", "show", "start"),
+    "rollout": ("abort", "history", "ledger", "pause", "plan", "promote", "resume", "show", "start"),
 }
 HELPS = dict(document.helps(typer.main.get_command(app), None, "mainstay"))
 
