@@ -45,11 +45,13 @@ def of(
     ranking: Ranking | None = None,
     *,
     number: str = "",
+    counted: Mapping[str, tuple[int, int]] | None = None,
 ) -> Quality:
     """Return what is known of the champion's quality; everything speaks of that one version.
 
     Of a ranking it is the NDCG of its first candidates, a share too: 1 is the best order. `number` is the target of a
-    regression, whose distances are no shares: they are told as a sentence.
+    regression, whose distances are no shares: they are told as a sentence. `counted`: of each version its right answers
+    and its labels, where the database counted them in the place of `labels`.
     """
     if champion is None:
         return Quality()
@@ -62,7 +64,10 @@ def of(
         mine = [item for item in labels if item.bundle == champion.name and item.name == number]
         return Quality(unknown=_of_numbers(own, mine), detectable=sight)
     estimated = latest_estimate([block for block in seen if block.bundle == champion.name])
-    real = on_labels([item for item in labels if item.bundle == champion.name])
+    if counted is None:
+        real = on_labels([item for item in labels if item.bundle == champion.name])
+    else:
+        real = of_counts(*counted.get(champion.name, (0, 0)))
     return Quality(
         held_out=metric(champion, ACCURACY),
         estimated=estimated,
@@ -153,11 +158,15 @@ def latest_estimate(seen: Sequence[Block]) -> Estimate | None:
 def on_labels(labels: Sequence[Graded]) -> Estimate | None:
     """Return the share of right answers among the labelled ones, with Wilson's 95 % interval."""
     judged = [item for item in labels if item.correct is not None]
-    if not judged:
+    return of_counts(sum(1 for item in judged if item.correct), len(judged))
+
+
+def of_counts(right: int, n: int) -> Estimate | None:
+    """Return the share of `right` among `n` labelled answers, with Wilson's 95 % interval; None without any."""
+    if not n:
         return None
-    right = sum(1 for item in judged if item.correct)
-    low, high = intervals.wilson(right, len(judged))
-    return Estimate(value=right / len(judged), low=low, high=high, n=len(judged), note="on the labels that came in")
+    low, high = intervals.wilson(right, n)
+    return Estimate(value=right / n, low=low, high=high, n=n, note="on the labels that came in")
 
 
 def _estimate(found: Mapping[str, Any], *, note: str) -> Estimate | None:

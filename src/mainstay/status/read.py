@@ -79,7 +79,10 @@ def read(
         quiet = [one for one in silences.list_(tx, model, since=now) if one.holds(now)]
         ended = [incidents.events(tx, i.id)[-1].at for i in over]
         signs = heartbeats.all_(tx)
-        labels = feedback.labels(tx, model, limit=LABELS)
+        # Of classes the database counts; decoding 5,000 labels would cost more than all the rest.
+        whole = _ranking(settings) is not None or bool(_number(settings))
+        labels = feedback.labels(tx, model, limit=LABELS) if whole else []
+        counted = None if whole else feedback.right_of_newest(tx, model, limit=LABELS)
         learned = states.get(tx, learn.progress_name(model))
         recorded = kept.get(tx, model)
         stands = budget.standings(tx, model, settings.serve.slo, now)
@@ -119,7 +122,7 @@ def read(
             watching=_watching(vital),
         ),
         answering=answering,
-        quality=quality.of(champion, seen, labels, _ranking(settings), number=_number(settings)),
+        quality=quality.of(champion, seen, labels, _ranking(settings), number=_number(settings), counted=counted),
         traffic=traffic,
         budgets=tuple(_budget(one) for one in stands),
         incidents=worst_first,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, case, func, select, update
 
 from mainstay.core.events import Feedback, FeedbackStatus
 from mainstay.store.columns import to_json
@@ -256,6 +256,21 @@ def labels_as_of(tx: Connection, model: str, name: str, *, as_of: datetime, limi
                 now if known else replace(now, value=row.then, at=row.then_at, feedback_id=row.then_id, correct=None)
             )
     return list(found.values())[::-1]
+
+
+def right_of_newest(tx: Connection, model: str, *, limit: int) -> dict[str, tuple[int, int]]:
+    """Return of each version among the model's newest `limit` valid items the right answers and the labels."""
+    newest = (
+        select(labels_table.c.bundle, labels_table.c.correct)
+        .where(labels_table.c.model == model)
+        .order_by(labels_table.c.at.desc(), labels_table.c.feedback_id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    good = func.sum(case((newest.c.correct.is_(True), 1), else_=0))
+    # The newest labels, counted by version.
+    query = select(newest.c.bundle, good, func.count()).where(newest.c.correct.is_not(None)).group_by(newest.c.bundle)
+    return {bundle: (int(right), int(n)) for bundle, right, n in tx.execute(query)}
 
 
 def labels_of(tx: Connection, model: str, bundle: str, *, since: datetime | None = None, limit: int) -> list[Graded]:

@@ -24,7 +24,7 @@ from mainstay.store.tables import (
 def of(tx: Connection, model: str) -> tuple[Any, ...]:
     """Return the newest of everything that pages tell; two equal answers mean that nothing is new."""
     mine = select(func.max(incidents.c.id)).where(incidents.c.model == model)
-    queries = (
+    kinds = (
         # The newest block.
         select(func.max(blocks.c.last_at)).where(blocks.c.model == model),
         # The newest incident, and the newest change of any.
@@ -47,4 +47,5 @@ def of(tx: Connection, model: str) -> tuple[Any, ...]:
         # The jobs.
         select(func.max(jobs.c.updated_at)).where(jobs.c.model == model),
     )
-    return tuple(tx.execute(query).scalar() for query in queries)
+    # All of them in one statement.
+    return tuple(tx.execute(select(*(kind.scalar_subquery() for kind in kinds))).one())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from mainstay.store.release_events import ReleaseEvent
 
 T = TypeVar("T")
+KEPT_S = 5.0
+"""How long a status is told again while nothing happened."""
 MOST_ENTRIES = 500
 """Of the audit."""
 MOST_PROFILES = 32
@@ -49,6 +52,7 @@ class ProjectRoom:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._drills = Drills(project.run_folder, project.environ)
+        self._kept: tuple[str, float, Status, Load] | None = None
         self._profiles: dict[str, Profile | None] = {}
         self._lock = threading.Lock()
 
@@ -66,12 +70,20 @@ class ProjectRoom:
         return f"{self._read(lambda tx: pulse.read(tx, self.name, self.now()))} {self._drills.beat()}"
 
     def status(self) -> Status:
-        """Return how the model stands."""
-        return self.project.status()
+        """Return how the model stands; as it was told last where nothing happened since and that is not long ago."""
+        return self._told()[0]
 
     def load(self) -> Load:
         """Return what came in the last day."""
-        return self._read(lambda tx: load.read(tx, self.name, self.now()))
+        return self._told()[1]
+
+    def _told(self) -> tuple[Status, Load]:
+        beat, now = self.pulse(), time.monotonic()
+        kept = self._kept
+        if kept is None or kept[0] != beat or now - kept[1] > KEPT_S:
+            told = (self.project.status(), self._read(lambda tx: load.read(tx, self.name, self.now())))
+            kept = self._kept = (beat, now, *told)
+        return kept[2], kept[3]
 
     def gauges(self) -> Sequence[Gauge]:
         """Return the numbers for Prometheus."""

@@ -47,8 +47,9 @@ def to_csv(table: Table) -> str:
 
 def safe(text: str) -> str:
     """Return a text that no spreadsheet runs; a plain number keeps its sign."""
-    text = showable(text)
-    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+    shown = showable(text)
+    risky = text.startswith(FORMULA) or shown.startswith(FORMULA)
+    return f"'{shown}" if risky and not _is_number(shown) else shown
 
 
 def _plain(cell: Cell) -> str:

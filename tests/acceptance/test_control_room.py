@@ -1,0 +1,207 @@
+"""The control room in a real browser: what axe finds, hostile text, keyboard, plots, acts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import status_examples as examples
+from mainstay.web import app as pages
+from mainstay.web import server as servers
+from room_examples import FakeRoom
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+MODEL = "/models/pump-check"
+EVERY = (
+    "/",
+    "/models",
+    MODEL,
+    f"{MODEL}/time",
+    f"{MODEL}/incidents",
+    f"{MODEL}/incidents/17",
+    f"{MODEL}/rollout",
+    f"{MODEL}/versions",
+    f"{MODEL}/versions/3",
+    f"{MODEL}/versions/3/card",
+    f"{MODEL}/compare?one=2&other=3",
+    f"{MODEL}/predictions",
+    f"{MODEL}/predictions/r-1?show=explanation",
+    f"{MODEL}/predictions/r-1?show=replay",
+    f"{MODEL}/data",
+    f"{MODEL}/drills",
+    f"{MODEL}/settings",
+    f"{MODEL}/do/rollback?subject=pump-check@2",
+    "/models/none",
+)
+NAUGHTY = (
+    "<script>document.title='owned'</script>",
+    '"><img src=x onerror="document.title=\'owned\'">',
+    "'><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    "${7*7}#{7*7}",
+    "</textarea><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "&lt;b&gt;&amp;amp;",
+    '=HYPERLINK("http://x.invalid")',
+    "+cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd",
+    "\u202egnp.exe\u202c",
+    "\u200b\u200b\ufeff",
+    "Z\u0351\u036b\u0343\u036a\u0302\u036b\u033d\u034f\u0334",
+    "田中さんにあげて下さい",
+    "الكل في المجمو عة",
+    "👩‍👩‍👧‍👦 🇺🇸",
+    "' OR 1=1 --",
+    "w" * 300,
+)
+
+
+@contextmanager
+def served(*rooms: FakeRoom) -> Iterator[str]:
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    server = servers.server_of(pages.create_app({room.name: room for room in rooms}, host="127.0.0.1"))
+    thread = threading.Thread(target=asyncio.run, args=(servers.serve(server, bound),))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        bound.close()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
+    context = browser.new_context(bypass_csp=False, **options)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url))
+    try:
+        yield page, complaints
+    finally:
+        context.close()
+
+
+def findings(page: Page) -> list[str]:
+    """Return what axe finds that is serious or critical."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary'][:200]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page(browser: Browser, scheme: str) -> None:
+    with (
+        served(FakeRoom(), FakeRoom(name="churn", read=examples.empty)) as address,
+        opened(browser, address, color_scheme=scheme, viewport={"width": 1280, "height": 900}) as (page, _),
+    ):
+        found = {}
+        for path in EVERY:
+            page.goto(address + path)
+            if wrong := findings(page):
+                found[path] = wrong
+        assert found == {}
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_naughty_strings_are_text_on_every_page_and_ask_no_other_server(browser: Browser, width: int) -> None:
+    text = " ".join(NAUGHTY)
+    room = FakeRoom(read=lambda: examples.unwell(text), text=text)
+    with (
+        served(room) as address,
+        opened(browser, address, viewport={"width": width, "height": 900}) as (page, complaints),
+    ):
+        for path in EVERY:
+            page.goto(address + path)
+            page.wait_for_load_state("load")
+            assert page.title() != "owned"
+            assert page.locator("main script, main img, main iframe").count() == 0
+            assert page.evaluate("document.documentElement.scrollWidth") == width, path
+        complaints = [one for one in complaints if "404" not in one]
+        assert complaints == []
+
+
+def test_plots_are_drawn_brushed_and_clicked(browser: Browser) -> None:
+    with (
+        served(FakeRoom()) as address,
+        opened(browser, address, viewport={"width": 1200, "height": 900}) as (page, complaints),
+    ):
+        page.goto(f"{address}{MODEL}/time")
+        page.locator("#plots[data-drawn='5']").wait_for()
+        over = page.locator("#plot-quality .u-over")
+        box = over.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 200, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 500, box["y"] + 60, steps=5)
+        page.mouse.up()
+        page.wait_for_url("**/time?from=*&to=*")
+        page.locator("#plots[data-drawn='5']").wait_for()
+        with page.expect_download() as download:
+            page.locator("[data-download='plot-quality']").click()
+        assert download.value.suggested_filename.endswith("quality.png")
+        page.locator("#plot-traffic .u-over").click(position={"x": 300, "y": 40})
+        page.wait_for_url("**/predictions?from=*&to=*")
+        page.go_back()
+        page.wait_for_url("**/time?from=*&to=*")
+        assert complaints == []
+
+
+def test_an_act_is_confirmed_with_a_reason_by_keyboard_alone(browser: Browser) -> None:
+    room = FakeRoom()
+    with served(room) as address, opened(browser, address) as (page, complaints):
+        page.goto(f"{address}{MODEL}/rollout")
+        page.get_by_role("link", name="Abort pump-check@4").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/do/abort*")
+        assert page.evaluate("document.activeElement.id") == "reason"
+        page.keyboard.type("It is slower")
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/rollout")
+        assert [done[:2] for done in room.done] == [("abort", "It is slower")]
+        assert complaints == []
+
+
+def test_what_is_typed_stays_while_the_page_follows(browser: Browser) -> None:
+    room = FakeRoom()
+    with served(room) as address, opened(browser, address) as (page, complaints):
+        page.goto(f"{address}{MODEL}/incidents/17")
+        page.locator("#note-text").fill("half a sent")
+        page.wait_for_timeout(2500)  # the feed's first look
+        room.text, room.beat = " (changed)", "2"
+        page.locator("h1", has_text="(changed)").wait_for(timeout=15_000)
+        assert page.locator("#note-text").input_value() == "half a sent"
+        assert page.evaluate("document.activeElement.id") == "note-text"
+        assert complaints == []
+
+
+def test_without_javascript_pages_read_and_act(browser: Browser) -> None:
+    room = FakeRoom()
+    with served(room) as address, opened(browser, address, java_script_enabled=False) as (page, _):
+        page.goto(f"{address}{MODEL}/incidents/17")
+        assert page.locator(".top time").inner_text().endswith("UTC")
+        page.get_by_role("link", name="Acknowledge").click()
+        page.get_by_role("button", name="Acknowledge").click()
+        page.wait_for_url("**/incidents/17")
+        assert room.done[0][:2] == ("move", 17)
