@@ -21,7 +21,10 @@ from mainstay.core.routes import BundleRef
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.data import golden as goldens
 from mainstay.data import prepare as preparing
+from mainstay.data.frame_check import FrameReport
 from mainstay.data.golden import Golden
+from mainstay.delivery import entry as delivery
+from mainstay.delivery.entry import Examined
 from mainstay.journal import personal
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
@@ -74,6 +77,10 @@ class _Data:
     recent: Snapshot | None
     warnings: tuple[str, ...]
     golden: Golden | None = None
+    reports: tuple[FrameReport, ...] = ()
+    """What the contract's check said of the project's own rows as they came."""
+    examined: Examined | None = None
+    """What was asked of the delivery before training."""
 
 
 def deliver_candidate(
@@ -99,6 +106,7 @@ def deliver_candidate(
         _require_training(parts)
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts, as_of=as_of)
+    data = replace(data, examined=_examine(parts, data))
     progress(STEPS[1], 1, len(STEPS))
     chosen = _HANDED
     if handed is None:
@@ -134,8 +142,10 @@ def deliver_candidate(
         version = _start(parts, version, data)
     progress(STEPS[5], len(STEPS), len(STEPS))
     waits = release and report.passed and version.stage is Stage.REGISTERED
+    examined = data.examined.told if data.examined is not None else []
     plain = filter(None, [baselines.shortfall(trained.evaluation.get("beats"))])
-    told = (*data.warnings, *trained.warnings, *plain, *noticed, *([_WAITS.format(version.name)] if waits else []))
+    waiting = [_WAITS.format(version.name)] if waits else []
+    told = (*data.warnings, *examined, *trained.warnings, *plain, *noticed, *waiting)
     return Delivered(release=version, gate_report=report, metrics=trained.metrics, warnings=told, choice=choice)
 
 
@@ -147,6 +157,7 @@ def judge(
     `evaluation` is what was measured of it just now; without it that is measured anew where the gate needs it.
     """
     data = data or _prepare(parts)
+    examined = data.examined or _examine(parts, data)
     contract, settings = parts.loaded.contract, parts.settings
     candidate = parts.open_model(version.digest)
     champion = _champion(parts, version)
@@ -161,7 +172,11 @@ def judge(
         contract=contract,
         bundle_path=path,
         probe=lambda: probe.latencies_ms(path, version.digest, test.rows[:100], parts.clock),
-        more=lambda: (*_beyond(parts, candidate, data, evaluation), *_labels(parts, version, evaluation)),
+        more=lambda: (
+            *examined.checks,
+            *_beyond(parts, candidate, data, evaluation),
+            *_labels(parts, version, evaluation),
+        ),
     )
 
 
@@ -312,6 +327,7 @@ def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
     now = as_of or parts.clock.now()
     until = dataset.mature_until(parts.settings, now)
     prepared = preparing.prepare(parts.loaded, parts.snapshots, parts.clock.now())
+    reports = tuple(part.report for part in prepared.report.parts)
     _audit_golden(parts, prepared.golden)
     with parts.store.read() as tx:
         found = dataset.labelled_rows(tx, parts.model, parts.settings, as_of=as_of, until=until)
@@ -324,6 +340,7 @@ def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
             recent=None,
             warnings=prepared.warnings,
             golden=prepared.golden,
+            reports=reports,
         )
     own, fit = window.parts(
         prepared.train.frame(), labelled.fit, parts.loaded.contract.target, parts.settings.retrain, now
@@ -337,7 +354,14 @@ def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
         held = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
         recent = held if held.read().frame.height else None  # every row of it may have been erased
     told = warnings or prepared.warnings
-    return _Data(train=train, test=prepared.test, recent=recent, warnings=told, golden=prepared.golden)
+    return _Data(train=train, test=prepared.test, recent=recent, warnings=told, golden=prepared.golden, reports=reports)
+
+
+def _examine(parts: Parts, data: _Data) -> Examined:
+    """Ask of the delivery what is to be known before anything is fitted to it."""
+    return delivery.examine(
+        parts.loaded, parts.snapshots, data.train, data.test, reports=data.reports, now=parts.clock.now()
+    )
 
 
 def _not_golden(parts: Parts, traffic: Any, golden: Golden | None) -> Any:

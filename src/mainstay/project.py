@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mainstay.container.context import Context
     from mainstay.core.incidents import Incident, State
     from mainstay.core.silences import Silence
+    from mainstay.delivery.entry import Looked
     from mainstay.goldenset import Frozen as GoldenFrozen
     from mainstay.goldenset import Shown as GoldenShown
     from mainstay.loadtest.records import LoadReport
@@ -251,6 +252,13 @@ class Project:
         from mainstay.status import check
 
         return check.check(self.loaded)
+
+    def look_at_data(self, *, progress: Progress = silent) -> Looked:
+        """Ask of the data what `mainstay train` asks before it fits anything; change nothing."""
+        _must_answer_here(self, "its data are its own")
+        from mainstay.delivery import entry
+
+        return entry.look_now(self.loaded, self.parts.snapshots, self.clock.now(), progress=progress)
 
     def status(self) -> Status:
         """Return how the model stands, from the store alone."""

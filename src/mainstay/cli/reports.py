@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from mainstay.selftest import Outcome
 
 
-def gate_table(checks: Sequence[verdicts.Check]) -> RenderableType:
+def gate_table(checks: Sequence[verdicts.Check], *, title: str = "Gate") -> RenderableType:
     """Return the gate's checks as a table, in order."""
     rows = [(c.name, c.verdict.value if c.applies else "–", c.reason) for c in checks]
-    return output.table("Gate", ("check", "verdict", "why"), rows)
+    return output.table(title, ("check", "verdict", "why"), rows)
 
 
 def candidates_table(compared: Mapping[str, Any]) -> list[RenderableType]:

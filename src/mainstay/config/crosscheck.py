@@ -16,6 +16,7 @@ from mainstay.config.settings import (
     RANKING_METRICS,
     REGRESSION_METRICS,
     ConditionSettings,
+    DeliveryQuestion,
     Durability,
     FairnessMeasure,
     FieldSettings,
@@ -53,6 +54,7 @@ def check_all(settings: Settings) -> list[Found]:
         _decide,
         _metrics,
         _stress,
+        _delivery,
         _audit,
         _rollout,
         _guards,
@@ -425,6 +427,18 @@ def _stress(settings: Settings) -> Iterator[Found]:
             yield _problem(("stress", "own", name), "is the name of a built-in kind", name, allowed="another name")
     if settings.gate.stress and not stress.enabled:
         yield _problem(("stress", "enabled"), "is false, and [gate] stress asks for it", allowed="true")
+
+
+def _delivery(settings: Settings) -> Iterator[Found]:
+    asked, delivery = settings.gate.delivery, settings.delivery
+    if asked and not delivery.enabled:
+        yield _problem(("delivery", "enabled"), "is false, and [gate] delivery asks for it", allowed="true")
+    timed = DeliveryQuestion.TIME_TRAVEL in asked or delivery.later_test
+    if timed and settings.data.time is None:
+        yield _problem(("data", "time"), "is not declared, and [gate] delivery or later_test asks about times")
+    for name in delivery.personal:
+        if name not in settings.fields:
+            yield _unknown(("delivery", "personal"), "names no declared field", name, settings.fields)
 
 
 def _audit(settings: Settings) -> Iterator[Found]:

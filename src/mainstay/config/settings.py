@@ -113,6 +113,27 @@ class FairnessMeasure(StrEnum):
     """Largest minus least difference between confidence and share of right answers."""
 
 
+class DeliveryQuestion(StrEnum):
+    """What is asked of every delivery of data."""
+
+    SCHEMA = "schema"
+    """Do the rows hold the contract?"""
+    MISSING = "missing"
+    DUPLICATES = "duplicates"
+    NEAR_DUPLICATES = "near_duplicates"
+    """Are the test rows others than the training rows?"""
+    LEAKAGE = "leakage"
+    """Does no feature know the target?"""
+    IDENTIFIERS = "identifiers"
+    """Is no feature a name of things?"""
+    TIME_TRAVEL = "time_travel"
+    LABEL_NOISE = "label_noise"
+    BALANCE = "balance"
+    DRIFT = "drift"
+    """Are the rows of one population with the last delivery's?"""
+    PERSONAL = "personal"
+
+
 class SplitBy(StrEnum):
     """How test rows are chosen."""
 
@@ -552,6 +573,34 @@ class WorstSliceSettings(Section):
     """How much worse than the champion it may be in any slice, paired; not asked without it."""
 
 
+class DeliverySettings(Section):
+    """What is asked of every delivery before anything is fitted to it; [gate] delivery says which answers decide."""
+
+    enabled: bool = True
+    """Whether a delivery is looked at with each training."""
+    missing: Share = 0.5
+    """Most of its rows in which a feature may be missing (0 to 1)."""
+    duplicates: Share = 0.05
+    """Most of the training rows that may be copies of others (0 to 1)."""
+    near_duplicates: Share = 0.01
+    """Most of the test rows that may have a twin among the training rows (0 to 1)."""
+    alone: Share = 0.95
+    """Most that a feature may tell of the target by itself, on rows held out: of a class the share of avoidable errors
+    avoided (λ), of a number R² (0 to 1)."""
+    later_test: bool = False
+    """Whether every test row must be later than every training row, by [data] time."""
+    label_noise: Share = 0.1
+    """Most of the labels that may be wrong, as estimated (0 to 1)."""
+    class_rows: int = Field(20, ge=1)
+    """Least training rows of each class (rows)."""
+    drift_alpha: float = Field(0.01, gt=0, lt=0.5)
+    """How often a delivery of the same population may be called different from the last one (0 to 0.5)."""
+    personal: tuple[str, ...] = ()
+    """Fields that stay as they come although they look personal."""
+    rows: int = Field(20_000, ge=1000)
+    """Most rows that leaks, wrong labels and drift are looked for in (rows)."""
+
+
 class GateSettings(Section):
     """What a version must show before it may answer anybody."""
 
@@ -573,6 +622,11 @@ class GateSettings(Section):
     licences: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Words of which the licence of each package that a version needs must hold one (`BSD`, `MIT`, `Apache`); not asked
     without them."""
+    delivery: tuple[Annotated[DeliveryQuestion, Field(strict=False)], ...] = ()
+    """Questions about the data ([delivery]) whose answers decide; the others are told."""
+    results: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Results of other tests of the data: validation results of Great Expectations, `run_results.json` of dbt; a path
+    or pattern each, of a pattern the newest. Each must be younger than the data and without a failure."""
     stress: dict[str, Share] = {}
     """Kind of stress = least share of the primary metric that must be kept at [stress] judged_at."""
     fairness: dict[str, Share] = {"selection_ratio": 0.8}
@@ -1058,6 +1112,7 @@ class Settings(Section):
     stress: StressSettings = StressSettings()
     audit: AuditSettings = AuditSettings()
     card: CardSettings = CardSettings()
+    delivery: DeliverySettings = DeliverySettings()
     gate: GateSettings = GateSettings()
     serve: ServeSettings = ServeSettings()
     web: WebSettings = WebSettings()

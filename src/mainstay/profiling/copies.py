@@ -10,7 +10,7 @@ import polars as pl
 
 from mainstay.comparison.records import Kind
 from mainstay.profiling.records import Seen
-from mainstay.profiling.samples import NUMBERS, Rows, floats_of
+from mainstay.profiling.samples import NUMBERS, Rows
 from mainstay.stats import minhash
 
 SIMILAR = 0.8
@@ -124,7 +124,7 @@ def rounded(columns: Sequence[Seen], like: Sequence[Seen]) -> pl.Series:
     parts = {}
     for number, (one, model) in enumerate(zip(columns, like, strict=True)):
         if one.kind in NUMBERS:
-            spread = float(np.nanstd(floats_of(model.cells))) or 1.0
+            spread = float(model.cells.cast(pl.Float64).std() or 0.0) or 1.0  # type: ignore[arg-type]
             parts[str(number)] = (one.cells.cast(pl.Float64) / (STEP * spread)).round()
         elif one.kind in (Kind.CATEGORY, Kind.TEXT):
             parts[str(number)] = normalised(one.cells.cast(pl.String))

@@ -44,8 +44,12 @@ def _bins(one: Plot, title: str, *, times: bool) -> Markup:
         f'<line class="msc-axis" x1="4" y1="{ground:g}" x2="{WIDTH - 4}" y2="{ground:g}"/>',
     ]
     before, beyond = ("≤ ", "≥ ") if one.ends_open else ("", "")
+    if any((edge + 0.5) % 1.0 == 0 for edge in edges[:1]) and span < 64:  # bins around whole numbers
+        low_shown, high_shown = edges[0] + 0.5, edges[-1] - 0.5
+    else:
+        low_shown, high_shown = low, edges[-1]
     show = _moment if times else words.number
-    marks = [("start", 4.0, before, low), ("end", WIDTH - 4.0, beyond, edges[-1])]
+    marks = [("start", 4.0, before, low_shown), ("end", WIDTH - 4.0, beyond, high_shown)]
     if not times:
         marks.insert(1, ("middle", WIDTH / 2.0, "", low + span / 2.0))
     for anchor, x, sign, value in marks:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mainstay.comparison import words
+from mainstay.comparison import kinds, words
 from mainstay.comparison.records import Kind
 from mainstay.models.signals import words as words_of
 from mainstay.profiling.records import Seen, Suspect
@@ -47,14 +47,13 @@ def suspects(columns: Sequence[Seen], asked: Asked, *, least: float = TOO_GOOD) 
     target as an exact sum or product of numbers. Names of things, which can only be learned by heart. Texts: a word
     that stands for a class.
     """
-    kept = asked.truth.is_not_null()
-    if int(kept.sum()) < LEAST_ROWS:
+    skills = skills_of(columns, asked)
+    if skills is None:
         return ()
-    rows = np.flatnonzero(kept.to_numpy())
+    rows = np.flatnonzero(asked.truth.is_not_null().to_numpy())
     columns = [Seen(name=one.name, kind=one.kind, cells=one.cells[rows]) for one in columns]
     truth = asked.truth[rows]
-    keys = None if asked.keys is None else asked.keys[rows]
-    found = [*_alone(columns, truth, asked, keys, least)]
+    found = [_too_good(name, skill, asked) for name, skill in skills.items() if skill.low >= least]
     told = {one.name for one in found}
     if not asked.classes:
         found += _identities(columns, floats_of(truth))
@@ -64,8 +63,22 @@ def suspects(columns: Sequence[Seen], asked: Asked, *, least: float = TOO_GOOD) 
     return tuple(found)
 
 
-def skill_of(one: Seen, truth: pl.Series, asked: Asked, keys: Rows | None) -> alone.Skill:
-    """Return how well a column tells the target by itself, on rows held out."""
+def skills_of(columns: Sequence[Seen], asked: Asked) -> dict[str, alone.Skill] | None:
+    """Return how well each column but texts tells the target by itself, on rows held out; None of too few rows."""
+    kept = asked.truth.is_not_null()
+    if int(kept.sum()) < LEAST_ROWS:
+        return None
+    rows = np.flatnonzero(kept.to_numpy())
+    truth = asked.truth[rows]
+    keys = None if asked.keys is None else asked.keys[rows]
+    return {
+        one.name: _skill_of(Seen(name=one.name, kind=one.kind, cells=one.cells[rows]), truth, asked, keys)
+        for one in columns
+        if one.kind not in (Kind.EMPTY, Kind.TEXT) and one.cells.null_count() < len(one.cells)
+    }
+
+
+def _skill_of(one: Seen, truth: pl.Series, asked: Asked, keys: Rows | None) -> alone.Skill:
     units = np.arange(len(truth)) if keys is None else keys
     fold = asked.rng.integers(0, FOLDS, int(units.max(initial=0)) + 1)[units]
     numeric = one.kind in NUMBERS or one.kind is Kind.TIMESTAMP
@@ -76,24 +89,17 @@ def skill_of(one: Seen, truth: pl.Series, asked: Asked, keys: Rows | None) -> al
     return alone.number_skill(codes, floats_of(truth), fold, keys=listed)
 
 
-def _alone(
-    columns: Sequence[Seen], truth: pl.Series, asked: Asked, keys: Rows | None, least: float
-) -> Iterator[Suspect]:
+def _too_good(name: str, skill: alone.Skill, asked: Asked) -> Suspect:
     measure = "λ" if asked.classes else "R²"
-    for one in columns:
-        if one.kind in (Kind.EMPTY, Kind.TEXT) or one.cells.null_count() == len(one.cells):
-            continue
-        skill = skill_of(one, truth, asked, keys)
-        if skill.low >= least:
-            yield Suspect(
-                name=one.name,
-                kind="alone",
-                why=f"tells the target by itself: {measure} {skill.value:.3f} ({skill.low:.3f} to {skill.high:.3f}) on "
-                f"rows held out; is it known before the answer?",
-                value=skill.value,
-                low=skill.low,
-                high=skill.high,
-            )
+    return Suspect(
+        name=name,
+        kind="alone",
+        why=f"tells the target by itself: {measure} {skill.value:.3f} ({skill.low:.3f} to {skill.high:.3f}) on rows "
+        "held out; is it known before the answer?",
+        value=skill.value,
+        low=skill.low,
+        high=skill.high,
+    )
 
 
 def _identities(columns: Sequence[Seen], truth: Floats) -> Iterator[Suspect]:
@@ -109,7 +115,8 @@ def _identities(columns: Sequence[Seen], truth: Floats) -> Iterator[Suspect]:
     table = np.column_stack([floats_of(one.cells) for one in numbers])
     sums = alone.identity_of(table, truth)
     if sums is not None:
-        terms = " ".join(f"{factor:+.6g}·{numbers[j].name}" for j, factor in sums).removeprefix("+")
+        signed = (f"{'−' if factor < 0 else '+'} {abs(factor):.6g}·{numbers[j].name}" for j, factor in sums)
+        terms = " ".join(signed).removeprefix("+ ")
         yield Suspect(
             name=" + ".join(numbers[j].name for j, _ in sums),
             kind="identity",
@@ -132,7 +139,7 @@ def _identities(columns: Sequence[Seen], truth: Floats) -> Iterator[Suspect]:
 
 def _constant(table: Floats, truth: Floats, sums: Sequence[tuple[int, float]]) -> str:
     left = float(np.nanmean(truth - sum(factor * table[:, j] for j, factor in sums)))
-    return f" {left:+.6g}" if abs(left) > 1e-6 * float(np.nanstd(truth)) else ""
+    return f" {'−' if left < 0 else '+'} {abs(left):.6g}" if abs(left) > 1e-6 * float(np.nanstd(truth)) else ""
 
 
 def _as_numbers(cells: pl.Series) -> pl.Series | None:
@@ -150,6 +157,8 @@ def _names(columns: Sequence[Seen], time: str | None) -> Iterator[Suspect]:
             continue
         named = one.kind is Kind.IDENTIFIER
         distinct = held.n_unique()
+        if one.kind is Kind.INTEGER and len(held) >= LEAST_ROWS:
+            named = kinds.finer(one.kind, held, held)[0] is Kind.IDENTIFIER
         if not named and one.kind is Kind.CATEGORY and len(held) >= LEAST_ROWS:
             once = held.value_counts(name="rows")["rows"]
             named = int((once == 1).sum()) >= MOST_UNIQUE * len(held)

@@ -197,7 +197,7 @@ def test_the_command_writes_the_page_and_answers_in_json(tmp_path: Path, monkeyp
 def test_the_rentals_are_known_to_be_the_sum_of_two_columns() -> None:
     found = profile(DATA / "bike" / "hour.csv", target="cnt", now=NOW)
     whys = {one.name: one.why for one in found.suspects}
-    assert whys["casual + registered"] == "the target is exactly 1·casual +1·registered"
+    assert whys["casual + registered"] == "the target is exactly 1·casual + 1·registered"
     assert set(whys) == {"casual + registered", "registered", "instant"}
 
 
