@@ -549,13 +549,12 @@ def page(lines: Sequence[Line]) -> str:
 
 
 def main() -> None:
-    """Print every line, keep the results, write the page."""
+    """Print every line; with --write keep the results and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--only", default="")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
-    lines: list[Line] = []
     for name, part in PARTS.items():
         if asked.only and asked.only != name:
             continue
@@ -564,14 +563,20 @@ def main() -> None:
         for one in found:
             print(told(one), flush=True)
         print(f"  {name}: {time.process_time() - began:.1f} s of the processor", flush=True)
-        lines += found
-    if asked.only:
-        return
-    RESULTS.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
-    if asked.write:
-        text = PAGE.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        PAGE.write_text(f"{before}{BEGIN}\n\n{page(lines)}\n{END}{after}", encoding="utf-8")
+        if asked.write:
+            keep(name, found)
+
+
+def keep(name: str, found: list[Line]) -> None:
+    """Put a part's lines in the place of its former ones, and all of them onto the page."""
+    held = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    held = [one for one in held if one["part"] != name] + [{"part": name, **one} for one in found]
+    order = list(PARTS)
+    held.sort(key=lambda one: order.index(one["part"]))
+    RESULTS.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{page(held)}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

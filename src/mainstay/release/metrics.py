@@ -148,4 +148,5 @@ _METRICS: Mapping[str, Callable[[Scored], float]] = {
     "r2": _r2,
     **{name: _ranked(name) for name in ordering.METRICS},
 }
+KNOWN = frozenset(_METRICS)
 HIGHER_IS_BETTER = frozenset({"accuracy", "macro_f1", "r2", *ordering.METRICS})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstay.core.releases import Release
-from mainstay.release import opinion
+from mainstay.release import metrics, opinion, window
+from mainstay.release.online import online_figures
 from mainstay.store import promotions, releases
 from mainstay.store.columns import to_json
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 PROMISES = ("not_worse", "not_worse_on_recent")
 """Checks of the gate that compare a candidate with the champion, the newer data last: they speak where both do."""
+LABELLED = 2_000
+"""So many of the newest labelled pairs are measured at a promotion: it waits for that."""
+DRAWS = 200
 LIKE = {"accuracy": "accuracy"}
 """Which guard measures online what a metric of the gate measures offline."""
 
@@ -97,7 +101,21 @@ def _online(tx: Connection, release: Release, evidence: Mapping[str, Any]) -> di
     if not checks:
         current = (opinion.read(tx, release.model) or {}).get("current") or {}
         checks = current.get("checks", ()) if current.get("version") == release.version else ()
-    return {check["name"]: _figures(check) for check in checks if check.get("applies", True)}
+    found = {check["name"]: _figures(check) for check in checks if check.get("applies", True)}
+    return found | _measured(
+        tx, release, [m for m in promised(release) if not found.get(LIKE.get(m, m), {}).get("units")]
+    )
+
+
+def _measured(tx: Connection, release: Release, names: Sequence[str]) -> dict[str, Any]:
+    """Return the promised metrics that no guard measured, on the newest labelled pairs, in the gate's own terms."""
+    names = [name for name in names if name in metrics.KNOWN]
+    if not names:
+        return {}
+    rows, _ = window.rows(tx, release)
+    labelled = [pair for pair in rows if pair.label is not None][-LABELLED:]
+    figures = online_figures(labelled, names, by_key=True, seed=release.version, draws=DRAWS)
+    return {one.metric: one.document() for one in figures}
 
 
 def _figures(check: Mapping[str, Any]) -> dict[str, Any]:

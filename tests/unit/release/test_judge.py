@@ -11,6 +11,7 @@ from scipy import stats
 
 from mainstay.config.settings import GuardSettings
 from mainstay.core.events import Arm, Trust
+from mainstay.core.routes import position
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.release import rightness
 from mainstay.release.judge import judge, tripped
@@ -197,6 +198,24 @@ def test_a_right_split_does_not_stand_in_the_way() -> None:
     rng = random.Random(3)
     split = [make.pair(i, step=0, arm=Arm.CHALLENGER if rng.random() < 0.05 else Arm.CHAMPION) for i in range(400)]
     assert not judged(split)["sample_ratio"].applies
+
+
+def test_the_split_is_checked_over_steps_by_keys_as_the_route_deals_them() -> None:
+    """By the hash that serves: keys stay where they were put while the share goes up. None of 20 salts freezes."""
+    frozen = caught = 0
+    for salt in range(20):
+        right, wrong = [], []
+        for i in range(900):
+            key, step = f"k{i % 500}", min(i // 300, 2)
+            place = position(f"s{salt}", key)
+            number = len(right)
+            mine = Arm.CHALLENGER if place < make.SHARES[step] else Arm.CHAMPION
+            stuck = Arm.CHALLENGER if place < make.SHARES[0] else Arm.CHAMPION
+            right.append(make.pair(number, step=step, arm=mine, key_hash=key))
+            wrong.append(make.pair(number, step=2 if step else 0, arm=stuck, key_hash=key))
+        frozen += judged(right)["sample_ratio"].applies
+        caught += judged(wrong)["sample_ratio"].applies
+    assert (frozen, caught) == (0, 20)
 
 
 def test_a_guard_without_a_limit_asks_nothing() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 
 from mainstay.config.load import contract_of
@@ -162,3 +163,21 @@ def test_an_answer_without_a_reward_counts_what_is_declared_for_it() -> None:
         reward_of(tx, "p1", 1.0)
         assert rewards.gather(tx, make.release(2), settings, rows) == {"click": {"p0": 0.0, "p1": 1.0, "p2": 0.0}}
         assert rewards.gather(tx, make.release(2), make.settings(), rows) == {}
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "challenger: ModelOutputInvalid: the model gave nan",
+        "challenger: deadline: a call of this bundle passed its deadline and has not come back",
+        "challenger: runner: it ended",
+        "challenger: BreaksContract: channel: is not known",
+        "challenger: ValueError: no",
+    ],
+)
+def test_whatever_keeps_a_challenger_from_answering_its_user_counts_as_its_failure(why: str) -> None:
+    """As `serve.log` words it: NaN, deadlines, runners, its own contract's refusals, anything raised."""
+    event = make.prediction(1, assigned_arm=Arm.CHALLENGER, served_arm=Arm.CHAMPION, reason=why)
+    pair = ingest.pair_of(event, release=make.release(2, Stage.CANARY), champion="m@1", step=0)
+    assert pair is not None
+    assert (pair.challenger_failed, pair.champion_failed, pair.arm) == (True, False, Arm.CHALLENGER)
