@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mainstay.attach import learn
 from mainstay.core import errors
 from mainstay.core.errors import ExitCode, Problem
-from mainstay.data import audit, frame_check, golden, prepare, source, split
+from mainstay.data import audit, frame_check, golden, joined, prepare, split
 from mainstay.data.snapshot import Snapshots
 from mainstay.models.inputs import Inputs
 from mainstay.notify import addresses
@@ -175,7 +175,7 @@ def _check_reference(loaded: Loaded, found: _Found) -> None:
     """Look at the rows of a model that is not fitted here; they may be without truth."""
     address = loaded.settings.data.train
     try:
-        frame = source.read_frame(address, loaded.root)
+        frame = joined.read_joined(loaded, address).frame
     except errors.MainstayError as error:
         found.data += _told("data.train", error)
         return
