@@ -131,7 +131,16 @@ class FakeRoom:
     def mlflow(self) -> str:
         return "https://mlflow.example/#/experiments/0/runs/"
 
-    def promote(self, version: int, *, reason: str, by: str) -> object:
+    def evidence(self) -> str:
+        return f"0123abcd{self.text}"
+
+    def hold(self, *, reason: str, by: str) -> object:
+        return self.done.append(("hold", reason, by))
+
+    def resume(self, *, reason: str, by: str, evidence: str) -> object:
+        return self.done.append(("resume", reason, by, evidence))
+
+    def promote(self, version: int, *, reason: str, by: str, evidence: str) -> object:
         return self.done.append(("promote", version, reason, by))
 
     def abort(self, *, reason: str, by: str) -> object:
@@ -165,6 +174,9 @@ class FakeRoom:
 
     def replay(self, id_: str) -> Replayed:
         return replayed(self.text)
+
+    def label(self, id_: str, label: str, *, by: str) -> None:
+        self.done.append(("label", id_, label, by))
 
     def contract(self) -> Contract:
         return CONTRACT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mainstay.api.keys import Scope
 from mainstay.core import errors
 from mainstay.core.incidents import State
 from mainstay.web import links
@@ -45,8 +46,28 @@ def _version(look: Look) -> int:
 
 
 def _promoted(look: Look, form: Form) -> str:
-    look.room.promote(_version(look), reason=form.reason, by=form.by)
+    look.room.promote(_version(look), reason=form.reason, by=form.by, evidence=form.fields.get("evidence", ""))
     return links.model(look.model, "rollout")
+
+
+def _held(look: Look, form: Form) -> str:
+    _must_be_on_its_way(look)
+    look.room.hold(reason=form.reason, by=form.by)
+    return links.model(look.model, "rollout")
+
+
+def _resumed(look: Look, form: Form) -> str:
+    _must_be_on_its_way(look)
+    look.room.resume(reason=form.reason, by=form.by, evidence=form.fields.get("evidence", ""))
+    return links.model(look.model, "rollout")
+
+
+def _must_be_on_its_way(look: Look) -> None:
+    way = look.room.status().rollout
+    if way is None or way.version != _version(look):
+        raise errors.StaleTransition(
+            "it is not on its way any more, so nothing was done", remedy="See the rollout's page."
+        )
 
 
 def _aborted(look: Look, form: Form) -> str:
@@ -79,6 +100,15 @@ def _returned(look: Look, form: Form) -> str:
 def _drilled(look: Look, form: Form) -> str:
     look.room.start_drill(look.params["subject"], by=form.by)
     return links.model(look.model, "drills")
+
+
+def _labelled(look: Look, form: Form) -> str:
+    label = form.fields.get("label", "").strip()
+    if not label:
+        raise errors.UsageError("no label was given, so nothing was written", remedy="Choose one.")
+    look.room.label(look.params["subject"], label, by=form.by)
+    back = form.fields.get("back", "")
+    return back if links.is_local(back) else links.prediction(look.model, look.params["subject"])
 
 
 def _told(text: str) -> Callable[[Look], str]:
@@ -129,6 +159,22 @@ ACTS: tuple[Act, ...] = (
         tells=_told("{model}@{} answers everybody at once, whatever its guards have shown, and begins its probation."),
         do=_promoted,
         needs_reason=True,
+        binds_evidence=True,
+    ),
+    Act(
+        name="hold",
+        title="Hold",
+        tells=_told("{model}@{} answers nobody until somebody lets it go on; what was learned of it is kept."),
+        do=_held,
+        needs_reason=True,
+    ),
+    Act(
+        name="resume",
+        title="Let it go on",
+        tells=_told("{model}@{} goes on where it stood, once as many people agree as [rollout] approval asks for."),
+        do=_resumed,
+        needs_reason=True,
+        binds_evidence=True,
     ),
     Act(
         name="abort",
@@ -153,6 +199,13 @@ ACTS: tuple[Act, ...] = (
         do=_returned,
         needs_reason=True,
         danger=True,
+    ),
+    Act(
+        name="label",
+        title="Label",
+        tells=_told("What is true of request {} is written down; a later word on it wins. Choose it on its page."),
+        do=_labelled,
+        scope=Scope.FEEDBACK,
     ),
     Act(
         name="drill",

@@ -106,3 +106,5 @@ class Act:
     scope: Scope = Scope.ADMIN
     needs_reason: bool = False
     danger: bool = False
+    binds_evidence: bool = False
+    """Whether it agrees to the evidence that stood there when it was asked for."""

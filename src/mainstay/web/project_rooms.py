@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mainstay import rollouts
+from mainstay.core import errors
 from mainstay.core.incidents import State
 from mainstay.core.profiles import Profile
 from mainstay.modelcard import make
-from mainstay.release import manual
 from mainstay.store import audit
 from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, rollout, versions
 from mainstay.viewing.axis import Axis
@@ -150,14 +151,26 @@ class ProjectRoom:
         url = str(self.project.settings.registry.url)
         return f"{url.rstrip('/')}/#/experiments/0/runs/" if url.startswith(("http://", "https://")) else ""
 
-    def promote(self, version: int, *, reason: str, by: str) -> object:
-        """Let a version answer everybody now."""
-        return self.project.promote(version, reason=reason, by=by)
+    def evidence(self) -> str:
+        """Return the digest of what the loop thinks of the version on its way."""
+        return rollouts.show(self.project.parts).evidence
+
+    def promote(self, version: int, *, reason: str, by: str, evidence: str) -> object:
+        """Let a version answer everybody now, or agree to it."""
+        agreed = evidence if self.project.settings.rollout.approval == "two" else ""
+        return self.project.promote(version, reason=reason, by=by, evidence=agreed)
+
+    def hold(self, *, reason: str, by: str) -> object:
+        """Let the version on its way answer nobody until it is resumed."""
+        return rollouts.pause(self.project.parts, by=by, reason=reason)
+
+    def resume(self, *, reason: str, by: str, evidence: str) -> object:
+        """Let a held version go on, or agree to it."""
+        return rollouts.resume(self.project.parts, by=by, reason=reason, evidence=evidence)
 
     def abort(self, *, reason: str, by: str) -> object:
         """Take the version that is on its way out; the champion answers everybody."""
-        with self.project.parts.store.begin() as tx:
-            return manual.abort(tx, model=self.name, by=by, reason=reason, now=self.now())
+        return rollouts.abort(self.project.parts, by=by, reason=reason)
 
     def rollback(self, *, reason: str, by: str, to: int | None = None) -> object:
         """Return to the version before, or to one that answered once."""
@@ -178,6 +191,13 @@ class ProjectRoom:
     def replay(self, id_: str) -> Replayed:
         """Return an answer computed again beside the record."""
         return self.project.replay(id_)
+
+    def label(self, id_: str, label: str, *, by: str) -> None:
+        """Write down what is true of a request."""
+        number = not self.contract().task.is_classification
+        told = self.project.feedback([{"id": id_, "label": _number(label) if number else label}], by=by)
+        if told.refused:
+            raise errors.UsageError(str(told.refused[0]), remedy="Choose a label of the contract.")
 
     def contract(self) -> Contract:
         """Return the project's contract."""
@@ -231,3 +251,10 @@ class ProjectRoom:
 def of(projects: Sequence[Project]) -> Mapping[str, Room]:
     """Return the rooms of some projects, by model, in their order."""
     return {project.name: ProjectRoom(project) for project in projects}
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # the contract says what is wrong with it

@@ -91,8 +91,17 @@ class Room(Protocol):
     def mlflow(self) -> str:
         """Return where MLflow's page of a run is, without the run's id; empty where MLflow has no pages."""
 
-    def promote(self, version: int, *, reason: str, by: str) -> object:
-        """Let a version answer everybody now."""
+    def evidence(self) -> str:
+        """Return the digest of what the loop thinks of the version on its way: what an approval agrees to."""
+
+    def promote(self, version: int, *, reason: str, by: str, evidence: str) -> object:
+        """Let a version answer everybody now, or agree to it where [rollout] approval asks for more people."""
+
+    def hold(self, *, reason: str, by: str) -> object:
+        """Let the version on its way answer nobody until it is resumed."""
+
+    def resume(self, *, reason: str, by: str, evidence: str) -> object:
+        """Let a held version go on, or agree to it."""
 
     def abort(self, *, reason: str, by: str) -> object:
         """Take the version that is on its way out."""
@@ -111,6 +120,9 @@ class Room(Protocol):
 
     def replay(self, id_: str) -> Replayed:
         """Return an answer computed again beside the record."""
+
+    def label(self, id_: str, label: str, *, by: str) -> None:
+        """Write down what is true of a request; UsageError for what is no label of the contract."""
 
     def contract(self) -> Contract:
         """Return the project's contract."""

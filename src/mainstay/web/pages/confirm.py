@@ -15,6 +15,7 @@ def build(look: Look, act: Act) -> Confirm:
         tells=act.tells(look),
         action=links.model(look.model, f"do/{act.name}"),
         subject=look.params["subject"],
+        evidence=look.room.evidence() if act.binds_evidence else "",
         reason_label="Why" if act.needs_reason else "Why (if you like)",
         needs_reason=act.needs_reason,
         danger=act.danger,

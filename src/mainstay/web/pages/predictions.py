@@ -110,13 +110,15 @@ def one_page(look: Look) -> Prediction:
             replayed = look.room.replay(id_)
     except errors.MainstayError as error:
         problem = f"{error.message}. {error.remedy}"
-    return build_one(found, look.now(), why=why, replayed=replayed, problem=problem)
+    classes = look.room.contract().classes
+    return build_one(found, look.now(), classes=classes, why=why, replayed=replayed, problem=problem)
 
 
 def build_one(
     found: One,
     now: datetime,
     *,
+    classes: Sequence[str] = (),
     why: Explanation | None = None,
     replayed: Replayed | None = None,
     problem: str = "",
@@ -152,6 +154,8 @@ def build_one(
             csv=f"{here}?csv=warnings",
         ),
         feedback=_feedback(found.feedback, here, now),
+        label_action=links.model(event.model, "do/label"),
+        classes=tuple(classes),
         shadow="" if found.shadow is None else f"{found.shadow.bundle} would have said {_shown(found.shadow.label)}.",
         explain=Link(text="Explain it", href=f"{here}?show=explanation", here=why is not None),
         replay=Link(text="Compute it again", href=f"{here}?show=replay", here=replayed is not None),

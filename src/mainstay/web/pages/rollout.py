@@ -51,6 +51,10 @@ def _actions(status: Status, way: Way) -> tuple[Action, ...]:
         return ()
     if way.release is not None and way.release.stage in IN_ROLLOUT:
         version = way.release.version
+        held = way.release.stage is Stage.HELD
+        if held or way.release.stage in (Stage.SHADOW, Stage.CANARY):
+            text, act = ("Let it go on", "resume") if held else ("Hold", "hold")
+            found.append(Action(text=text, href=_ask(model, act, version, here), danger=False))
         found += [
             Action(text=f"Promote {way.release.name}", href=_ask(model, "promote", version, here), danger=False),
             Action(text=f"Abort {way.release.name}", href=_ask(model, "abort", version, here), danger=True),

@@ -15,6 +15,8 @@ class Confirm:
     action: str
     """Where the form goes."""
     subject: str
+    evidence: str
+    """Digest of what is agreed to, or empty."""
     reason_label: str
     needs_reason: bool
     danger: bool

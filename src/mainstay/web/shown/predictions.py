@@ -75,6 +75,10 @@ class Prediction:
     probabilities: Table
     warnings: Table
     feedback: Table
+    label_action: str
+    """Where the form that labels it goes."""
+    classes: tuple[str, ...]
+    """What it may be labelled with; empty: a number."""
     shadow: str
     """What the other side of a rollout would have said, or empty."""
     explain: Link
