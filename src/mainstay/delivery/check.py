@@ -71,6 +71,7 @@ def check_delivery(
         },
         answers=(*first, moved, frames.personal(given)),
         made_at=now.isoformat(),
+        private=given.private,
     )
     progress("personal", steps, steps)
     return report, compared

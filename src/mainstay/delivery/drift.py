@@ -15,6 +15,7 @@ from mainstay.delivery.records import Answer, Delivery, answer
 
 ASKS = "Are the rows of one population with those of the last delivery?"
 MOST_TOLD = 5
+HIDDEN = "(personal)"
 VERDICTS = {Compared.SAME: Verdict.PASS, Compared.DIFFERENT: Verdict.FAIL, Compared.NOT_ENOUGH: Verdict.NOT_ENOUGH}
 
 
@@ -37,7 +38,7 @@ def drift(given: Delivery, *, seed: int) -> tuple[Answer, Comparison | None]:
         seed=seed,
     )
     moved = [
-        {"field": one.name, "status": one.status.value, "says": one.says}
+        {"field": one.name, "status": one.status.value, "says": HIDDEN if one.name in given.private else one.says}
         for one in found.fields
         if one.status in (Status.BROKEN, Status.MOVED)
     ]

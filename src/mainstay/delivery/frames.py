@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from mainstay.comparison import words
@@ -20,7 +22,8 @@ def schema(given: Delivery) -> Answer:
     bad = sum(report.bad.height for report in given.reports)
     rows = sum(report.good.height for report in given.reports) + bad
     limit = given.settings.data.quarantine.max_share
-    problems = [str(problem) for report in given.reports for problem in report.problems]
+    every = [problem for report in given.reports for problem in report.problems]
+    problems = [str(one if given.shows_values else replace(one, value=None)) for one in every]
     flagged = sum(report.flagged for report in given.reports)
     changed = _changed(given.train, given.last)
     asks = "Do the rows hold the contract, and are the columns those of the last delivery?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,8 +14,9 @@ from mainstay.core.contracts import FieldType
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.delivery.records import Answer, Bars, Delivery, answer, within
 from mainstay.profiling import leaks
-from mainstay.profiling.records import Seen, Suspect
+from mainstay.profiling.records import Suspect
 from mainstay.profiling.samples import Rows, drawn, seen_by_contract
+from mainstay.stats.alone import Skill
 
 MOST_TOLD = 5
 MOST_BARS = 15
@@ -35,9 +36,10 @@ def leakage(given: Delivery, rng: np.random.Generator) -> tuple[Answer, Answer]:
         time=given.contract.time,
     )
     limit = given.settings.delivery.alone
-    found = leaks.suspects(columns, asked, least=limit)
+    skills = leaks.skills_of(columns, asked)
+    found = leaks.suspects(columns, asked, least=limit, skills=skills)
     named = [one for one in found if one.kind == "identifier"]
-    return _leaks(columns, asked, [one for one in found if one.kind != "identifier"], limit), _identifiers(named)
+    return _leaks(skills, asked, [one for one in found if one.kind != "identifier"], limit), _identifiers(named)
 
 
 def keys_of(given: Delivery, some: pl.DataFrame) -> Rows | None:
@@ -50,9 +52,8 @@ def keys_of(given: Delivery, some: pl.DataFrame) -> Rows | None:
     return (filled.rank("dense") - 1).to_numpy().astype(np.intp)
 
 
-def _leaks(columns: Sequence[Seen], asked: leaks.Asked, found: Sequence[Suspect], limit: float) -> Answer:
+def _leaks(skills: Mapping[str, Skill] | None, asked: leaks.Asked, found: Sequence[Suspect], limit: float) -> Answer:
     question, asks = DeliveryQuestion.LEAKAGE, "Does no feature know the target by itself or together with others?"
-    skills = leaks.skills_of(columns, asked)
     if skills is None:
         return answer(question, asks, Verdict.NOT_ENOUGH, f"fewer than {leaks.LEAST_ROWS} rows have a target")
     measure = "λ" if asked.classes else "R²"

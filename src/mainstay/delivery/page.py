@@ -15,6 +15,7 @@ from mainstay.comparison import svg, words
 from mainstay.comparison.records import FieldReport, Status
 from mainstay.comparison.result import Comparison
 from mainstay.core.verdicts import Check, Verdict
+from mainstay.delivery.drift import HIDDEN
 from mainstay.delivery.records import Answer, Bars, DeliveryReport
 
 HERE = Path(__file__).parent
@@ -53,7 +54,7 @@ def document(report: DeliveryReport, compared: Comparison | None, *, judged: tup
         subject=subject(report),
         judged=", ".join(judged),
         sections=sections,
-        moved=[_moved(field, names) for field in moved[:MOST_MOVED]],
+        moved=[_moved(field, names, hidden=field.name in report.private) for field in moved[:MOST_MOVED]],
         version=mainstay.__version__,
     )
 
@@ -124,7 +125,9 @@ def _bars(bars: Bars) -> Markup:
     return svg.framed("".join(parts), width=LABEL + ROOM + 72, height=height, title=bars.title)
 
 
-def _moved(field: FieldReport, sides: tuple[str, str]) -> tuple[str, str, Markup]:
+def _moved(field: FieldReport, sides: tuple[str, str], *, hidden: bool) -> tuple[str, str, Markup]:
+    if hidden:
+        return words.short(field.name, 60), HIDDEN, Markup("")
     plot = Markup("") if field.bars is None else svg.field_plot(field.bars, name=field.name, sides=sides)
     return words.short(field.name, 60), words.short(field.says, 300), plot
 

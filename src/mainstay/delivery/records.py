@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from mainstay.config.settings import DeliveryQuestion, Settings
-from mainstay.core.contracts import Contract
+from mainstay.core.contracts import Contract, Pii
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.data.frame_check import FrameReport
 
@@ -31,9 +31,14 @@ class Delivery:
     settings: Settings
 
     @property
+    def private(self) -> tuple[str, ...]:
+        """Return the fields of which no value may stand in a report that is kept."""
+        return tuple(one.name for one in self.contract.fields if one.pii is not Pii.KEEP)
+
+    @property
     def shows_values(self) -> bool:
         """Return whether values of rows may stand in a report that is kept: no field is personal."""
-        return all(one.pii.value == "keep" for one in self.contract.fields)
+        return not self.private
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,8 @@ class DeliveryReport:
     snapshots: Mapping[str, str | None] = field(default_factory=dict)
     """Ids of train, test and last."""
     made_at: str = ""
+    private: tuple[str, ...] = ()
+    """Fields of which no value is shown."""
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +40,21 @@ class Asked:
     time: str | None = None
 
 
-def suspects(columns: Sequence[Seen], asked: Asked, *, least: float = TOO_GOOD) -> tuple[Suspect, ...]:
-    """Return the columns that may know the answer, with why; `least`: the λ or R² from which on one is too good alone.
+def suspects(
+    columns: Sequence[Seen],
+    asked: Asked,
+    *,
+    least: float = TOO_GOOD,
+    skills: Mapping[str, alone.Skill] | None = None,
+) -> tuple[Suspect, ...]:
+    """Return the columns that may know the answer, with why; `least`: the λ or R² from which on one is too good alone;
+    `skills`: what `skills_of` said, where it was asked already.
 
     Each column alone: how much of the target it tells on rows held out (`stats.alone`), one-sided 95 %. Together: the
     target as an exact sum or product of numbers. Names of things, which can only be learned by heart. Texts: a word
     that stands for a class.
     """
-    skills = skills_of(columns, asked)
+    skills = skills_of(columns, asked) if skills is None else skills
     if skills is None:
         return ()
     rows = np.flatnonzero(asked.truth.is_not_null().to_numpy())

@@ -30,6 +30,8 @@ LEAST_SHARE = 0.1
 """A class with less of the rows makes accuracy a poor measure."""
 STRONG = 0.95
 """Two inputs that go together so strongly say nearly the same."""
+OWN, NOTHING = 0.5, 0.03
+"""A whole number with so many values a row and so weak a tie to the target is hardly a measure."""
 ORDER = {weight: i for i, weight in enumerate(Weight)}
 
 
@@ -83,7 +85,13 @@ def profile(
         matrix=matrix,
         suspects=suspects,
         copies=copies,
-        findings=_ordered([*_whole(frame, told, found, suspects, copies), *_of_columns(looks, suspects)]),
+        findings=_ordered(
+            [
+                *_whole(frame, told, found, suspects, copies),
+                *_of_columns(looks, suspects),
+                *_weights(looks, found, target),
+            ]
+        ),
         notes=tuple(_notes(frame.height, target, suspects)),
     )
 
@@ -178,6 +186,20 @@ def _of_columns(looks: Sequence[ColumnLook], suspects: Sequence[Suspect]) -> Ite
     names = {one.name for one in suspects if one.kind == "identifier"}
     for one in looks:
         yield from (f for f in one.findings if one.name not in names or f.weight is not Weight.KNOW)
+
+
+def _weights(looks: Sequence[ColumnLook], found: Sequence[Tie], target: str | None) -> Iterator[Finding]:
+    """Yield whole numbers of which most rows have one of their own and that tell nothing: weights, counters, codes."""
+    with_target = {tie.a if tie.b == target else tie.b: abs(tie.value) for tie in found if target in (tie.a, tie.b)}
+    for one in looks:
+        tie = with_target.get(one.name)
+        if one.kind is Kind.INTEGER and tie is not None and one.distinct >= OWN * one.rows and tie < NOTHING:
+            yield Finding(
+                where=one.name,
+                what=f"has {words.counted(one.distinct)} whole numbers in {words.counted(one.rows)} rows and does not "
+                "go with the target: is it a weight, a counter or a code?",
+                weight=Weight.LOOK,
+            )
 
 
 def _ordered(found: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -285,6 +285,24 @@ def test_a_page_holds_no_text_where_any_field_is_personal() -> None:
     assert any(one in open_page for one in TRAIN["text"].to_list())
 
 
+def test_no_report_quotes_a_value_of_a_personal_field(ask: Ask) -> None:
+    fields = tuple(replace(one, pii=Pii.HASH) if one.name in ("who", "channel") else one for one in FIELDS)
+    contract = replace(CONTRACT, fields=fields)
+    train = TRAIN.with_columns(
+        channel=pl.lit("secret-channel-") + pl.int_range(pl.len()).mod(2).cast(pl.String),
+        topic=pl.when(pl.int_range(pl.len()) < 9).then(pl.lit("secret-topic")).otherwise("topic"),
+    )
+    checked = check_frame(contract, train, with_target=True)
+    report, compared = check_delivery(
+        checked.good, contract, settings=Settings(), now=NOW, last=TRAIN, reports=[checked]
+    )
+    assert "channel" in {one["field"] for one in report.of(DeliveryQuestion.DRIFT).numbers["moved"]}
+    assert "secret" not in json.dumps(report.as_dict())
+    assert "secret" not in page.document(report, compared)
+    plain, _ = check_delivery(checked.good, CONTRACT, settings=Settings(), now=NOW, last=TRAIN, reports=[checked])
+    assert "secret" in json.dumps(plain.as_dict())
+
+
 def report_of(train: pl.DataFrame) -> dict[str, object]:
     checked = check_frame(CONTRACT, train, with_target=True)
     found, _ = check_delivery(checked.good, CONTRACT, settings=Settings(), now=NOW, reports=[checked])

@@ -207,5 +207,6 @@ def test_the_census_has_its_published_copies_and_no_leak() -> None:
     assert found.rows == 48_842
     assert found.copies.exact == 52
     assert found.suspects == ()
+    assert [f.where for f in found.findings if "is it a weight" in f.what] == ["fnlwgt"]
     strongest = found.ties[0]
     assert {strongest.a, strongest.b} == {"education", "education-num"}
