@@ -20,13 +20,14 @@ from mainstay.core.errors import EnvironmentFault, MainstayError
 from mainstay.core.events import Arm, Event, Feedback, Kind, PairedAnswer
 from mainstay.core.ports import Clock
 from mainstay.core.releases import Release
+from mainstay.core.trials import Measured, Round
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.journal.writer import SegmentWriter
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.parts import Parts
 from mainstay.registry.mlflow_registry import RunFacts
-from mainstay.serve import trial
+from mainstay.serve import measured, trial
 from mainstay.store import releases
 from mainstay.store.engine import Store
 from mainstay.store.jobs import Job
@@ -170,6 +171,11 @@ class FakeRegistry:
 def passed(*_: Any, **__: Any) -> Check:
     """Stand for the real server, which answers as it must."""
     return Check(name="real_server", question=trial.QUESTION, verdict=Verdict.PASS, reason="20 rows answered equally")
+
+
+def fared(*_: Any, **__: Any) -> Measured:
+    """Stand for the measurement of a version in a server of its own: it answers, at once."""
+    return Measured(answers=passed(), rounds=[Round(answered_ms=[1.0] * 150, empty_ms=[0.5] * 50)], memory_mb=1.0)
 
 
 class Killed(BaseException):
@@ -469,7 +475,7 @@ def make_shop(folder: Path) -> Shop:
     shop = Shop(folder=folder, clock=FakeClock())
     parts = shop.parts()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "try_in_server", passed)
+        patch.setattr(measured, "in_server", fared)
         for pipeline in ("words", "other"):
             candidate.deliver_candidate(parts, pipeline=pipeline)
     assert shop.stages() == {1: "certified", 2: "gated"}

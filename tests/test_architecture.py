@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("delivery",),
     ("train", "serve", "watch", "retrain", "release", "score", "attach"),
     ("parts", "selftest"),
-    ("alerting",),
+    ("alerting", "in_server"),
     (
         "candidate",
         "goldenset",

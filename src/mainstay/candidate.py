@@ -7,17 +7,19 @@ give the same bundle, and a second run goes on where the first one stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstay import selftest
+from mainstay import in_server, selftest
 from mainstay.core import errors, releases
 from mainstay.core.ports import Progress, silent
 from mainstay.core.releases import Stage
 from mainstay.core.routes import BundleRef
+from mainstay.core.trials import Measured
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.data import golden as goldens
 from mainstay.data import prepare as preparing
@@ -29,7 +31,7 @@ from mainstay.journal import personal
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.registry.mlflow_registry import ChildRun, RunFacts
-from mainstay.release import environment, probe, rollout, unseen
+from mainstay.release import environment, rollout, unseen
 from mainstay.release import gate as gates
 from mainstay.release.metrics import Labelled, labelled_from_frame
 from mainstay.retrain import dataset, window
@@ -134,12 +136,13 @@ def deliver_candidate(
     progress(STEPS[3], 3, len(STEPS))
     version, noticed = register(parts, trained, trigger, beside=runs.below(chosen))
     progress(STEPS[4], 4, len(STEPS))
-    report = judge(parts, version, data, evaluation=trained.evaluation)
+    served = cache(lambda: in_server.measure(parts, version.digest, _labelled(parts, data.test).rows))
+    report = judge(parts, version, data, evaluation=trained.evaluation, served=served)
     asked = {"by": by or BY, "trigger": trigger}
     version = _after_gate(parts, version, report, trained, chosen, release=release, asked=asked)
     progress(STEPS[5], 5, len(STEPS))
     if version.stage in (Stage.GATED, Stage.CHECKED) and release:
-        version = _start(parts, version, data)
+        version = _start(parts, version, served)
     progress(STEPS[5], len(STEPS), len(STEPS))
     waits = release and report.passed and version.stage is Stage.REGISTERED
     examined = data.examined.told if data.examined is not None else []
@@ -150,11 +153,17 @@ def deliver_candidate(
 
 
 def judge(
-    parts: Parts, version: releases.Release, data: Any = None, *, evaluation: Mapping[str, Any] | None = None
+    parts: Parts,
+    version: releases.Release,
+    data: Any = None,
+    *,
+    evaluation: Mapping[str, Any] | None = None,
+    served: Callable[[], Measured] | None = None,
 ) -> gates.GateReport:
     """Ask the gate about a version, with the champion of now; `mainstay gate --again` does the same.
 
-    `evaluation` is what was measured of it just now; without it that is measured anew where the gate needs it.
+    `evaluation` is what was measured of it just now; without it that is measured anew where the gate needs it. `served`
+    starts a server for it; without it that is done here.
     """
     data = data or _prepare(parts)
     examined = data.examined or _examine(parts, data)
@@ -171,7 +180,7 @@ def judge(
         settings=settings,
         contract=contract,
         bundle_path=path,
-        probe=lambda: probe.latencies_ms(path, version.digest, test.rows[:100], parts.clock),
+        probe=served or (lambda: in_server.measure(parts, version.digest, test.rows)),
         more=lambda: (
             *examined.checks,
             *_beyond(parts, candidate, data, evaluation),
@@ -193,6 +202,7 @@ def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]
     contract = parts.loaded.contract
     test, fitted = read_rows(contract, data.test.frame()), read_rows(contract, _fitted(parts, good).frame())
     crossed = recipe.cross_fitted(parts.loaded, good, fitted, test)
+    rows = _labelled(parts, data.test).rows
     return selftest.run(
         selftest.Project(
             settings=parts.settings,
@@ -209,7 +219,7 @@ def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]
                 parts.settings.gate.max_seen_share,
                 parts.settings.project.seed,
             ),
-            clock=parts.clock,
+            served=lambda other: in_server.measure(parts, version.digest, rows, other=other),
         )
     )
 
@@ -515,10 +525,10 @@ def _after_gate(
         return moved
 
 
-def _start(parts: Parts, version: releases.Release, data: _Data) -> releases.Release:
+def _start(parts: Parts, version: releases.Release, served: Callable[[], Measured]) -> releases.Release:
     """Ask the version in the real server; a model's first version then goes live, another waits for the loop."""
     if known_trial(version).verdict is not Verdict.PASS:
-        check = try_version(parts, version, _labelled(parts, data.test).rows)
+        check = served().answers
         with parts.store.begin() as tx:
             version = keep_trial(tx, version, check)
     with parts.store.read() as tx:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +21,8 @@ from numpy.typing import NDArray
 
 from mainstay.config.settings import Settings
 from mainstay.core.contracts import Contract
-from mainstay.core.ports import Clock
+from mainstay.core.trials import Measured
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.models.segments import segment_names
 from mainstay.release import gate as gates
@@ -35,9 +35,10 @@ Rows = Sequence[Mapping[str, Any]]
 Predict = Callable[[Rows], NDArray[np.float64]]
 Beyond = Callable[[LoadedModel], Sequence[Check]]
 """Returns what others than the gate ask of a candidate (stress, baselines, behaviour, fairness)."""
-SLOW_MS = 5.0
+SLOW_MS = 20.0
 """The limit that the slow one breaks: at the project's own it would take minutes."""
-TIMINGS = 100
+MORE_MB, GREEDY_MB = 100.0, 200
+"""The greedy one holds so much in each of its processes, and may take so much more than the version itself."""
 GOOD = "as_it_is"
 
 
@@ -79,7 +80,8 @@ class Project:
     bundle: Path
     test: Labelled
     beyond: Beyond
-    clock: Clock
+    served: Callable[[Any], Measured]
+    """Measures an estimator in a server of its own; None: the version itself."""
     taught: Callable[[], LoadedModel | str] = lambda: "its recipe cannot be fitted again"
     """Returns a model of the version's recipe fitted on the test rows too, or why there is none."""
     holding: Callable[[], Check] | None = None
@@ -100,7 +102,10 @@ class Bad:
     also: Callable[[], Check] | None = None
     """Asks one more check, about what the candidate was made of."""
     why_not: str = ""
-    slow: bool = False
+    estimator: Any = None
+    """What computes in the version's place in a real server."""
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the gate that are set otherwise, so that it takes no minutes."""
     huge: bool = False
     first: bool = False
     """It is judged as a model's first version, without a champion."""
@@ -128,8 +133,13 @@ class Broken:
 
 def run(project: Project) -> list[Outcome]:
     """Return what the gate says to the version itself and to everything in the zoo, in order."""
+    project = replace(project, served=partial(_measured, project.served, cache(partial(project.served, None))))
     tried = [_try(project, Bad(name=GOOD, what="nothing is wrong with it", meant=(), remedy=""))]
     return tried + [_try(project, bad) for bad in zoo(project)]
+
+
+def _measured(served: Callable[[Any], Measured], once: Callable[[], Measured], estimator: Any) -> Measured:
+    return once() if estimator is None else served(estimator)
 
 
 def zoo(project: Project) -> Iterator[Bad]:
@@ -217,7 +227,15 @@ def zoo(project: Project) -> Iterator[Bad]:
         also=project.holding,
         why_not="" if project.holding is not None else "there is no lineage to ask",
     )
-    yield Bad(name="slow", what="it takes its time", meant=("latency",), remedy="Lower [gate] max_p99_ms.", slow=True)
+    yield Bad(
+        name="slow",
+        what=f"it takes {1.5 * SLOW_MS:g} ms, where {SLOW_MS:g} are allowed",
+        meant=("latency",),
+        remedy="This is a defect of the gate, or the machine is too busy to say.",
+        estimator=Slow(good.classes),
+        gate={"max_p99_ms": SLOW_MS},
+    )
+    yield _greedy(project)
     yield Bad(name="huge", what="it is too large", meant=("size",), remedy="Lower [gate] max_bundle_mb.", huge=True)
 
 
@@ -330,6 +348,55 @@ def _biased(project: Project) -> Bad:
     )
 
 
+def _greedy(project: Project) -> Bad:
+    takes = project.served(None).memory_mb
+    return Bad(
+        name="greedy",
+        what=f"it holds {GREEDY_MB} MB, where {MORE_MB:g} more than now are allowed",
+        meant=("memory",),
+        remedy="This is a defect of the gate.",
+        estimator=Greedy(project.good.classes),
+        gate={"max_memory_mb": (takes or 0.0) + MORE_MB},
+        why_not="" if takes is not None else "the memory of a worker was not measured",
+    )
+
+
+class Slow:
+    """An estimator that takes its time."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes_ = np.array(classes)
+
+    def predict_proba(self, frame: Any) -> NDArray[np.float64]:
+        """Return the same probabilities for each row, after a while."""
+        time.sleep(1.5 * SLOW_MS / 1000)
+        return np.full((len(frame), len(self.classes_)), 1.0 / len(self.classes_))
+
+    def predict(self, frame: Any) -> NDArray[np.float64]:
+        """Return 0 for each row, after a while."""
+        time.sleep(1.5 * SLOW_MS / 1000)
+        return np.zeros(len(frame))
+
+
+class Greedy(Slow):
+    """An estimator that holds much memory once it is loaded, and answers at once."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._held = np.ones(GREEDY_MB * 125_000)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_held"}
+
+    def predict_proba(self, frame: Any) -> NDArray[np.float64]:
+        """Return the same probabilities for each row."""
+        return np.full((len(frame), len(self.classes_)), 1.0 / len(self.classes_))
+
+    def predict(self, frame: Any) -> NDArray[np.float64]:
+        """Return 0 for each row."""
+        return np.zeros(len(frame))
+
+
 def _taught(project: Project) -> Bad:
     model = project.taught()
     return Bad(
@@ -359,22 +426,12 @@ def _try(project: Project, bad: Bad) -> Outcome:
     if bad.why_not:
         return Outcome(name=bad.name, what=bad.what, meant=bad.meant, why_not=bad.why_not)
     settings = project.settings
-    if bad.slow:
-        settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={"max_p99_ms": SLOW_MS})})
+    if bad.gate:
+        settings = settings.model_copy(update={"gate": settings.gate.model_copy(update=bad.gate)})
     candidate = project.good if bad.predict is None else _with(project.good, bad.predict)
     if bad.model is not None:
         candidate = _with(project.good, bad.model.predict)
     asked = [] if bad.also is None else [bad.also]
-
-    def probe() -> list[float]:
-        found = []
-        for number in range(TIMINGS if len(project.test) else 0):
-            began = project.clock.monotonic()
-            if bad.slow:
-                time.sleep(1.2 * SLOW_MS / 1000)
-            answers.answer(candidate, [project.test.rows[number % len(project.test)]])
-            found.append((project.clock.monotonic() - began) * 1000)
-        return found
 
     with TemporaryDirectory() as folder:
         path = project.bundle
@@ -390,7 +447,7 @@ def _try(project: Project, bad: Bad) -> Outcome:
             settings=settings,
             contract=project.contract,
             bundle_path=path,
-            probe=probe,
+            probe=lambda: project.served(bad.estimator),
             more=lambda: [*(one() for one in asked), *project.beyond(candidate)],
         )
     refused = tuple(c.name for c in report.checks if c.applies and c.verdict is Verdict.FAIL)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from loop_kit import MODEL, Shop, passed
+from loop_kit import MODEL, Shop, fared, passed
 from mainstay.backtest import entry
 from mainstay.backtest.records import Known
 from mainstay.core.errors import NotEnoughEvidence
-from mainstay.serve import trial
+from mainstay.serve import measured, trial
 from mainstay.store import incidents, marks
 from mainstay.testing.clock import FakeClock
 
@@ -21,6 +21,7 @@ from mainstay.testing.clock import FakeClock
 @pytest.fixture
 def shop(trained_shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setattr(trial, "try_in_server", passed)
+    monkeypatch.setattr(measured, "in_server", fared)
     made = trained_shop.copy(tmp_path / "shop", clock=FakeClock(trained_shop.clock.now()))
     yield made
     made.close()

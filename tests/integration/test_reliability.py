@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from loop_kit import MODEL, Shop, passed
+from loop_kit import MODEL, Shop, fared
 from mainstay import candidate, loop, wiring
 from mainstay.core.events import Kind
 from mainstay.core.releases import Stage
 from mainstay.core.routes import BundleRef
 from mainstay.release import manual
-from mainstay.serve import control, trial
+from mainstay.serve import control, measured
 from mainstay.store import releases, routes
 from mainstay.testing.clock import FakeClock
 
@@ -193,7 +193,7 @@ def test_status_rollback_and_the_loop_do_without_mlflow(shop: Shop) -> None:
 def test_training_goes_on_when_mlflow_lost_everything_and_when_it_cannot_be_reached(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "try_in_server", passed)
+    monkeypatch.setattr(measured, "in_server", fared)
     with shop.parts().store.begin() as tx:
         manual.abort(tx, model=MODEL, by="anna", reason="", now=datetime.now(UTC))
     database, artifacts = shop.state / "mlflow.db", shop.state / "mlflow-artifacts"

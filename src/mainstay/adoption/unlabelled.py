@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mainstay import candidate
+from mainstay import candidate, in_server
 from mainstay.core.contracts import Contract
 from mainstay.core.profiles import Profile, TrainedWords
 from mainstay.core.verdicts import Check, Verdict, combine
@@ -27,7 +27,7 @@ from mainstay.models.load import LoadedModel, load
 from mainstay.models.profiles import build_profile, trained_words
 from mainstay.models.signals import text_fields, word_set
 from mainstay.project import Judged, Project, judged
-from mainstay.release import behaviour, probe
+from mainstay.release import behaviour
 from mainstay.release.gate import GateReport
 from mainstay.release.metrics import Labelled
 from mainstay.store import audit, releases
@@ -175,16 +175,15 @@ def _report(parts: Parts, contract: Contract, bundle: Bundle, rows: list[dict[st
     """Ask what can be asked without truth; that quality cannot be is a check of its own."""
     served = load(open_bundle(bundle.path, bundle.digest))
     some = Labelled(rows=rows[:500], truth=[None] * min(500, len(rows)))
+    served_there = in_server.measure(parts, bundle.digest, some.rows)
     with quiet():
         output = served.predict(some.rows)
         checks = [
             behaviour.contract_and_signature(output, served, contract, some),
             behaviour.finite_output(output, contract),
             behaviour.row_independence(served, some, parts.settings.project.seed),
-            behaviour.latency(
-                probe.latencies_ms(bundle.path, bundle.digest, some.rows[:100], parts.clock),
-                parts.settings.gate.max_p99_ms,
-            ),
+            behaviour.latency(served_there, parts.settings.gate.max_p99_ms),
+            behaviour.memory(served_there, parts.settings.gate.max_memory_mb),
             behaviour.size(bundle.path, parts.settings.gate.max_bundle_mb),
         ]
     quality = Check(name="quality", question="Is it right often enough?", verdict=Verdict.NOT_ENOUGH, reason=NOT_KNOWN)

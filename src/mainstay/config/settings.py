@@ -641,7 +641,9 @@ class GateSettings(Section):
     reproducible: bool = False
     """Whether the same code, rows and seed, fitted again, must give the same answers; costs one more fit."""
     max_p99_ms: float = Field(100.0, gt=0)
-    """Slowest 99th percentile of one row's answer (milliseconds)."""
+    """Slowest 99th percentile of one row's answer, over HTTP by a server of its own (milliseconds)."""
+    max_memory_mb: float | None = Field(None, gt=0)
+    """Most memory that a worker takes for it, beyond one that serves nothing (MB); not asked without it."""
     max_bundle_mb: float = Field(500.0, gt=0)
     """Largest bundle (MB)."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstay.core.contracts import Contract, FieldType
+from mainstay.core.trials import Measured
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models.load import LoadedModel
 from mainstay.release.metrics import Labelled
@@ -135,20 +136,79 @@ def no_pickle(model: LoadedModel) -> Check:
     )
 
 
-def latency(found_ms: Sequence[float], max_p99_ms: float) -> Check:
-    """Ask whether one row is answered quickly enough by the artefact as it lies on disk."""
-    question = f"Are 99 of 100 single rows answered within {max_p99_ms:g} ms?"
-    if len(found_ms) < MIN_LATENCIES:
-        why = f"{len(found_ms)} timings; at least {MIN_LATENCIES} are needed"
+def latency(found: Measured, max_p99_ms: float) -> Check:
+    """Ask whether one row is answered quickly enough by the artefact in a server of its own, over HTTP.
+
+    Of several rounds the one with the least 99th percentile counts: what else runs can only slow an answer down. Beyond
+    the limit it FAILs; but where the median is within it, and a request that asks nothing of the model takes half of
+    the limit by itself (99th percentile), the machine is too busy to say: NOT_ENOUGH.
+    """
+    question = f"Are 99 of 100 single rows answered within {max_p99_ms:g} ms by a real server?"
+    best = min(found.rounds, key=lambda one: _quantile(one.answered_ms, 0.99), default=None)
+    if best is None or len(best.answered_ms) < MIN_LATENCIES:
+        why = f"{0 if best is None else len(best.answered_ms)} timings; at least {MIN_LATENCIES} are needed"
+        if found.answers.verdict is not Verdict.PASS:
+            why = f"it was not timed: {found.answers.reason}"
         return Check(name="latency", question=question, verdict=Verdict.NOT_ENOUGH, reason=why)
-    p50, p99 = (float(q) for q in np.quantile(np.asarray(found_ms, dtype=np.float64), [0.5, 0.99]))
+    p50, p99 = _quantile(best.answered_ms, 0.5), _quantile(best.answered_ms, 0.99)
+    empty = _quantile(best.empty_ms, 0.99) if best.empty_ms else 0.0
+    verdict = Verdict.PASS if math.isfinite(p99) and p99 <= max_p99_ms else Verdict.FAIL
+    busy = verdict is Verdict.FAIL and p50 <= max_p99_ms and empty > max_p99_ms / 2 and math.isfinite(p99)
+    told = f"p99 {p99:.2f} ms, median {p50:.2f} ms, allowed {max_p99_ms:g} ms (best of {len(found.rounds)} rounds of "
+    told += f"{len(best.answered_ms)} requests; p99 of a request that asks nothing {empty:.2f} ms)"
+    told += "" if found.per_second is None else f"; {found.per_second:.0f} rows a second by several connections"
+    told += "" if found.cold_s is None else f"; ready {found.cold_s:.1f} s after its start"
     return Check(
         name="latency",
         question=question,
-        verdict=Verdict.PASS if math.isfinite(p99) and p99 <= max_p99_ms else Verdict.FAIL,
-        reason=f"p99 {p99:.2f} ms, median {p50:.2f} ms, allowed {max_p99_ms:g} ms",
-        numbers={"timings": len(found_ms), "p50_ms": p50, "p99_ms": p99, "max_p99_ms": max_p99_ms},
+        verdict=Verdict.NOT_ENOUGH if busy else verdict,
+        reason=f"{told}: the machine is too busy to say" if busy else told,
+        numbers={
+            "timings": len(best.answered_ms),
+            "rounds": len(found.rounds),
+            "p50_ms": p50,
+            "p99_ms": p99 if math.isfinite(p99) else None,
+            "empty_p99_ms": empty,
+            "per_second": found.per_second,
+            "cold_s": found.cold_s,
+            "max_p99_ms": max_p99_ms,
+        },
     )
+
+
+def memory(found: Measured, max_memory_mb: float | None) -> Check:
+    """Ask how much memory a worker takes for it, beyond what it took before it loaded anything."""
+    question = "How much memory does a worker take for it?"
+    took, empty = found.memory_mb, found.empty_mb
+    told = (
+        "it was not measured"
+        if took is None or empty is None
+        else f"{took:.0f} MB beyond the {empty:.0f} MB of a worker that serves nothing"
+    )
+    if max_memory_mb is None:
+        verdict = Verdict.NOT_ENOUGH
+        told += "; no [gate] max_memory_mb is declared: nothing was asked"
+    elif took is None or not math.isfinite(took):
+        verdict = Verdict.NOT_ENOUGH
+    else:
+        verdict = Verdict.PASS if took <= max_memory_mb else Verdict.FAIL
+        told += f", allowed {max_memory_mb:g} MB"
+    return Check(
+        name="memory",
+        question=question,
+        verdict=verdict,
+        reason=told,
+        numbers={"mb": took, "empty_mb": empty, "max_mb": max_memory_mb},
+        applies=max_memory_mb is not None,
+    )
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """Return a quantile; NaN and no value count as endless."""
+    if not len(values):
+        return math.inf
+    ordered = sorted(math.inf if math.isnan(value) else value for value in values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def size(bundle_path: Path, max_bundle_mb: float) -> Check:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mainstay.config.settings import Settings
 from mainstay.core.contracts import Contract
+from mainstay.core.trials import Measured
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
@@ -19,8 +20,8 @@ from mainstay.release import behaviour, confidence, quality, slices
 from mainstay.release.metrics import Labelled, Scored, score
 
 REPORT_VERSION = 1
-Probe = Callable[[], Sequence[float]]
-"""Returns the milliseconds of single-row answers by the artefact opened from disk (`release.probe.latencies_ms`)."""
+Probe = Callable[[], Measured]
+"""Returns how the artefact fared in a server of its own (`serve.measured`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ def run_gate(
         slices.worst_slice(candidate, mine, None if _saw(champion) else theirs, test, contract, gate.worst_slice, seed)
         if not _saw(candidate)
         else slices.unasked(gate.worst_slice, "the model saw the test rows: they prove nothing of it"),
-        _timed(probe, gate.max_p99_ms),
+        *_in_server(probe, gate.max_p99_ms, gate.max_memory_mb),
         behaviour.size(bundle_path, gate.max_bundle_mb),
         *more(),
     ]
@@ -151,12 +152,16 @@ def _recent(candidate: LoadedModel, champion: LoadedModel | None, recent: Labell
     return quality.not_worse(name, mine, theirs, recent, margins, seed, confidence=confidence)
 
 
-def _timed(probe: Probe, max_p99_ms: float) -> Check:
+def _in_server(probe: Probe, max_p99_ms: float, max_memory_mb: float | None) -> list[Check]:
     try:
         found = probe()
     except Exception as error:  # noqa: BLE001 - edge: opening and asking the artefact runs the user's code
-        return _unasked("latency", f"the artefact could not be timed: {type(error).__name__}: {error}")
-    return behaviour.latency(found, max_p99_ms)
+        why = f"the artefact could not be timed: {type(error).__name__}: {error}"
+        return [
+            _unasked("latency", why),
+            behaviour.memory(Measured(answers=_unasked("real_server", why)), max_memory_mb),
+        ]
+    return [behaviour.latency(found, max_p99_ms), behaviour.memory(found, max_memory_mb)]
 
 
 def _output(model: LoadedModel, data: Labelled) -> NDArray[np.float64] | str:

@@ -140,7 +140,8 @@ def plan_path(run: Path, worker: str) -> Path:
 
 
 def state_path(run: Path, worker: str) -> Path:
-    """Return where a worker tells its state: {pid, worker, at, epoch, models, failed, rss_mb, metrics}."""
+    """Return where a worker tells its state: {pid, worker, at, epoch, models, failed, rss_mb,
+    empty_mb (before it loaded anything), metrics}."""
     return run / f"worker-{worker.removeprefix('w')}.json"
 
 

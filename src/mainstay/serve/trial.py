@@ -10,7 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib import error as url_error
@@ -50,67 +53,96 @@ def try_in_server(
     runners (`plan.runner_part`), so that the bundle is asked where it would answer.
     """
     if not rows:
-        return _check(Verdict.NOT_ENOUGH, "there is no row to ask")
-    folder = Path(tempfile.mkdtemp(prefix="mainstay-trial-"))
-    try:
-        own = runner or {}
-        return _try(folder, model, version, rows, expected, bundles=bundles, environ=environ, clock=clock, runner=own)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return unasked()
+    with a_worker(model, version, bundles=bundles, environ=environ, clock=clock, runner=runner or {}) as found:
+        return failed(found) if isinstance(found, str) else compare(ask(found.port, model, rows), expected)
 
 
-def _try(
-    folder: Path,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker process that serves one version."""
+
+    port: int
+    pid: int
+    run: Path
+    """Where it tells its state."""
+    cold_s: float
+    """Real time from its start until it was ready."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """Return what it tells of itself."""
+        return plans.read_json(plans.state_path(self.run, "w0")) or {}
+
+
+@contextmanager
+def a_worker(
     model: str,
     version: BundleRef,
-    rows: Sequence[Mapping[str, Any]],
-    expected: Sequence[Answer],
     *,
     bundles: Path,
     environ: Mapping[str, str],
     clock: Clock,
     runner: Mapping[str, Any],
-) -> Check:
-    run = folder / "run"
-    run.mkdir()
-    (folder / "journal").mkdir()
-    RouteFile(route_path(run, model)).write(Route(model=model, epoch=1, champion=version))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        plan = WorkerPlan(
-            worker="w0",
-            workers=1,
-            models=[model],
-            run=str(run),
-            bundles=str(bundles),
-            journal=str(folder / "journal"),
-            salt=str(folder / "salt"),
-            socket_fd=listening.fileno(),
-            parent_fd=-1,
-            host="127.0.0.1",
-            durability="none",
-            segment_mb=1,
-            trusted=[version.digest],  # whoever tries it has loaded it already, where its signature was looked at
-            **runner,
-        )
-        plans.write_json(plans.plan_path(run, "w0"), plan)
-        (folder / "salt").write_text(os.urandom(32).hex(), encoding="ascii")
-        with (folder / "worker.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "mainstay.api.worker", str(plans.plan_path(run, "w0"))],
-                pass_fds=[listening.fileno()],
-                env={name: value for name, value in environ.items() if name != VARIABLE},  # it is asked without a key
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+) -> Iterator[Worker | str]:
+    """Give a worker that is ready, or why none is, as a text; it is ended afterwards, and its folders are gone."""
+    folder = Path(tempfile.mkdtemp(prefix="mainstay-trial-"))
+    try:
+        run = folder / "run"
+        run.mkdir()
+        (folder / "journal").mkdir()
+        RouteFile(route_path(run, model)).write(Route(model=model, epoch=1, champion=version))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            plan = WorkerPlan(
+                worker="w0",
+                workers=1,
+                models=[model],
+                run=str(run),
+                bundles=str(bundles),
+                journal=str(folder / "journal"),
+                salt=str(folder / "salt"),
+                socket_fd=listening.fileno(),
+                parent_fd=-1,
+                host="127.0.0.1",
+                durability="none",
+                segment_mb=1,
+                trusted=[version.digest],  # whoever tries it has loaded it already, where its signature was looked at
+                **runner,
             )
-            try:
-                problem = _wait(worker, run, clock)
-                if problem:
-                    return _check(Verdict.FAIL, f"{problem} {_tail(folder / 'worker.log')}".strip())
-                return compare(ask(port, model, rows), expected)
-            finally:
-                end(worker)
+            plans.write_json(plans.plan_path(run, "w0"), plan)
+            (folder / "salt").write_text(os.urandom(32).hex(), encoding="ascii")
+            with (folder / "worker.log").open("wb") as log:
+                began = time.perf_counter()
+                worker = subprocess.Popen(
+                    [sys.executable, "-m", "mainstay.api.worker", str(plans.plan_path(run, "w0"))],
+                    pass_fds=[listening.fileno()],
+                    env={name: value for name, value in environ.items() if name != VARIABLE},  # asked without a key
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+                try:
+                    problem = _wait(worker, run, clock)
+                    cold_s = time.perf_counter() - began
+                    if problem:
+                        yield f"{problem} {_tail(folder / 'worker.log')}".strip()
+                    else:
+                        yield Worker(port=port, pid=worker.pid, run=run, cold_s=cold_s)
+                finally:
+                    end(worker)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unasked() -> Check:
+    """Return the check where there is no row to ask."""
+    return _check(Verdict.NOT_ENOUGH, "there is no row to ask")
+
+
+def failed(why: str) -> Check:
+    """Return the check of a version whose worker did not come up."""
+    return _check(Verdict.FAIL, why)
 
 
 def _wait(worker: subprocess.Popen[bytes], run: Path, clock: Clock) -> str:
@@ -124,7 +156,7 @@ def _wait(worker: subprocess.Popen[bytes], run: Path, clock: Clock) -> str:
             return "the worker could not load it: " + "; ".join(map(str, state["failed"].values()))
         if state.get("ready"):
             return ""
-        _pause(worker, 0.05)
+        _pause(worker, 0.02)
     return f"the worker was not ready within {READY_S:.0f} s."
 
 

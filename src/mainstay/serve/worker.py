@@ -126,6 +126,7 @@ class Worker:
         self._looked = threading.Event()
         self._loader = threading.Thread(target=self._load, name="loader", daemon=True)
         self._tried_out: dict[str, Any] = {}
+        self._empty_mb: float | None = None
 
     # asked by HTTP, in the event loop
 
@@ -197,6 +198,7 @@ class Worker:
 
     def _load(self) -> None:
         told = 0.0
+        self._empty_mb = plans.rss_mb()
         while not self._stop.wait(LOOK_S if told else 0.0):
             changed = False
             for slot in self.slots.values():
@@ -243,6 +245,7 @@ class Worker:
             "failed": {digest: why for state in models.values() for digest, why in state["failed"].items()},
             **({} if self._shared is None else {"ids": self._shared.trouble or "ok"}),
             "rss_mb": plans.rss_mb(),
+            "empty_mb": self._empty_mb,
             "cpu_s": round(time.process_time(), 3),
             "metrics": self.metrics.as_dict(),
         }

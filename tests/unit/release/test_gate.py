@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from scipy.special import xlogy
 from mainstay.core.contracts import Contract, Field, FieldType, Role, Task
 from mainstay.core.events import Trust
 from mainstay.core.profiles import Profile
+from mainstay.core.trials import Measured, Round
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.models.answers import Answer
 from mainstay.models.inputs import InputSpec
@@ -95,9 +96,19 @@ def gate(candidate: LoadedModel, champion: LoadedModel | None, bundle: Path, **m
         "settings": SETTINGS,
         "contract": CONTRACT,
         "bundle_path": bundle,
-        "probe": lambda: [1.0] * 100,
+        "probe": lambda: fared([1.0] * 100),
     }
     return run_gate(candidate, champion, **(base | more))
+
+
+def fared(*rounds: list[float], empty: float = 0.2, memory_mb: float | None = 20.0) -> Measured:
+    same = Check(name="real_server", question="?", verdict=Verdict.PASS, reason="")
+    return Measured(
+        answers=same,
+        rounds=[Round(answered_ms=one, empty_ms=[empty] * 30) for one in rounds],
+        memory_mb=memory_mb,
+        empty_mb=90.0,
+    )
 
 
 def named(report: GateReport) -> dict[str, Check]:
@@ -113,6 +124,7 @@ def test_a_good_first_version_passes_and_comparisons_do_not_apply(bundle: Path) 
         "not_worse_on_recent",
         "segments",
         "worst_slice",
+        "memory",
         "calibration",
     ]
     assert list(found) == [
@@ -125,6 +137,7 @@ def test_a_good_first_version_passes_and_comparisons_do_not_apply(bundle: Path) 
         "segments",
         "worst_slice",
         "latency",
+        "memory",
         "size",
         "calibration",
     ]
@@ -322,16 +335,34 @@ def test_no_test_row_never_passes(bundle: Path) -> None:
 
 
 def test_slow_untimed_and_oversized_versions_do_not_pass(bundle: Path) -> None:
-    assert named(gate(model(), None, bundle, probe=lambda: [60.0] * 100))["latency"].verdict is Verdict.FAIL
-    assert named(gate(model(), None, bundle, probe=lambda: [math.nan] * 100))["latency"].verdict is Verdict.FAIL
-    assert named(gate(model(), None, bundle, probe=lambda: [1.0] * 99))["latency"].verdict is Verdict.NOT_ENOUGH
+    assert named(gate(model(), None, bundle, probe=lambda: fared([60.0] * 100)))["latency"].verdict is Verdict.FAIL
+    assert named(gate(model(), None, bundle, probe=lambda: fared([math.nan] * 100)))["latency"].verdict is Verdict.FAIL
+    assert named(gate(model(), None, bundle, probe=lambda: fared([1.0] * 99)))["latency"].verdict is Verdict.NOT_ENOUGH
 
-    def broken() -> Sequence[float]:
+    def broken() -> Measured:
         raise OSError("gone")
 
     assert named(gate(model(), None, bundle, probe=broken))["latency"].verdict is Verdict.NOT_ENOUGH
     assert behaviour.size(bundle, 0.0005).verdict is Verdict.FAIL
     assert behaviour.size(bundle / "nowhere", 1.0).verdict is Verdict.NOT_ENOUGH
+
+
+def test_the_best_round_counts_and_a_machine_that_is_too_busy_says_nothing() -> None:
+    slow, quick = [2.0] * 90 + [60.0] * 10, [2.0] * 100
+    assert behaviour.latency(fared(slow, quick), 50.0).verdict is Verdict.PASS
+    assert behaviour.latency(fared(slow, slow), 50.0).verdict is Verdict.FAIL
+    assert behaviour.latency(fared(slow, slow, empty=30.0), 50.0).verdict is Verdict.NOT_ENOUGH
+    assert behaviour.latency(fared([60.0] * 100, empty=30.0), 50.0).verdict is Verdict.FAIL
+    assert behaviour.latency(fared([2.0] * 90 + [math.inf] * 10, empty=30.0), 50.0).verdict is Verdict.FAIL
+    assert behaviour.latency(fared(), 50.0).verdict is Verdict.NOT_ENOUGH
+
+
+def test_memory_is_told_and_judged_where_a_limit_is_declared() -> None:
+    assert not behaviour.memory(fared(memory_mb=500.0), None).applies
+    assert behaviour.memory(fared(memory_mb=500.0), 400.0).verdict is Verdict.FAIL
+    assert behaviour.memory(fared(memory_mb=300.0), 400.0).verdict is Verdict.PASS
+    assert behaviour.memory(fared(memory_mb=None), 400.0).verdict is Verdict.NOT_ENOUGH
+    assert behaviour.memory(fared(memory_mb=math.nan), 400.0).verdict is Verdict.NOT_ENOUGH
 
 
 def test_a_missing_floor_asks_nothing_and_is_no_pass() -> None:
