@@ -39,7 +39,7 @@ from mainstay.serve import plan as plans
 from mainstay.serve import trial
 from mainstay.store import audit, routes
 from mainstay.store import releases as rows
-from mainstay.train import baselines, choose, costs, importance, label_noise, recipe, run, runs, select, sift
+from mainstay.train import baselines, choose, costs, explained, importance, label_noise, recipe, run, runs, select, sift
 from mainstay.train.audit import check as fairness
 from mainstay.train.audit import groups as audited
 from mainstay.train.checklist import check as checklist
@@ -273,7 +273,9 @@ def _beyond(
     if "proxies" in evaluation:
         checks.append(fairness.proxies(evaluation["proxies"]))
     if "importance" in evaluation:
-        checks.append(importance.check(evaluation["importance"], _rested_on(parts, candidate)))
+        checks.append(importance.check(evaluation["importance"], _champions(parts, candidate, "importance")))
+    if "explained" in evaluation:
+        checks.append(explained.check(evaluation["explained"], _champions(parts, candidate, "explained")))
     return checks
 
 
@@ -296,14 +298,14 @@ def _environment(parts: Parts, candidate: LoadedModel) -> list[Check]:
     ]
 
 
-def _rested_on(parts: Parts, candidate: LoadedModel) -> Mapping[str, Any] | None:
-    """Return what the champion's answers rest on, where that was measured and it is another version."""
+def _champions(parts: Parts, candidate: LoadedModel, what: str) -> Mapping[str, Any] | None:
+    """Return what was measured of the champion's answers, where it was and the champion is another version."""
     with parts.store.read() as tx:
         route = routes.current(tx, parts.model)
         if route is None or route.champion.digest == candidate.digest:
             return None
         champion = rows.get_or_none(tx, parts.model, route.champion.version)
-    found: Mapping[str, Any] | None = (champion.facts.get("evaluation") or {}).get("importance") if champion else None
+    found: Mapping[str, Any] | None = (champion.facts.get("evaluation") or {}).get(what) if champion else None
     return found
 
 

@@ -35,6 +35,7 @@ def quality(evaluation: Mapping[str, Any], recent: Mapping[str, Any] | None, sta
         rested = [(str(one["field"]), _signed(one["worth"]), _interval(one, _signed)) for one in worth]
         head_of_worth = ("field", f"{evaluation['importance']['metric']} lost when it is shuffled", "one-sided 95 %")
         tables.append(Table(head=head_of_worth, rows=rested, caption="What it rests on"))
+    tables += _made_of(evaluation.get("explained") or {})
     classes = evaluation.get("classes") or {}
     if classes:
         some = list(classes.items())[:MOST_CLASSES]
@@ -56,6 +57,26 @@ def quality(evaluation: Mapping[str, Any], recent: Mapping[str, Any] | None, sta
         if quality.unknown:
             says.append(quality.unknown)
     return Part(title="Quality", says=says, tables=tables)
+
+
+def _made_of(report: Mapping[str, Any]) -> list[Table]:
+    """Return what answers are made of by SHAP values: fields, and the words of each class."""
+    if not report.get("fields"):
+        return []
+    how = f"{report['method']}, {'exact' if report['exact'] else 'estimated'}, {report['rows']} test rows"
+    fields = [(one["field"], _number(one["weight"]), f"{one['share']:.0%}") for one in report["fields"]]
+    tables = [
+        Table(head=("field", "mean contribution", "share"), rows=fields, caption=f"What answers are made of ({how})")
+    ]
+    words = [
+        (name, str(one["rows"]), ", ".join(str(word["word"]) for word in one["words"]), one["unit"])
+        for name, one in list(report["classes"].items())[:MOST_CLASSES]
+        if one["words"]
+    ]
+    if words:
+        head = ("class", "rows", "words that speak for it most", "in")
+        tables.append(Table(head=head, rows=words, caption="What each class is made of"))
+    return tables
 
 
 def segments(evaluation: Mapping[str, Any]) -> Part:

@@ -17,7 +17,7 @@ LARGEST_IN = 16.0
 
 
 def save_plots(evaluation: Mapping[str, Any], classes: Sequence[str], folder: Path) -> list[Path]:
-    """Write confusion.png and calibration.png (regression has neither) and stress.png into `folder`."""
+    """Write confusion.png and calibration.png (regression has neither) stress.png and explained.png into `folder`."""
     if not evaluation.get("rows"):
         return []
     make_private(folder)
@@ -29,7 +29,33 @@ def save_plots(evaluation: Mapping[str, Any], classes: Sequence[str], folder: Pa
         ]
     if (evaluation.get("stress") or {}).get("kept"):
         plots.append(_stress(evaluation["stress"], folder / "stress.png"))
+    if (evaluation.get("explained") or {}).get("fields"):
+        plots.append(_explained(evaluation["explained"], folder / "explained.png"))
     return plots
+
+
+MOST_BARS = 15
+
+
+def _explained(report: Mapping[str, Any], path: Path) -> Path:
+    """Draw what answers are made of: the fields, and beside them the leading words of all classes."""
+    bars = [(str(one["field"]), float(one["weight"])) for one in report["fields"][:MOST_BARS]]
+    words = [
+        (f"{one['word']} ({name})", float(one["mean"]))
+        for name, found in report["classes"].items()
+        for one in found["words"]
+    ]
+    bars += sorted(words, key=lambda one: -one[1])[: MOST_BARS + 5]
+    figure, axes = _figure(6.4, 0.26 * len(bars) + 1.2)
+    places = range(len(bars))
+    axes.barh(places, [value for _, value in bars], color=ACCENT)
+    axes.set_yticks(places, [name.replace("$", r"\$") for name, _ in bars], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_title(f"What answers are made of ({report['method']}, {report['rows']} test rows)", fontsize=10)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(path)
+    return path
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

@@ -25,7 +25,7 @@ from mainstay.models.familiar import Familiar, familiar
 from mainstay.models.inputs import InputSpec
 from mainstay.models.load import LoadedModel, load
 from mainstay.models.signals import text_fields
-from mainstay.train import baselines, costs, importance, recipe, used, weights
+from mainstay.train import baselines, costs, explained, importance, recipe, used, weights
 from mainstay.train.audit.groups import protected_names
 from mainstay.train.audit.measure import measure as measure_audit
 from mainstay.train.audit.measure import what_gives_away
@@ -373,7 +373,8 @@ def beyond(
 
     `said` are the model's answers to `rows`, where they are known.
 
-    `stress`; `newest` training row; `importance` of its fields; `beats`: baselines beside it; where the project
+    `stress`; `newest` training row; `importance` of its fields and what
+    answers are made of (`explained`); `beats`: baselines beside it; where the project
     asks `again`: its recipe fitted once more; where groups are protected `audit` and `proxies` as well.
     `only_judged`: not what the gate would only report.
     """
@@ -391,6 +392,7 @@ def beyond(
     found["newest"] = max(moments).isoformat() if moments else None
     if not only_judged:
         found["importance"] = importance.measure(model, rows, settings)
+        found["explained"] = explained.measure(model, rows, settings)
     classes = tuple(model.classes) if contract.task.is_classification else ()
     if (paid := costs.measure(said, rows, classes, settings)) is not None:
         found["costs"] = paid

@@ -53,12 +53,20 @@ class Explainer:
         self._expected: Floats = np.zeros(0)
         self._why_not = ""
 
-    def explain(self, row: Row, *, label: Any = None, top: int = TOP, budget_s: float = BUDGET_S) -> Explanation:
+    def explain(
+        self,
+        row: Row,
+        *,
+        label: Any = None,
+        top: int = TOP,
+        budget_s: float = BUDGET_S,
+        pairs: int = sampled.MOST_PAIRS,
+    ) -> Explanation:
         """Explain a checked row: the answered class, or the class `label`.
 
-        At most `top` fields and as many words are listed, the others summed up. `budget_s` bounds estimates; exact
-        methods take what they take (the first explanation of a forest lays out its ways). Raises UsageError for a class
-        that the model does not know, and whatever the model raises for the row.
+        At most `top` fields and as many words are listed, the others summed up. `budget_s` and `pairs` of permutations
+        bound estimates; exact methods take what they take (the first explanation of a forest lays out its ways). Raises
+        UsageError for a class that the model does not know, and whatever the model raises for the row.
         """
         began = perf_counter()
         loaded = self._loaded
@@ -75,7 +83,7 @@ class Explainer:
                 elif isinstance(program.head, ForestHead) and background is not None and background.cover is not None:
                     made = self._forest(program, program.head, background.cover, background.rows, own, index, top)
             if made is None:
-                made = self._sampled(row, number, top, budget_s)
+                made = self._sampled(row, number, top, budget_s, pairs)
         return Explanation(label=shown, took_ms=round(1000 * (perf_counter() - began), 3), **made)
 
     def _class(self, said: NDArray[np.float64], label: Any) -> tuple[int | None, Any]:
@@ -159,7 +167,7 @@ class Explainer:
             self._columns = columns_of(program)
         return self._columns
 
-    def _sampled(self, row: Row, number: int | None, top: int, budget_s: float) -> dict[str, Any]:
+    def _sampled(self, row: Row, number: int | None, top: int, budget_s: float, pairs: int) -> dict[str, Any]:
         loaded = self._loaded
         taken = loaded.fields_taken
         texts = [f.name for f in loaded.contract.fields if f.name in taken and f.type is FieldType.TEXT]
@@ -177,6 +185,7 @@ class Explainer:
             texts=texts,
             budget_s=budget_s,
             seed=SEED,
+            most_pairs=pairs,
         )
         whole, others = names.largest(_sampled_fields(found, row, fields), top)
         words = [

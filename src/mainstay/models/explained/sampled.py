@@ -52,11 +52,20 @@ class Estimate:
 
 
 def estimate(
-    ask: Ask, row: Row, plain: Row, *, fields: Sequence[str], texts: Sequence[str], budget_s: float, seed: int
+    ask: Ask,
+    row: Row,
+    plain: Row,
+    *,
+    fields: Sequence[str],
+    texts: Sequence[str],
+    budget_s: float,
+    seed: int,
+    most_pairs: int = MOST_PAIRS,
 ) -> Estimate:
     """Estimate what `fields` add to the value of `row` over that of `plain`; `texts` among them come in by words.
 
-    At least one pair of permutations is asked, however long it takes; another one only when the time suffices for it.
+    At least one pair of permutations is asked, however long it takes; another one only when the time suffices for it,
+    and `most_pairs` at most.
     """
     began = perf_counter()
     players = _players(row, plain, fields, texts)
@@ -64,7 +73,7 @@ def estimate(
     luck = random.Random(seed)
     found: list[NDArray[np.float64]] = []
     longest = 0.0
-    while players and len(found) < MOST_PAIRS:
+    while players and len(found) < most_pairs:
         if found and perf_counter() - began + longest > budget_s:
             break
         at = perf_counter()
