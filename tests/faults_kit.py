@@ -217,8 +217,8 @@ def one_rollout(
     fed: set[tuple[str, int]] = set()
     try:
         while True:
-            late = f"{place} {action}: {(folder / 'loops.log').read_text()[-3000:]}"
-            assert time.monotonic() - began < patience_s, late
+            if time.monotonic() - began > patience_s:
+                raise AssertionError(f"{place} {action}: {(folder / 'loops.log').read_text()[-3000:]}")
             for one in list(armed):
                 if action == "kill" and not one.alive:
                     armed.remove(one)

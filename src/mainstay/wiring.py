@@ -29,7 +29,7 @@ from mainstay.models import own
 from mainstay.notify import addresses
 from mainstay.parts import Parts
 from mainstay.registry.mlflow_registry import Registry
-from mainstay.release import manual
+from mainstay.release import manual, opinion
 from mainstay.serve.member import Member
 from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
@@ -109,6 +109,7 @@ def member(parts: Parts) -> Member:
         keep_counts=partial(keep_counts, parts),
         keep_usage=partial(keep_usage, parts),
         watchdog=partial(watchdog.look, parts, seen=watchdog.Seen()),
+        opinion=partial(opinion_of, parts),
     )
 
 
@@ -174,6 +175,13 @@ def keep_usage(parts: Parts, usages: Sequence[Usage], pulses: Sequence[Pulse]) -
     """Write what was used of the machine, and how the server fared, into the store."""
     with parts.store.begin() as tx:
         usage.put(tx, usages, pulses)
+
+
+def opinion_of(parts: Parts) -> Mapping[str, Any] | None:
+    """Return what the loop thought last of the version on its way."""
+    with parts.store.read() as tx:
+        known = opinion.read(tx, parts.model)
+    return None if known is None else {name: value for name, value in known.items() if name != "seen"}
 
 
 def bring_override(parts: Parts, override: Override) -> Route:

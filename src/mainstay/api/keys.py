@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,4 +205,7 @@ def _given(headers: Mapping[bytes, bytes]) -> bytes:
     kind, _, key = headers.get(b"authorization", b"").partition(b" ")
     if kind.lower() == b"bearer" and key.strip():
         return key.strip()
+    if kind.lower() == b"basic":  # for callers that can set no header: clients make one of https://any:KEY@host
+        with contextlib.suppress(binascii.Error, ValueError):
+            return base64.b64decode(key.strip(), validate=True).partition(b":")[2].strip()
     return headers.get(b"x-api-key", b"").strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainstay.api import events, explain, invocations, ndjson, open_inference, routes
+from mainstay.api import events, explain, invocations, ndjson, open_inference, rollouts, routes
 
 HOT: tuple[routes.HotRoute, ...] = (
     *routes.OWN,
@@ -11,6 +11,7 @@ HOT: tuple[routes.HotRoute, ...] = (
     *invocations.ROUTES,
     *events.ROUTES,
     *explain.ROUTES,
+    *rollouts.ROUTES,
 )
 
 

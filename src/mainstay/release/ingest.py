@@ -13,7 +13,7 @@ from mainstay.core.fallbacks import ABSTAINED
 from mainstay.core.releases import Release, Stage
 from mainstay.core.routes import Route
 from mainstay.models.segments import group_name
-from mainstay.store import feedback, pairs
+from mainstay.store import feedback, half_pairs, pairs
 from mainstay.store.pairs import Pair
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ def ingest(
         if event.model != release.model or event.received_at < release.created_at or is_load_test(event.trace_id):
             continue
         step = _step(event, release, route)
+        if event.kind is Kind.EXTERNAL:
+            joined = _from_elsewhere(tx, event, release, champion, contract)
+            new += joined is not None and pairs.add(tx, joined)
+            continue
         pair = pair_of(event, release=release, champion=champion, step=step, contract=contract)
         new += pair is not None and pairs.add(tx, pair)
     return new
@@ -138,6 +142,38 @@ def _from_shadow(event: Event, paired: PairedAnswer, release: Release, champion:
         return None
     sides = {f"challenger_{k}": v for k, v in mine.items()} | {f"champion_{k}": v for k, v in theirs.items()}
     return Pair(**_shared(event, release, step), arm=arm, **sides)
+
+
+def _from_elsewhere(
+    tx: Connection, event: Event, release: Release, champion: str, contract: Contract | None
+) -> Pair | None:
+    """Return the pair that two answers told from elsewhere make: both versions', to the same inputs of the same key.
+
+    So a service whose router mirrors requests to both versions is compared as one that is served here; answers to
+    requests that only one of them saw make no pair, and are no evidence. Latencies are not told, and not judged.
+    """
+    if not event.unit or event.bundle not in (release.name, champion):
+        return None
+    side, other = ("challenger", "champion") if event.bundle == release.name else ("champion", "challenger")
+    mine = {"id": event.id, "label": event.label, "confidence": event.confidence, "trust": event.trust}
+    theirs = half_pairs.join(
+        tx,
+        model=release.model,
+        version=release.version,
+        unit=event.unit,
+        side=side,
+        answer=mine,
+        at=event.received_at,
+    )
+    if theirs is None:
+        return None
+    sides = {f"{side}_{name}": mine[name] for name in ("label", "confidence")}
+    sides |= {f"{other}_{name}": theirs.get(name) for name in ("label", "confidence")}
+    shared = _shared(event, release, UNCOUNTED_STEP)
+    # Labels are told of what the user was answered: by the champion, as the one who is not on trial.
+    shared["id"] = event.id if side == "champion" else theirs["id"]
+    segments = () if contract is None else _segments(contract, event)
+    return Pair(**shared, arm=Arm.CHAMPION, segments=segments, **sides)
 
 
 def _shared(event: Event, release: Release, step: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mainstay.core.errors import StaleTransition
 from mainstay.core.releases import LIVE, Move, Release, Stage
 from mainstay.core.routes import BundleRef, Route
 from mainstay.release import promises, routing
-from mainstay.store import releases, routes
+from mainstay.store import half_pairs, releases, routes
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,6 +65,8 @@ def apply(tx: Connection, release: Release, move: Move, act: Act) -> Release:
         promises.open_(tx, moved, champion=before, evidence=act.evidence, by=act.by, now=act.now)
     elif release.stage is Stage.PROBATION:
         promises.close(tx, moved, outcome=moved.stage.value, evidence=act.evidence, now=act.now)
+    if moved.stage in LEAVES or moved.stage is Stage.CERTIFIED:
+        half_pairs.forget(tx, moved.model, moved.version)
     failpoints.reach("move.routed")
     return moved
 

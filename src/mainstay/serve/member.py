@@ -62,6 +62,9 @@ class Member:
     watchdog: Callable[[], Mapping[str, Any]] | None = None
     """Looks whether the watch itself lives, tells people if not, and returns what is to be shown of it; may raise."""
 
+    opinion: Callable[[], Mapping[str, Any] | None] | None = None
+    """What the loop thinks of the version on its way, as the store has it; may raise."""
+
     @property
     def model(self) -> str:
         """Return the name of its model."""
@@ -167,7 +170,7 @@ class House:
 
     def open(self) -> None:
         """Forget an earlier server's states and answer the control socket."""
-        for pattern in ("worker-*.json", "tryout-*.json", plans.USAGE_FILE, plans.WATCH_FILE):
+        for pattern in ("worker-*.json", "tryout-*.json", plans.USAGE_FILE, plans.WATCH_FILE, plans.ROLLOUT_FILE):
             for path in self.run_folder.glob(pattern):
                 path.unlink(missing_ok=True)
         self._control.start()
@@ -189,7 +192,10 @@ class House:
             self._tell_usage(self._usage)
 
     def guard(self) -> None:
-        """Look whether the watch itself lives, and write down what /metrics shows of it."""
+        """Look whether the watch itself lives, and write down what /metrics shows of it and what the loop thinks."""
+        if self.member.opinion is not None:
+            with contextlib.suppress(OSError, MainstayError):  # what is written then grows old, and says so
+                plans.write_json(self.run_folder / plans.ROLLOUT_FILE, self.member.opinion())
         if self.member.watchdog is not None:
             told = self.member.watchdog()
             with contextlib.suppress(OSError):  # a full disk must not stop the server; it is only told

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mainstay.config.settings import ServeSettings
 
 
-USAGE_FILE, WATCH_FILE = "usage.json", "watch.json"
-"""In the run folder: what each version used since the server began; how the watch itself fares."""
+USAGE_FILE, WATCH_FILE, ROLLOUT_FILE = "usage.json", "watch.json", "rollout.json"
+"""In the run folder: what each version used since the server began; how the watch itself fares; what is thought of the
+version on its way."""
 
 
 class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
