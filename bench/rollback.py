@@ -73,7 +73,7 @@ class Client(threading.Thread):
 def champion(connection: http.client.HTTPConnection) -> str:
     """Return the version that a worker says it answers with."""
     connection.request("GET", f"/v1/models/{MODEL}")
-    return str(json.loads(connection.getresponse().read()).get("bundle", ""))
+    return str(json.loads(connection.getresponse().read())["champion"]["bundle"])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 A zygote imports everything once and forks a process for each loop: a start costs milliseconds. Each is `loop.run` as
 `mainstay loop` runs it, with a registry that writes each alias that it is told into a file, so that effects outside the
-store are counted too. Simulated time runs `RATE` times as fast, so that a lease runs out in under a second.
+store are counted too. Simulated time runs `RATE` times as fast, so that a lease runs out in two seconds.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = Path(__file__).parents[1] / "src"
-RATE = 20.0
+RATE = 8.0
 MOVES = ("gated", "checked", "shadow", "canary", "probation", "certified")
 """The way of version 2, from where it stands at the start."""
-STANDS_S = 3.0
+STANDS_S = 4.0
 """How long a loop that was stopped stands still, where others could take over (real seconds)."""
 WITHIN = ("rollout.judged", "move.retired", "move.staged", "move.routed", "rollout.committing")
 """Places within a write transaction: whoever stands still there holds the store."""

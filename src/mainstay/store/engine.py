@@ -115,6 +115,8 @@ class Store:
                     tx.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _WRITE_LOCK})
                 self._ask_fence(tx)
                 yield tx
+                # Once more: one that took long renews what it holds as it ends, or others would take turns with it.
+                self._ask_fence(tx)
 
     @contextmanager
     def fenced(self, fence: Callable[[Connection], None]) -> Iterator[None]:
