@@ -8,7 +8,7 @@ version's code, and by the code of the project as it is now, with which the next
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,20 @@ from mainstay.journal.vault import Vault
 from mainstay.models import load as models
 from mainstay.models.inputs import Inputs
 from mainstay.models.load import LoadedModel
-from mainstay.store import releases
+from mainstay.store import blocks, releases
 from mainstay.train.code import project_code
 from mainstay.train.fit import load_pipeline
 from mainstay.watch import skew
+from mainstay.watch.turn import consumer
 
 if TYPE_CHECKING:
     from mainstay.config.load import Loaded
     from mainstay.parts import Parts
 
 ROWS = 500
+LOOK_BACK = 4
+MOST_READ = 100_000
+"""Records that are read from where the watch stands."""
 SHOWN = 5
 FIELD, COMPANY, CODE = "field", "company", "code"
 Rows = Sequence[Mapping[str, Any]]
@@ -46,16 +50,36 @@ def compare(parts: Parts, *, rows: int = ROWS) -> Compared:
         live = releases.live(tx, parts.model)
     if live is None:
         raise NotReady(f"no version of {parts.model} answers yet", remedy="mainstay train, then mainstay up.")
-    served = (
-        event
-        for event in parts.journal.matching(parts.model, kind=Kind.PREDICTION)
-        if event.bundle == live.name and event.served_arm in skew.MODELS and not is_load_test(event.trace_id)
-    )
-    events = heapq.nlargest(rows, served, key=lambda event: event.received_at)
+    events = _newest(parts, live.name, rows)
     if not events:
         raise NotEnoughEvidence(f"the journal holds no row that {live.name} answered", remedy="Send it requests.")
     loaded = models.load(parts.open_bundle(live.digest, original=True), original=True)
     return hold_beside(loaded, events, parts.vault, version=live.name, now=lambda kept: _now(parts.loaded, live, kept))
+
+
+def _newest(parts: Parts, bundle: str, rows: int) -> list[Event]:
+    """Return the newest rows that a version answered, from where the watch stands; from all where those are few."""
+
+    def of(events: Iterable[Event]) -> list[Event]:
+        served = (
+            event
+            for event in events
+            if event.kind is Kind.PREDICTION
+            and event.model == parts.model
+            and event.bundle == bundle
+            and event.served_arm in skew.MODELS
+            and not is_load_test(event.trace_id)
+        )
+        return heapq.nlargest(rows, served, key=lambda event: event.received_at)
+
+    with parts.store.read() as tx:
+        place = blocks.cursor(tx, consumer(parts.model))
+    behind = {worker: max(0, seq - LOOK_BACK * rows) for worker, seq in place.items()}
+    events, _ = parts.journal.read(behind, MOST_READ) if place else ([], {})
+    found = of(events)
+    if len(found) == rows and len(events) < MOST_READ:
+        return found
+    return of(parts.journal.matching(parts.model, kind=Kind.PREDICTION))
 
 
 def hold_beside(

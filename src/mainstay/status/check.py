@@ -115,6 +115,8 @@ def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Fou
         )
         return
     with project_code.project_code(loaded.root, loaded.settings.features.paths) as code:
+        if loaded.settings.features.paths or any(one.uses for one in pipelines.values()):
+            _check_features(code, found)
         for name, settings in pipelines.items():
             try:
                 seed = loaded.settings.project.seed
@@ -123,6 +125,16 @@ def _check_code(loaded: Loaded, sample: Sequence[Mapping[str, Any]], found: _Fou
                 _try_features(plan, loaded, sample)
             except errors.MainstayError as error:
                 found.code += _told(f"train.pipelines.{name}", error)
+
+
+def _check_features(code: project_code.ProjectCode, found: _Found) -> None:
+    """Look at the declared features, also those that no pipeline uses."""
+    try:
+        files = code.catalogue.files
+    except errors.MainstayError as error:
+        found.code += _told("features", error)
+        return
+    found.facts["features"] = f"{len(code.catalogue.features)} in {', '.join(file.name for file in files) or 'no file'}"
 
 
 def _try_features(plan: Pipeline, loaded: Loaded, sample: Sequence[Mapping[str, Any]]) -> None:

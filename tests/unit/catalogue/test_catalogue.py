@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mainstay.catalogue import costs
 from mainstay.catalogue.compare import hold_beside
 from mainstay.core.contracts import Contract, Field, FieldType, Pii, Task
 from mainstay.core.errors import NotEnoughEvidence, NotReady, ProjectFileError, UsageError
@@ -120,6 +121,26 @@ def test_two_definitions_are_refused(desk: Project) -> None:
     file.write_text(FEATURES + FEATURES.partition("import mainstay")[2], encoding="utf-8")
     with pytest.raises(ProjectFileError, match=r"'(euros|elsewhere|size)' is defined twice: features\.py:\d+ and"):
         desk.features()
+
+
+def test_check_tells_of_two_definitions_that_no_pipeline_uses(desk: Project) -> None:
+    assert desk.check().facts["features"] == "3 in features.py"
+    file = desk.loaded.root / "features.py"
+    file.write_text(FEATURES + FEATURES.partition("import mainstay")[2].replace("euros", "francs"), encoding="utf-8")
+    told = [str(problem) for problem in desk.check().problems if problem.where == "features"]
+    assert len(told) == 1
+    assert "'size' is defined twice" in told[0]
+
+
+def test_a_slow_feature_is_measured_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(0, 10**12, 200_000_000))
+    monkeypatch.setattr(costs, "process_time_ns", lambda: next(ticks))
+    asked: list[int] = []
+    cost, why = costs.measure(lambda rows: asked.append(rows.height), pl.DataFrame({"a": range(200)}))
+    assert why == ""
+    assert cost is not None
+    assert (cost.rows, cost.alone_us) == (1, 200_000.0)
+    assert max(asked) == 1
 
 
 def test_without_a_version_there_is_nothing_to_compare(desk: Project) -> None:

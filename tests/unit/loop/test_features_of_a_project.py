@@ -94,3 +94,14 @@ def test_labelled_traffic_of_a_golden_key_or_text_is_trained_on_by_nobody(shop: 
     golden_only = {event.inputs["text"] for event in of_golden} - {event.inputs["text"] for event in others}
     assert golden_only
     assert golden_only.isdisjoint(texts)
+
+
+def test_where_the_watch_stands_the_newest_rows_are_read_from_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = {event.id for event in shop.customers(12)}
+    shop.turns(1)
+    parts = shop.parts()
+    monkeypatch.setattr(parts.journal, "matching", lambda *_, **__: pytest.fail("the whole journal was read"))
+    assert {event.id for event in compare._newest(parts, f"{MODEL}@1", 10)} <= newest
+    assert compare.compare(parts, rows=5).rows == 5
