@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mainstay.core.events import Trust
 from mainstay.core.releases import Stage
 from mainstay.models import answers
 from mainstay.models.load import load
@@ -72,3 +73,34 @@ def test_a_network_that_is_trained_again_comes_out_to_the_last_byte(project: Pro
     assert again.holds
     assert again.largest <= 1e-6
     assert again.identical, again.files
+
+
+COSTLY = """
+[decide]
+costs = { "1" = { "0" = 9.0 } }
+abstain = 0.8
+"""
+
+
+@pytest.mark.parametrize("pipeline", ["linear", "river"])
+def test_what_mistakes_cost_decides_alike_in_gate_bundle_and_server(project: Project, pipeline: str) -> None:
+    """Compiled in the worker, and by its own library in a runner."""
+    file = project.file
+    file.write_text(file.read_text().replace("[gate]\n", "[gate]\nmax_cost = 2.0\n") + COSTLY)
+    project = Project.open(file.parent, environ=project.environ)
+    result = project.train(pipeline=pipeline, by="test")
+    assert result.passed, [check for check in result.checks if check.applies and check.verdict.value != "pass"]
+    with project.parts.store.read() as tx:
+        version = rows.get(tx, project.name, 1)
+    assert version.facts["trial"]["verdict"] == "pass", version.facts["trial"]  # every label equal, over HTTP
+    frame = pd.read_csv(project.parts.loaded.root / "data" / "test.csv")
+    said = answers.answer(project.parts.open_model(version.digest), frame.drop(columns="fails").to_dict("records"))
+    chance = np.array([one.probabilities["1"] for one in said])
+    label, least = (chance > 0.1).astype(int), np.minimum(chance * 9, 1 - chance)
+    assert [one.label for one in said] == label.astype(str).tolist()
+    left = np.array([one.trust is Trust.ABSTAIN for one in said])
+    assert (left == (least > 0.8)).all()
+    paid = np.where(left, 0.8, np.array([[0.0, 1.0], [9.0, 0.0]])[frame.fails, label])
+    (told,) = (check for check in result.checks if check.name == "costs")
+    assert told.numbers["value"] == pytest.approx(paid.mean())
+    assert (label != (chance > 0.5)).any()

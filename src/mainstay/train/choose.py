@@ -13,7 +13,7 @@ import numpy as np
 from mainstay.core.errors import NotFound
 from mainstay.core.ports import Progress, silent
 from mainstay.stats import resampled
-from mainstay.train import scoring, weights
+from mainstay.train import decide, probabilities, scoring, weights
 from mainstay.train.calibrate import speaking_rows
 from mainstay.train.code import ProjectCode, project_code
 from mainstay.train.fit import Pipeline, Rows, classes_of, load_pipeline, read_rows
@@ -220,6 +220,9 @@ def _compare(
         outputs.append(left_out(pipeline, by.contract, inside, outside, by.classes, fitted=timed.append))
         fits.append(timed[0] - began)
         answers.append((process_time() - timed[0]) / len(outside) * 1e6)
+    held_out = _assembled(splits, outputs, len(rows))
+    if by.metric == scoring.COST and by.settings.train.probabilities != probabilities.AS_THEY_ARE:
+        outputs = _calibrated(splits, outputs, rows, by)
     every = np.concatenate([split.held for split in splits.parts])
     output = np.concatenate(outputs)
     calibration = by.calibrated(output, rows.take(every)) if by.metric == "ece" else None
@@ -236,7 +239,26 @@ def _compare(
         us_per_row=min(answers),
         fit_s=float(np.mean(fits)),
     )
-    return score, _assembled(splits, outputs, len(rows))
+    return score, held_out
+
+
+def _calibrated(
+    splits: Splits, outputs: Sequence[np.ndarray[Any, Any]], rows: Rows, by: Scoring
+) -> list[np.ndarray[Any, Any]]:
+    """Return the output of each split mapped by what the others make: costs decide on calibrated probabilities.
+
+    Of repeats only the splits of the same one: another one holds the same rows out once more.
+    """
+    size = len(splits.parts) if splits.fold is None else int(splits.fold.max()) + 1
+    codes = [decide.codes_of(by.classes, rows.truth[split.held]) for split in splits.parts]
+    made = []
+    for number, output in enumerate(outputs):
+        first = number - number % size
+        others = [other for other in range(first, first + size) if other != number]
+        known = np.concatenate([outputs[other] for other in others])
+        found = np.concatenate([codes[other] for other in others])
+        made.append(probabilities.fit_map(probabilities.SIGMOID, known, found).apply(output))
+    return made
 
 
 def _assembled(splits: Splits, outputs: Sequence[np.ndarray[Any, Any]], count: int) -> OutOfFold | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from mainstay.config.load import Loaded
 from mainstay.config.settings import Settings
 from mainstay.models.load import load
-from mainstay.train import choose, run, runs
+from mainstay.train import baselines, choose, run, runs
 from mainstay.train.choose import PipelineScore, take
 from mainstay.train.fit import read_rows
 from mainstay.train.splits import comparison_splits, held_apart
@@ -195,3 +196,72 @@ def test_costs_weights_and_maps_are_in_the_bundle_and_come_out_again(
     plain = fitted(tmp_path / "c", TIMED, days, later)
     assert plain.bundle.digest != first.bundle.digest
     assert load(plain.bundle).thresholds.decision is None
+
+
+def test_costs_compare_candidates_by_probabilities_that_other_folds_calibrated(
+    tmp_path: Path, train: MemorySnapshot
+) -> None:
+    """The same pipeline whose probabilities are bent to certainty: by costs it is as good, once they are mapped."""
+    model = """
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+import numpy as np
+
+
+class Bent(LogisticRegression):
+    def predict_proba(self, given):
+        odds = np.exp(np.clip(6 * self.decision_function(given), -30, 30))
+        return np.column_stack([1 / (1 + odds), odds / (1 + odds)])
+
+
+def build_words(params):
+    return make_pipeline(CountVectorizer(), LogisticRegression())
+
+
+def build_blind(params):
+    return make_pipeline(CountVectorizer(), Bent())
+"""
+    costly = TOML + "[decide]\ncosts = { tool = { fruit = 6.0 } }\n"
+    found = {}
+    for name, toml in (
+        ("mapped", costly),
+        ("raw", costly.replace("[train]\n", '[train]\nprobabilities = "as_they_are"\n')),
+    ):
+        loaded = write_project(tmp_path / name, toml)
+        (loaded.root / "model.py").write_text(model)
+        choice = choose.choose_pipeline(loaded, train, ["words", "blind"])  # type: ignore[arg-type]
+        assert choice.metric == "cost"
+        found[name] = {one.name: one.value for one in choice.scores}
+    assert found["raw"]["blind"] != found["raw"]["words"]
+    assert found["mapped"]["blind"] == pytest.approx(found["mapped"]["words"], abs=0.01)
+
+
+def test_a_version_that_does_not_beat_a_simple_model_says_so() -> None:
+    beaten = {"value": 0.5, "gain": 0.3, "low": 0.2, "high": 0.4}
+    not_beaten = {"value": 0.9, "gain": -0.01, "low": -0.05, "high": 0.02}
+    report = {"metric": "accuracy", "rows": 100, "trivial": beaten, "simple": not_beaten}
+    told = baselines.shortfall(report)
+    assert "worth its complexity" in told
+    assert "is not shown to beat a simple model" in told
+    assert "looks at nothing" not in told
+    assert baselines.shortfall({**report, "simple": beaten}) == ""
+    assert baselines.shortfall(None) == ""
+
+
+def test_the_table_of_candidates_shows_what_is_taken_and_what_ties() -> None:
+    from rich.console import Console
+
+    from mainstay.cli import reports
+
+    ranked = [score("large", 0.9), replace(score("small", 0.89, worse=0.01, error=0.02), us_per_row=float("nan"))]
+    choice = choose.Choice(
+        best="large", metric="accuracy", decided_on="all", rows=99, scores=tuple(ranked), how="5 folds by buyer"
+    )
+    console = Console(width=140, record=True, file=io.StringIO())
+    for part in reports.candidates_table(choice.as_dict()):
+        console.print(part)
+    text = console.export_text()
+    for wanted in ("5 folds by buyer, 99 all rows", "taken", "a tie", "+0.0100 (-0.0500 to +0.0700)"):
+        assert wanted in text
+    assert reports.candidates_table({}) == []
