@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("profiling",),
     ("delivery",),
     ("train", "serve", "watch", "retrain", "release", "score", "attach"),
-    ("parts", "selftest"),
+    ("parts", "selftest", "beside"),
     ("alerting", "in_server"),
     (
         "candidate",

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mainstay import in_server, selftest
+from mainstay import beside, in_server, selftest
 from mainstay.core import errors, releases
 from mainstay.core.ports import Progress, silent
 from mainstay.core.releases import Stage
@@ -183,9 +183,23 @@ def judge(
         probe=served or (lambda: in_server.measure(parts, version.digest, test.rows)),
         more=lambda: (
             *examined.checks,
+            *_beside(parts, candidate, champion, data, test),
             *_beyond(parts, candidate, data, evaluation),
             *_labels(parts, version, evaluation),
         ),
+    )
+
+
+def _beside(
+    parts: Parts, candidate: LoadedModel, champion: LoadedModel | None, data: _Data, test: Labelled
+) -> Sequence[Check]:
+    """Hold it beside the champion on the golden set, under stress and in segments of recent traffic."""
+    pair = beside.Pair(candidate=candidate, champion=champion, settings=parts.settings, contract=parts.loaded.contract)
+    return beside.checks(
+        pair,
+        golden=_labelled(parts, data.golden.snapshot) if data.golden else None,
+        test=test,
+        recent=_labelled(parts, data.recent) if data.recent else None,
     )
 
 
@@ -362,8 +376,9 @@ def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
     missing = train.read().told
     warnings = (*prepared.warnings, f"of labelled traffic {missing}; they are not learned from") if missing else None
     recent = None
-    if labelled.recent.height:
-        held = parts.snapshots.put(labelled.recent, lineage | {"part": "recent"}, parts.clock.now())
+    newest = window.newest(labelled.recent, parts.settings.retrain, now)
+    if newest.height:
+        held = parts.snapshots.put(newest, lineage | {"part": "recent"}, parts.clock.now())
         recent = held if held.read().frame.height else None  # every row of it may have been erased
     told = warnings or prepared.warnings
     return _Data(train=train, test=prepared.test, recent=recent, warnings=told, golden=prepared.golden, reports=reports)

@@ -634,6 +634,11 @@ class GateSettings(Section):
     Judged where [audit] favourable is declared."""
     max_calibration_error: Share | None = None
     """Largest expected calibration error of the calibrated confidence, by its interval; not asked without it."""
+    compare_on: tuple[Literal["test", "recent", "golden", "stress", "recent_segments"], ...] = Field(
+        ("test", "recent", "golden"), min_length=1
+    )
+    """Rows on which it is judged beside the champion: frozen test rows (and their segments), held-out traffic, the
+    golden set, test rows under stress, segments of held-out traffic. What is not named is told."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """With how much confidence a version must be shown to be within those margins (one-sided, 0.5 to 1)."""
     max_seen_share: Share = 0.2

@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Mapping
 
 from mainstay.core import errors
-from mainstay.drills import all_zeros, bad_candidate, notebook_trap
+from mainstay.drills import all_zeros, bad_candidate, notebook_trap, season
 from mainstay.drills.records import Drill
 
 DRILLS: Mapping[str, Drill] = {
-    drill.name: drill for drill in (notebook_trap.DRILL, all_zeros.DRILL, bad_candidate.DRILL)
+    drill.name: drill for drill in (notebook_trap.DRILL, all_zeros.DRILL, bad_candidate.DRILL, season.DRILL)
 }
 
 

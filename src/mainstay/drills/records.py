@@ -74,6 +74,9 @@ class Phase:
     """Share of the requests whose truth is told (0 to 1) ..."""
     labels_after: timedelta = timedelta(hours=6)
     """... so long after they were answered."""
+    reward: str = ""
+    """Name of a reward that a right answer earns (1) with `reward_chance`; told at once."""
+    reward_chance: float = 0.0
     before: Callable[[Stage], None] | None = None
     """What is done first, e.g. a candidate is offered."""
     over: Callable[[View], bool] | None = None

@@ -21,6 +21,7 @@ import msgspec
 from mainstay.config.clocks import CLOCK_VARIABLE, SharedClock
 from mainstay.core import errors
 from mainstay.core.ports import Clock
+from mainstay.core.routes import position
 from mainstay.drills.records import Asked, Drill, Phase, Tally, View
 from mainstay.project import Project
 from mainstay.serve import control
@@ -39,6 +40,8 @@ CLOCK_SEEN_S = 0.06
 AT_ONCE = 8
 """Users who ask at the same time."""
 LABELS_AT_ONCE = 500
+LATELY = 150
+"""Answers over which rewards of the newest requests are told."""
 PROCESSES = ("serve", "loop")
 NUDGE = timedelta(seconds=1)
 Say = Callable[[str], None]
@@ -177,8 +180,16 @@ class Stage:
             {"id": id_, "key": user.key, "time": at.isoformat(), "inputs": dict(user.inputs)}
             for id_, (at, user) in zip(ids, users, strict=True)
         ]
-        for (_, user), (status, answer) in zip(users, self._pool.map(lambda b: self._one(url, b), bodies), strict=True):
+        earned, answered = [], 0
+        told = self._pool.map(lambda b: self._one(url, b), bodies)
+        for id_, (_, user), (status, answer) in zip(ids, users, told, strict=True):
             count(tally, user, status, answer)
+            answered += bool(answer)
+            if answer.get("label") == user.truth and position(phase.reward, id_) < phase.reward_chance:
+                earned.append(id_)
+        if phase.reward:
+            self.notes["rewards_lately"] = lately(self.notes.get("rewards_lately"), len(earned), answered)
+            self._post([{"id": id_, "kind": "reward", "name": phase.reward, "value": 1} for id_ in earned], "rewards")
         return ids
 
     def _one(self, url: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -190,20 +201,25 @@ class Stage:
 
     def tell_truth(self, labels: Sequence[tuple[str, Any]]) -> int:
         """Post labels as feedback; return how many were taken."""
+        name = self.project.settings.target.field
+        return self._post(
+            [{"id": id_, "kind": "label", "name": name, "value": truth} for id_, truth in labels], "labels"
+        )
+
+    def _post(self, items: Sequence[Mapping[str, Any]], what: str) -> int:
         taken = 0
-        for start in range(0, len(labels), LABELS_AT_ONCE):
-            part = labels[start : start + LABELS_AT_ONCE]
-            items = [
-                {"id": id_, "feedback_id": f"f-{id_}", "kind": "label", "name": self.project.settings.target.field}
-                | {"value": truth, "at": self.clock.now().isoformat(), "by": "drill"}
-                for id_, truth in part
+        for start in range(0, len(items), LABELS_AT_ONCE):
+            part = [
+                {**item, "feedback_id": f"{item['kind'][0]}-{item['id']}", "at": self.clock.now().isoformat()}
+                | {"by": "drill"}
+                for item in items[start : start + LABELS_AT_ONCE]
             ]
             try:
-                response = self._client.post(f"{self.address}/v1/feedback", json={"items": items})
+                response = self._client.post(f"{self.address}/v1/feedback", json={"items": part})
                 response.raise_for_status()
             except httpx.HTTPError as error:
                 self.look_after()
-                raise errors.DrillMissed(f"the server did not take labels: {error}", remedy=LOGS) from error
+                raise errors.DrillMissed(f"the server did not take {what}: {error}", remedy=LOGS) from error
             taken += sum(result["status"] != "refused" for result in response.json()["results"])
         return taken
 
@@ -299,6 +315,13 @@ def count(tally: Tally, user: Asked, status: int, answer: Mapping[str, Any]) -> 
     if user.truth is not None:
         tally.judged += 1
         tally.right += answer["label"] == user.truth
+
+
+def lately(known: tuple[int, int] | None, earned: int, answered: int) -> tuple[int, int]:
+    """Return rewards and answers of the newest requests, a hundred or so."""
+    before = known or (0, 0)
+    held = (before[0] + earned, before[1] + answered)
+    return held if held[1] <= LATELY else (earned, answered)
 
 
 def environ_of(root: Path, settings: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,25 +80,32 @@ def run_gate(
     theirs = None if champion is None else _scored(champion, test, at)
     if isinstance(theirs, str):
         return _report([*behaves, _unasked("not_worse", f"the champion did not answer the test rows: {theirs}")])
+    judged = gate.compare_on
     checks = [
         *behaves,
         quality.floors(mine, gate.floors) if not _saw(candidate) else quality.candidate_saw(gate.floors),
-        quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed, confidence=gate.confidence)
-        if not _saw(champion)
-        else quality.champion_saw("not_worse"),
-        _recent(candidate, champion, recent, settings),
-        quality.segments(
-            mine,
-            theirs,
-            test,
-            contract,
-            gate.segment_not_worse_by,
-            settings.evaluate.slices_min_rows,
-            seed,
-            confidence=gate.confidence,
-        )
-        if not _saw(champion)
-        else quality.champion_saw("segments"),
+        _told(
+            quality.not_worse("not_worse", mine, theirs, test, gate.not_worse_by, seed, confidence=gate.confidence)
+            if not _saw(champion)
+            else quality.champion_saw("not_worse"),
+            is_judged="test" in judged,
+        ),
+        _told(_recent(candidate, champion, recent, settings), is_judged="recent" in judged),
+        _told(
+            quality.segments(
+                mine,
+                theirs,
+                test,
+                contract,
+                gate.segment_not_worse_by,
+                settings.evaluate.slices_min_rows,
+                seed,
+                confidence=gate.confidence,
+            )
+            if not _saw(champion)
+            else quality.champion_saw("segments"),
+            is_judged="test" in judged,
+        ),
         slices.worst_slice(candidate, mine, None if _saw(champion) else theirs, test, contract, gate.worst_slice, seed)
         if not _saw(candidate)
         else slices.unasked(gate.worst_slice, "the model saw the test rows: they prove nothing of it"),
@@ -111,6 +118,11 @@ def run_gate(
     if contract.task.is_classification and not _saw(candidate):
         checks.append(confidence.calibration(mine, test.keys, gate.max_calibration_error, seed))
     return _report(checks)
+
+
+def _told(check: Check, *, is_judged: bool) -> Check:
+    """Return a comparison as it is, or as told and not judged, where [gate] compare_on leaves its rows out."""
+    return check if is_judged else replace(check, applies=False)
 
 
 def _behaviour(candidate: LoadedModel, test: Labelled, contract: Contract, settings: Settings) -> list[Check]:
@@ -139,6 +151,8 @@ def _behaviour(candidate: LoadedModel, test: Labelled, contract: Contract, setti
 def _recent(candidate: LoadedModel, champion: LoadedModel | None, recent: Labelled | None, settings: Settings) -> Check:
     name, margins, seed = "not_worse_on_recent", settings.gate.not_worse_by, settings.project.seed
     confidence = settings.gate.confidence
+    if champion is not None and recent is None and "test" not in settings.gate.compare_on:
+        return _unasked(name, "there is no labelled traffic to compare on, and [gate] compare_on names nothing else")
     if champion is None or recent is None:
         nobody = _scored_empty()
         return quality.not_worse(

@@ -16,6 +16,15 @@ from mainstay.release.metrics import Labelled, Scored
 from mainstay.stats import ordering
 from mainstay.stats.intervals import normal_quantile
 
+WHERE = {
+    "not_worse": "frozen test rows",
+    "not_worse_on_recent": "held-out rows of recent traffic",
+    "not_worse_on_golden": "golden set",
+    "not_worse_on_stress": "test rows as they come under stress",
+    "segments_on_recent": "segments of recent traffic",
+}
+"""What a comparison was made on, by its name."""
+
 
 def floors(scored: Scored, declared: Mapping[str, float]) -> Check:
     """Ask whether each metric reaches its declared floor (for an error: stays below its ceiling)."""
@@ -52,8 +61,7 @@ def not_worse(
     metrics by that bootstrap. PASS when the one-sided limit at `confidence` lies within the margin, FAIL when the
     opposite limit lies beyond it, NOT_ENOUGH between.
     """
-    where = "frozen test rows" if name == "not_worse" else "held-out rows of recent traffic"
-    question = f"Is the candidate hardly worse than the champion on the {where}?"
+    question = f"Is the candidate hardly worse than the champion on the {WHERE.get(name, WHERE['not_worse'])}?"
     if theirs is None:
         return _silent(name, question, "there is no champion to compare with")
     if data is None:
@@ -185,6 +193,11 @@ def champion_saw(name: str) -> Check:
     """Return the check of a candidate whose champion was fitted on the test rows too: they would flatter it."""
     why = "the champion was adopted without a holdout and saw these rows; live traffic compares the two"
     return _silent(name, "Is the candidate hardly worse than the champion on the frozen test rows?", why)
+
+
+def unasked(name: str, why: str) -> Check:
+    """Return a comparison that has no object, and why."""
+    return _silent(name, f"Is the candidate hardly worse than the champion on the {WHERE[name]}?", why)
 
 
 def _silent(name: str, question: str, why: str) -> Check:

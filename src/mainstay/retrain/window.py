@@ -41,6 +41,13 @@ def parts(
     )
 
 
+def newest(traffic: pl.DataFrame, retrain: RetrainSettings, now: datetime) -> pl.DataFrame:
+    """Return the rows of the window; all without one."""
+    if retrain.window_days is None:
+        return traffic
+    return traffic.filter(pl.col(HAPPENED) >= now - timedelta(days=retrain.window_days))
+
+
 def _labels(frame: pl.DataFrame, target: str) -> list[str]:
     """Return the class of each row; numbers are one class, of which any row is as good."""
     column = frame.get_column(target)

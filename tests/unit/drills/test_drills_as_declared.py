@@ -9,15 +9,15 @@ import pytest
 
 from mainstay.config import load as config
 from mainstay.core.errors import UsageError
-from mainstay.drills import all_zeros, bad_candidate, notebook_trap
+from mainstay.drills import all_zeros, bad_candidate, notebook_trap, season
 from mainstay.drills.catalogue import DRILLS, named
 from mainstay.drills.records import Drill, Kind, When
 
 EVERY = pytest.mark.parametrize("drill", DRILLS.values(), ids=list(DRILLS))
 
 
-def test_the_first_three_are_there() -> None:
-    assert list(DRILLS) == ["notebook-trap", "all-zeros", "bad-candidate"]
+def test_they_are_the_expected_ones() -> None:
+    assert list(DRILLS) == ["notebook-trap", "all-zeros", "bad-candidate", "season"]
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("all-zero", "all-zeros"), ("notebok-trap", "notebook-trap")])
@@ -81,6 +81,12 @@ def test_the_notebooks_test_rows_are_near_duplicates_of_its_training_rows(tmp_pa
         return {re.sub("|".join(notebook_trap.FLOORS), "FLOOR", re.sub(r"\d+", "N", text)) for text in texts}
 
     assert shapes("test.csv") <= shapes("train.csv")
+
+
+def test_when_the_season_changes_the_same_shoppers_want_other_shelves() -> None:
+    before, after = ([season.shopper(random.Random(n), when) for n in range(500)] for when in season.WANTED)
+    assert [one.inputs for one in before] == [one.inputs for one in after]
+    assert sum(a.truth == b.truth for a, b in zip(before, after, strict=True)) / 500 < 0.3
 
 
 def test_no_tenant_writes_a_line_of_the_team() -> None:

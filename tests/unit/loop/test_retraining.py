@@ -57,6 +57,39 @@ def test_suspects_are_left_out_where_that_is_declared_and_the_version_says_how_m
     assert check_of(made, "label_noise") is None  # told: no limit was declared
 
 
+def test_beside_the_champion_more_than_test_rows_is_told_and_what_compare_on_names_is_judged(shop: Shop) -> None:
+    labelled(shop, 100, flipped=0)
+    parts = shop.parts()
+    version = shop.releases()[2]
+    told = {check.name: check for check in candidate.judge(parts, version).checks}
+    assert told["not_worse"].applies
+    assert told["not_worse_on_recent"].applies
+    assert not told["not_worse_on_stress"].applies
+    assert told["not_worse_on_stress"].numbers["rows"] > 100
+    assert "no golden set" in told["not_worse_on_golden"].reason
+    file = shop.folder / "mainstay.toml"
+    file.write_text(
+        file.read_text()
+        .replace("[gate]\n", '[gate]\ncompare_on = ["stress", "golden", "recent"]\n')
+        .replace("[data]\n", '[data]\ngolden = { share = 0.3, by = "row" }\n')
+    )
+    judged = {check.name: check for check in candidate.judge(shop.parts(), version).checks}
+    assert not judged["not_worse"].applies
+    assert not judged["segments"].applies
+    assert judged["not_worse_on_stress"].applies
+    assert judged["not_worse_on_golden"].applies
+    assert judged["not_worse_on_golden"].numbers["rows"] >= 50
+    assert {"low", "high"} <= set(judged["not_worse_on_golden"].numbers["accuracy"])
+
+
+def test_where_only_recent_traffic_is_judged_and_there_is_none_nothing_passes(shop: Shop) -> None:
+    file = shop.folder / "mainstay.toml"
+    file.write_text(file.read_text().replace("[gate]\n", '[gate]\ncompare_on = ["recent"]\n'))
+    report = candidate.judge(shop.parts(), shop.releases()[2])
+    assert report.verdict is Verdict.NOT_ENOUGH
+    assert "not_worse_on_recent" in report.why
+
+
 def test_a_training_by_hand_is_held_by_its_guards_and_let_go_with_a_reason(shop: Shop) -> None:
     parts = shop.parts()
     with pytest.raises(NotEnoughEvidence, match="min_labels"):
