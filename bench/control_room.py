@@ -5,7 +5,7 @@
 What is filled, by the store's own functions: releases, blocks with a summary of the size that the watch writes (one
 every ten minutes), labels, minutes and hours of counted calls, quarters of latency, incidents, one rollout with pairs.
 The journal of predictions is not filled: no page but the search and one prediction reads it. Times are of the whole
-answer (store, record, template) in this process, without the network; `cold` is the first look.
+answer (store, record, template) in this process, without the network; `cold` is the first look, which opens the stores.
 """
 
 from __future__ import annotations
@@ -209,11 +209,13 @@ def _incident(model: str, at: datetime, luck: random.Random) -> Incident:
 
 async def measure(projects: Sequence[Project]) -> None:
     """Look at every page and print how long each took."""
-    app = create_app(project_rooms.of(projects), host="127.0.0.1")
+    rooms = project_rooms.of(projects)
+    app = create_app(rooms, host="127.0.0.1")
     model, now = projects[0].name, projects[0].clock.now()
     back = [(now - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M") for days in (30, 1)]
     paths = [
         "/",
+        "/?anew",
         f"/models/{model}",
         f"/models/{model}/time?from={back[0]}",
         f"/models/{model}/axis.json?from={back[0]}",
@@ -232,13 +234,20 @@ async def measure(projects: Sequence[Project]) -> None:
         for path in paths:
             walls, cpus, size = [], [], 0
             for _ in range(LOOKS + 1):
+                if path == "/?anew":  # as if something had happened to every model
+                    for room in rooms.values():
+                        room._kept = None
                 wall, cpu = time.perf_counter(), time.process_time()
                 answer = await client.get(path, headers={"accept": "text/html"})
                 walls.append(1000 * (time.perf_counter() - wall))
                 cpus.append(1000 * (time.process_time() - cpu))
                 answer.raise_for_status()
                 size = len(answer.content)
-            name = path.partition("?")[0] + (" 30 days" if back[0] in path else " 1 day" if back[1] in path else "")
+            name = (
+                "/, all read anew"
+                if path == "/?anew"
+                else path.partition("?")[0] + (" 30 days" if back[0] in path else " 1 day" if back[1] in path else "")
+            )
             wall, cpu = statistics.median(walls[1:]), statistics.median(cpus[1:])
             print(f"{name:44} {walls[0]:8.0f} {wall:10.0f} {cpu:8.0f} {size // 1000:6}")
 

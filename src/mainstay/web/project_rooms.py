@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mainstay.store.release_events import ReleaseEvent
 
 T = TypeVar("T")
-KEPT_S = 5.0
+KEPT_S = 30.0
 """How long a status is told again while nothing happened."""
 MOST_ENTRIES = 500
 """Of the audit."""

@@ -9,7 +9,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +26,7 @@ from mainstay.serve.keys import FILE, from_environment, why_closed
 from mainstay.web import app as pages
 from mainstay.web import project_rooms
 from mainstay.web.feed import Feed
+from mainstay.web.rooms import Room
 
 MOST_CONNECTIONS = 200
 """A browser keeps up to six; more than some people and a Prometheus hold this page up."""
@@ -64,8 +66,10 @@ def show(*projects: Project) -> None:
     for project in projects:
         if why := why_closed(project.run_folder, web.host, project.environ):
             log.warning("%s: %s", project.name, why)
+    shown = project_rooms.of(projects)
+    threading.Thread(target=_open, args=(shown.values(),), daemon=True).start()
     application = pages.create_app(
-        project_rooms.of(projects), host=web.host, keys={project.name: _keys(project, web.host) for project in projects}
+        shown, host=web.host, keys={project.name: _keys(project, web.host) for project in projects}
     )
     files = [project.run_folder / WEB_FILE for project in projects]
     for file in files:
@@ -78,6 +82,13 @@ def show(*projects: Project) -> None:
         for file in files:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
+
+
+def _open(shown: Iterable[Room]) -> None:
+    """Open every store before the first person looks; one that is away is tried again by whoever looks."""
+    for room in shown:
+        with contextlib.suppress(errors.MainstayError):
+            room.status()
 
 
 def _keys(project: Project, host: str) -> Keys:
