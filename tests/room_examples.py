@@ -37,6 +37,7 @@ from mainstay.viewing.axis import Mark as TimeMark
 from mainstay.viewing.datasets import Data, Held
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One, Row
+from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Arm, Need, Way
 from mainstay.viewing.spans import divide
 from mainstay.viewing.versions import Compared, Version
@@ -174,6 +175,10 @@ class FakeRoom:
 
     def replay(self, id_: str) -> Replayed:
         return replayed(self.text)
+
+    def review(self) -> tuple[Sequence[str], Sequence[str], Progress]:
+        queue = [f"r-1{self.text}", "r-2", "r-3"]
+        return queue, queue, Progress(waiting=3, today=12, all=340)
 
     def label(self, id_: str, label: str, *, by: str) -> None:
         self.done.append(("label", id_, label, by))

@@ -37,6 +37,7 @@ EVERY = (
     f"{MODEL}/predictions",
     f"{MODEL}/predictions/r-1?show=explanation",
     f"{MODEL}/predictions/r-1?show=replay",
+    f"{MODEL}/review",
     f"{MODEL}/data",
     f"{MODEL}/drills",
     f"{MODEL}/settings",
@@ -180,6 +181,22 @@ def test_an_act_is_confirmed_with_a_reason_by_keyboard_alone(browser: Browser) -
         page.keyboard.press("Enter")
         page.wait_for_url("**/rollout")
         assert [done[:2] for done in room.done] == [("abort", "It is slower")]
+        assert complaints == []
+
+
+def test_the_queue_is_worked_by_keys_with_the_guess_hidden_until_asked_for(browser: Browser) -> None:
+    room = FakeRoom()
+    with served(room) as address, opened(browser, address) as (page, complaints):
+        page.goto(f"{address}{MODEL}/review")
+        assert page.locator("main strong").count() == 0
+        page.keyboard.press("g")
+        page.locator("main strong", has_text="fine").wait_for()
+        page.keyboard.press("2")
+        page.wait_for_url("**/review?after=r-1&last=r-1&guess=1")
+        page.keyboard.press("s")
+        page.keyboard.press("u")
+        page.wait_for_url("**/review?at=r-1*")
+        assert [done[:3] for done in room.done] == [("label", "r-1", "worn")]
         assert complaints == []
 
 

@@ -115,6 +115,16 @@ def told_about(tx: Connection, model: str, id_: str) -> list[Feedback]:
     return [_feedback(row) for row in tx.execute(query)]
 
 
+def told_of(tx: Connection, model: str, ids: Sequence[str]) -> set[str]:
+    """Return those of some predictions of which anybody told anything."""
+    found: set[str] = set()
+    for start in range(0, len(ids), AT_ONCE):
+        # Items about some predictions.
+        query = select(table.c.id).where(table.c.model == model, table.c.id.in_(list(ids[start : start + AT_ONCE])))
+        found.update(tx.execute(query).scalars())
+    return found
+
+
 def labelled_twice(tx: Connection, model: str, name: str, ids: Sequence[str]) -> list[tuple[Any, Any]]:
     """Return of each of these predictions that two people (`by`) labelled their first values, oldest first."""
     given: dict[str, dict[str, Any]] = {}

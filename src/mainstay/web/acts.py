@@ -103,6 +103,7 @@ def _drilled(look: Look, form: Form) -> str:
 
 
 def _labelled(look: Look, form: Form) -> str:
+    """Write a label down; from the queue the way leads on to the next request."""
     label = form.fields.get("label", "").strip()
     if not label:
         raise errors.UsageError("no label was given, so nothing was written", remedy="Choose one.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mainstay import rollouts
@@ -14,11 +14,12 @@ from mainstay.core.incidents import State
 from mainstay.core.profiles import Profile
 from mainstay.modelcard import make
 from mainstay.store import audit
-from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, rollout, versions
+from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, review, rollout, versions
 from mainstay.viewing.axis import Axis
 from mainstay.viewing.datasets import Data
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One
+from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Way
 from mainstay.viewing.versions import Compared, Version
 from mainstay.web.drilling import Drill, Drills, Played
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mainstay.store.release_events import ReleaseEvent
 
 T = TypeVar("T")
+QUEUE_KEPT = timedelta(minutes=10)
 KEPT_S = 30.0
 """How long a status is told again while nothing happened."""
 MOST_ENTRIES = 500
@@ -54,6 +56,7 @@ class ProjectRoom:
         self.project = project
         self._drills = Drills(project.run_folder, project.environ)
         self._kept: tuple[str, float, Status, Load] | None = None
+        self._queue: tuple[datetime, tuple[str, ...]] | None = None
         self._profiles: dict[str, Profile | None] = {}
         self._lock = threading.Lock()
 
@@ -191,6 +194,15 @@ class ProjectRoom:
     def replay(self, id_: str) -> Replayed:
         """Return an answer computed again beside the record."""
         return self.project.replay(id_)
+
+    def review(self) -> tuple[Sequence[str], Sequence[str], Progress]:
+        """Return the queue, drawn anew every ten minutes, those that wait for a label, and how far labelling is."""
+        parts, now = self.project.parts, self.now()
+        kept = self._queue
+        if kept is None or now - kept[0] > QUEUE_KEPT:
+            kept = self._queue = (now, review.queue(parts, now))
+        waiting = review.open_(parts, kept[1])
+        return kept[1], waiting, review.progress(parts, len(waiting), now)
 
     def label(self, id_: str, label: str, *, by: str) -> None:
         """Write down what is true of a request."""

@@ -11,6 +11,7 @@ from mainstay.viewing.axis import Axis
 from mainstay.viewing.datasets import Data
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One
+from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Way
 from mainstay.viewing.versions import Compared, Version
 from mainstay.web.drilling import Drill, Played
@@ -120,6 +121,9 @@ class Room(Protocol):
 
     def replay(self, id_: str) -> Replayed:
         """Return an answer computed again beside the record."""
+
+    def review(self) -> tuple[Sequence[str], Sequence[str], Progress]:
+        """Return the queue, those in it that wait for a label, and how far labelling is."""
 
     def label(self, id_: str, label: str, *, by: str) -> None:
         """Write down what is true of a request; UsageError for what is no label of the contract."""

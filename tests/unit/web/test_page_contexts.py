@@ -12,7 +12,7 @@ import status_examples as examples
 from mainstay.status.records import Estimate
 from mainstay.web import acts, render, routes
 from mainstay.web.looks import Look
-from mainstay.web.pages import confirm, login, overview, predictions, rollout
+from mainstay.web.pages import confirm, login, overview, predictions, review, rollout
 from mainstay.web.shown import parts
 from mainstay.web.shown.parts import Frame, Link
 from mainstay.web.shown.trouble import Trouble
@@ -69,6 +69,10 @@ def contexts() -> dict[str, list[Any]]:
         predictions.build_one(prediction(), examples.NOW, why=explanation()),
         predictions.build_one(prediction(), examples.NOW, replayed=replayed(), problem="gone"),
     ]
+    last = Look(
+        rooms={room.name: room}, model=room.name, params={}, query={"last": "r-9", "guess": "1", "after": "r-1"}
+    )
+    found["review.html"].append(review.page(last))
     found["confirm.html"] = [confirm.build(look, act) for act in acts.ACTS]
     found["trouble.html"] = [Trouble(message="a", remedy="b")]
     found["login.html"] = [login.build("/", "wrong")]

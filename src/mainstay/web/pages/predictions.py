@@ -128,10 +128,10 @@ def build_one(
     here = links.prediction(event.model, event.id)
     return Prediction(
         id=event.id,
-        answer=_shown(event.label),
+        answer=shown_value(event.label),
         sure="" if event.confidence is None else f"{percent(event.confidence)} sure",
         details=_details(event, now),
-        inputs=_pairs("inputs", "Inputs, as they are kept", event.inputs, here, empty="No input is kept."),
+        inputs=inputs_table(event),
         probabilities=Table(
             id="probabilities",
             caption="Probabilities",
@@ -156,7 +156,9 @@ def build_one(
         feedback=_feedback(found.feedback, here, now),
         label_action=links.model(event.model, "do/label"),
         classes=tuple(classes),
-        shadow="" if found.shadow is None else f"{found.shadow.bundle} would have said {_shown(found.shadow.label)}.",
+        shadow=""
+        if found.shadow is None
+        else f"{found.shadow.bundle} would have said {shown_value(found.shadow.label)}.",
         explain=Link(text="Explain it", href=f"{here}?show=explanation", here=why is not None),
         replay=Link(text="Compute it again", href=f"{here}?show=replay", here=replayed is not None),
         why=None if why is None else _why(why),
@@ -168,7 +170,7 @@ def build_one(
             caption="Then and now",
             columns=(Column(name="What"), Column(name="Then"), Column(name="Now")),
             rows=tuple(
-                (Cell(text=one.what), Cell(text=_shown(one.then)), Cell(text=_shown(one.now)))
+                (Cell(text=one.what), Cell(text=shown_value(one.then)), Cell(text=shown_value(one.now)))
                 for one in (() if replayed is None else replayed.differences)
             ),
             empty="",
@@ -184,7 +186,8 @@ def _told(found: Replayed) -> str:
     return f"It does not come out again from {found.bundle} ({found.runtime}). {found.note}".strip()
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """Return a value as text: a text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -207,14 +210,15 @@ def _details(event: Event, now: datetime) -> tuple[Detail, ...]:
     return tuple(Detail(name=name, value=value, href=href, code=code) for name, value, href, code in found if value)
 
 
-def _pairs(id_: str, caption: str, values: dict[str, Any], here: str, *, empty: str) -> Table:
+def inputs_table(event: Event) -> Table:
+    """Return a request's inputs, as they are kept."""
     return Table(
-        id=id_,
-        caption=caption,
+        id="inputs",
+        caption="Inputs, as they are kept",
         columns=(Column(name="Field"), Column(name="Value")),
-        rows=tuple((Cell(text=name), Cell(text=_shown(value))) for name, value in values.items()),
-        empty=empty,
-        csv=f"{here}?csv={id_}",
+        rows=tuple((Cell(text=name), Cell(text=shown_value(value))) for name, value in event.inputs.items()),
+        empty="No input is kept.",
+        csv=f"{links.prediction(event.model, event.id)}?csv=inputs",
     )
 
 
@@ -224,7 +228,7 @@ def _feedback(found: Sequence[Feedback], here: str, now: datetime) -> Table:
         caption="What was told of it",
         columns=(Column(name="When"), Column(name="Name"), Column(name="Value"), Column(name="By")),
         rows=tuple(
-            (tables.time(one.at, now), Cell(text=one.name), Cell(text=_shown(one.value)), Cell(text=one.by or "–"))
+            (tables.time(one.at, now), Cell(text=one.name), Cell(text=shown_value(one.value)), Cell(text=one.by or "–"))
             for one in found
         ),
         empty="Nothing yet: mainstay feedback, or POST /v1/feedback with its id.",
@@ -260,7 +264,7 @@ def _why(found: Explanation) -> Why:
 def _part(part: Part, low: float, room: float) -> Share:
     start, end = min(0.0, part.contribution), max(0.0, part.contribution)
     error = "" if part.standard_error is None else f" ± {part.standard_error:.2g}"
-    value = _shown(part.value)
+    value = shown_value(part.value)
     return Share(
         name=part.field if part.word is None else f"{part.field}: {part.word}",
         value="" if part.word is not None else value if len(value) <= 60 else f"{value[:59]}…",
