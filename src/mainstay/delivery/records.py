@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -88,14 +89,22 @@ class DeliveryReport:
         return next(check for check in self.checks if check.name == question.value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report JSON-ready."""
+        """Return the report JSON-ready; NaN and infinities as None."""
         return {
             "v": self.v,
             "made_at": self.made_at,
             "snapshots": dict(self.snapshots),
             "rows": dict(self.rows),
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [_finite(asdict(check)) for check in self.checks],
         }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def answer(

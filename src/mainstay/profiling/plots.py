@@ -10,6 +10,8 @@ from mainstay.stats.intervals import Floats
 
 BINS = 40
 BARS = 10
+EXACT = 2.0**52
+"""Beyond this, halves between whole numbers are no floats."""
 TAILS = (0.005, 0.995)
 """A histogram spans these quantiles; what lies beyond is in its end bins."""
 
@@ -18,10 +20,10 @@ def histogram(ordered: Floats) -> Plot:
     """Return rows in equal bins between the TAILS of ascending values; whole numbers of few values get a bin each."""
     low, high = (float(np.quantile(ordered, q)) for q in TAILS)
     whole = bool((ordered == np.floor(ordered)).all())
-    if whole and high - low < BINS:
+    if whole and high - low < BINS and max(abs(low), abs(high)) < EXACT:
         edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.0)
     else:
-        low, high = (low, high) if high > low else (low - 0.5, low + 0.5)
+        low, high = (low, high) if high > low else (low - max(0.5, abs(low) / 2), low + max(0.5, abs(low) / 2))
         edges = np.linspace(low, high, BINS + 1)
     counts, _ = np.histogram(np.clip(ordered, edges[0], edges[-1]), edges)
     beyond = bool(ordered[0] < edges[0] or ordered[-1] > edges[-1])

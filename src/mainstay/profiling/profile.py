@@ -125,7 +125,10 @@ def _copies(frame: pl.DataFrame, target: str | None, others: Sequence[Seen], rng
             some = one.cells.drop_nulls()
             twins = copying.twins(some[drawn(len(some), TWIN_ROWS, rng)], None)
             near[one.name] = {"texts": twins.rows, "same": twins.same, "near": twins.near}
+    hashes = copying.rounded(others, others)
     return Copies(
+        rounded=int(hashes.is_duplicated().sum()) if hashes.null_count() == 0 else 0,
+        looked_at=len(hashes),
         exact=copying.exact(hashable),
         conflicting=None if target is None else copying.conflicting(inputs, frame.get_column(target)),
         near=near,
@@ -146,6 +149,12 @@ def _whole(
     if copies.conflicting:
         what = f"{words.counted(copies.conflicting)} rows have the same inputs as another row with another target"
         yield Finding(where="rows", what=what, weight=Weight.LOOK)
+    if copies.rounded > copies.exact and copies.looked_at:
+        what = (
+            f"{words.counted(copies.rounded)} of {words.counted(copies.looked_at)} rows have a twin but for rounding, "
+            "case and signs, the target aside: split twins together"
+        )
+        yield Finding(where="rows", what=what, weight=Weight.KNOW)
     for name, twins in copies.near.items():
         if twins["near"]:
             what = (

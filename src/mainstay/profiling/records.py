@@ -128,6 +128,9 @@ class Copies:
     """Rows that are copies of an earlier row, all columns equal; of all rows."""
     conflicting: int | None
     """Rows whose inputs are those of another row with another target; None without a target."""
+    rounded: int = 0
+    """Of the rows `looked_at`, those that are another one but for rounding, case and signs; without names and times."""
+    looked_at: int = 0
     near: Mapping[str, Any] = field(default_factory=dict)
     """For each column of texts: texts looked at, those equal after normalisation, those with a near twin."""
 

@@ -65,7 +65,8 @@ def codes_of(cells: pl.Series) -> Rows:
 
 
 def floats_of(cells: pl.Series) -> NDArray[np.float64]:
-    """Return numbers, booleans or times as floats (times in seconds), NaN where missing."""
+    """Return numbers, booleans or times as floats (times in seconds), NaN where missing or too large to be squared."""
     if cells.dtype.is_temporal():
         cells = cells.cast(pl.Datetime("us")).cast(pl.Int64) / 1e6 if cells.dtype != pl.Date else cells.cast(pl.Int64)
-    return cells.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = cells.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return np.where(np.abs(values) <= kinds.LARGEST, values, np.nan)
