@@ -67,17 +67,22 @@ class Apart:
     """Rows without those that are golden in all but name."""
 
     frame: pl.DataFrame
+    golden: int = 0
+    """Rows that are golden ones themselves."""
     by_key: int = 0
-    """Rows of a golden key that were left out."""
+    """Others of a golden key."""
     by_content: int = 0
-    """Rows of other keys that say nearly the same as a golden one, left out too."""
+    """Others that say nearly the same as a golden one."""
 
     @property
     def told(self) -> str:
         """Return what was left out as a clause, empty when nothing was."""
-        parts = [f"{self.by_key} rows of golden keys"] if self.by_key else []
-        parts += [f"{self.by_content} rows that say nearly the same as a golden one"] if self.by_content else []
-        return " and ".join(parts)
+        parts = {
+            "golden rows": self.golden,
+            "other rows of golden keys": self.by_key,
+            "rows that say nearly the same as a golden one": self.by_content,
+        }
+        return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
 
 
 def frozen(loaded: Loaded, snapshots: Snapshots) -> Golden | None:
@@ -179,7 +184,12 @@ def apart(
         )
     found = zip(of_key, same, equal, strict=True)
     out = pl.Series([known or one or itself for known, one, itself in found], dtype=pl.Boolean)
-    return Apart(frame=frame.filter(~out), by_key=sum(of_key), by_content=int(out.sum()) - sum(of_key))
+    return Apart(
+        frame=frame.filter(~out),
+        golden=sum(equal),
+        by_key=sum(known and not itself for known, itself in zip(of_key, equal, strict=True)),
+        by_content=only_same,
+    )
 
 
 def _equal(frame: pl.DataFrame, golden: pl.DataFrame) -> list[bool]:

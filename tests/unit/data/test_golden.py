@@ -149,7 +149,7 @@ def test_rows_of_golden_keys_and_rows_that_say_the_same_are_in_no_part(tmp_path:
     assert used.height == 197
     assert "p-7" not in used["pond"].to_list()
     assert "note number 1" not in used["note"].to_list()
-    told = "of train 2 rows of golden keys and 1 rows that say nearly the same as a golden one were left out"
+    told = "of train 2 other rows of golden keys, 1 rows that say nearly the same as a golden one were left out"
     assert prepared.warnings[0] == told
 
 
@@ -214,6 +214,17 @@ def test_where_fields_tell_no_rows_apart_content_is_refused_and_the_key_still_se
     with pytest.raises(BadData, match="2 of 3 rows say nearly the same"):
         golden.apart(contract, train, rows)
     assert golden.apart(contract, train, rows, ways=("key",)).frame["who"].to_list() == ["a", "b", "c"]
+
+
+def test_what_is_left_out_is_counted_once_and_told_apart(tmp_path: Path) -> None:
+    loaded = project(tmp_path, golden='{ share = 0.1, apart = ["key", "content"] }')
+    run(loaded)
+    write(tmp_path / "train.csv", [*(row(n) for n in range(200)), *(row(n, f"said later {n}") for n in range(200))])
+    told = run(loaded).warnings[0]
+    assert told.startswith("of train ")
+    counts = [int(part.split()[0]) for part in told.removeprefix("of train ").split(", ")]
+    assert counts[0] == counts[1] == 20
+    assert "20 golden rows, 20 other rows of golden keys" in told
 
 
 def test_golden_rows_themselves_are_left_out_whatever_else_is_declared() -> None:
