@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test bench bench-peers bench-watch bench-scale soak kills simulate docs demo demo-banking77 wheel ci-deps clean
+.PHONY: help setup fmt check test bench bench-peers bench-watch bench-scale soak kills faults simulate docs demo demo-banking77 wheel ci-deps clean
 
 help:
 	@echo "make demo [EXIT=1]   the support-desk story, live (EXIT=1 stops at the summary)"
@@ -56,6 +56,11 @@ kills: setup
 
 soak: setup
 	$(BIN)/python bench/soak.py $(ARGS)
+
+# Loops killed and stopped at every failpoint on both stores (15 minutes); how long a rollback takes in every worker.
+faults: setup
+	$(BIN)/python bench/loop_faults.py --out bench/results/loop_faults.json
+	$(BIN)/python bench/rollback.py --out bench/results/rollback.json
 
 simulate: setup
 	$(BIN)/python bench/simulate_watch.py

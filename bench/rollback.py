@@ -70,10 +70,20 @@ class Client(threading.Thread):
             self.seen.append((began, time.monotonic(), said["id"].split("-")[0], said["bundle"]))
 
 
-def champion(connection: http.client.HTTPConnection) -> str:
-    """Return the version that a worker says it answers with."""
-    connection.request("GET", f"/v1/models/{MODEL}")
-    return str(json.loads(connection.getresponse().read())["champion"]["bundle"])
+class Poll(threading.Thread):
+    """Asks a worker who answers there, and notes (asked, champion)."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self.stop, self.seen = threading.Event(), []
+
+    def run(self) -> None:
+        while not self.stop.wait(0.005):
+            asked = time.monotonic()
+            self.connection.request("GET", f"/v1/models/{MODEL}")
+            said = json.loads(self.connection.getresponse().read())
+            self.seen.append((asked, said["champion"]["bundle"]))
 
 
 @contextmanager
@@ -161,7 +171,7 @@ def disk(temporary: Path) -> Iterator[tuple[Path, bool]]:
         yield place, mounted
     finally:
         if mounted:
-            subprocess.run(["umount", str(place)], check=False)
+            subprocess.run(["umount", "--lazy", str(place)], check=False)
 
 
 def measure(project: Path, running: Running, own_disk: Path | None, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -203,7 +213,9 @@ def one_round(
         return set(newest) == names and set(newest.values()) == {bundle}
 
     until(lambda: answering(f"{MODEL}@2"), seconds=40)
-    polls = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(4 * given.workers)]
+    polls = [Poll(port) for _ in range(4 * given.workers if disk_full else 0)]
+    for poll in polls:
+        poll.start()
     with away():
         began = time.monotonic()
         told = control.ask(state_of(project), {"do": "rollback", "model": MODEL, "by": "bench", "reason": "measured"})
@@ -211,17 +223,18 @@ def one_round(
         if told["route"]["champion"]["version"] != 1:
             raise SystemExit(f"the rollback led elsewhere: {told}")
         if disk_full:
-            until(lambda: all(champion(one) == f"{MODEL}@1" for one in polls), seconds=10)
-            last_bad = time.monotonic() - began
+            until(lambda: all(poll.seen[-1][1] == f"{MODEL}@1" for poll in polls), seconds=10)
+            bad = [asked for poll in polls for asked, name in poll.seen if name == f"{MODEL}@2"]
+            last_bad = max(max(bad) - began, 0.0)
         else:
             until(lambda: answering(f"{MODEL}@1"), seconds=10)
             time.sleep(0.3)
             bad = [start for client in clients for start, _, _, name in client.seen if name == f"{MODEL}@2"]
             last_bad = max(max(bad) - began, 0.0)
-    for client in clients:
-        client.stop.set()
-    for client in clients:
-        client.join(10)
+    for one in (*clients, *polls):
+        one.stop.set()
+    for one in (*clients, *polls):
+        one.join(10)
     until(lambda: reconciled(opened), seconds=60)
     opened.parts.close()
     answers = sum(len(client.seen) for client in clients)

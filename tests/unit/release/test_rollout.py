@@ -524,6 +524,18 @@ def test_a_candidate_that_is_gated_in_the_middle_of_a_canary_waits_or_is_refused
     assert site.route().challenger == before.challenger
 
 
+def test_rows_that_are_held_out_are_compared_and_count_for_no_split(site: Site) -> None:
+    site.settings = make.settings(hold_back={})
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    held = [msgspec.structs.replace(event, assigned_arm=Arm.HOLDOUT) for event in site.traffic(400)]
+    site.turn(held)
+    found = rollout.evidence_for(site.tx, releases.get(site.tx, make.MODEL, 2), site.settings)
+    assert found.units > 400
+    assert [check.applies for check in found.checks if check.name == "sample_ratio"] == [False]
+
+
 def test_labels_that_stop_hold_a_rollout_and_never_promote_it(site: Site) -> None:
     """Answers that differ need labels; without them the rollout waits, and then a person decides."""
     site.settings = make.settings(hold_after_hours=0.1)

@@ -394,6 +394,40 @@ def test_keys_keep_their_arm_and_the_share_holds() -> None:
     assert position("x", key) < 0.25
 
 
+def test_keys_that_are_held_out_stay_with_the_version_before_until_the_end_that_was_set() -> None:
+    until = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+    route = make_route(champion=CHALLENGER, previous=CHAMPION, salt="x", holdout=0.3, holdout_until=until)
+    kit = Kit(make_side(CHAMPION), make_side(CHALLENGER), route=route)
+    said = [kit.predict(one(key=f"k{number}"))[0] for number in range(100)]
+    arms = {event.key_hash: (event.assigned_arm, event.served_arm, event.bundle) for event in kit.writer.events}
+    kept = {key for key, arm in arms.items() if arm == (Arm.HOLDOUT, Arm.HOLDOUT, "weather@1")}
+    assert kept == {key for key in arms if position("x", key) >= 0.7}
+    assert 15 <= len(kept) <= 45
+    assert {arm for key, arm in arms.items() if key not in kept} == {(Arm.CHAMPION, Arm.CHAMPION, "weather@2")}
+    assert not any(one["fallback"] for one in said), "it is an answer on purpose, not one in another's place"
+    kit.clock.advance(hours=1)
+    assert {kit.predict(one(key=f"k{number}"))[0]["bundle"] for number in range(30)} == {"weather@2"}
+
+
+def test_held_out_keys_are_answered_by_the_champion_where_the_version_before_cannot() -> None:
+    until = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+    route = make_route(champion=CHALLENGER, previous=CHAMPION, salt="x", holdout=0.5, holdout_until=until)
+    kit = Kit(make_side(CHAMPION, WordModel(always_fail=True)), make_side(CHALLENGER), route=route)
+    assert {kit.predict(one(key=f"k{number}"))[0]["bundle"] for number in range(20)} == {"weather@2"}
+    assert Arm.HOLDOUT in {event.assigned_arm for event in kit.writer.events}
+
+
+def test_rows_that_a_ramp_leaves_out_are_the_champions_and_said_to_be_held_out() -> None:
+    lease = datetime(2026, 1, 5, 9, 5, tzinfo=UTC)
+    route = make_route(
+        challenger=CHALLENGER, share=1.0, salt="x", lease_until=lease, held_back=(("text", ("snow day", "storm")),)
+    )
+    kit = Kit(make_side(CHAMPION), make_side(CHALLENGER), route=route)
+    arms = [kit.predict(one(text))[0]["arm"] for text in ("snow day", "sun day", "storm")]
+    assert arms == ["champion", "challenger", "champion"]
+    assert [event.assigned_arm for event in kit.writer.events] == [Arm.HOLDOUT, Arm.CHALLENGER, Arm.HOLDOUT]
+
+
 def test_after_the_lease_the_champion_answers_everybody() -> None:
     kit = rollout_kit()
     assert kit.predict(one())[0]["arm"] == "challenger"

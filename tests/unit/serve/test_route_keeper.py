@@ -11,7 +11,8 @@ import pytest
 
 from mainstay.core.errors import NotFound, StoreUnavailable, UsageError
 from mainstay.core.routes import Route
-from mainstay.serve.route_keeper import Override, RouteKeeper
+from mainstay.serve import plan as plans
+from mainstay.serve.route_keeper import Override, RouteKeeper, read_overrides
 from serve_kit import CHALLENGER, CHAMPION, make_route
 
 
@@ -157,3 +158,32 @@ def test_a_store_that_answers_a_rollback_with_an_older_epoch_is_not_believed(tmp
     keeper.follow()
     assert keeper.routes()["weather"] == route
     assert list(keeper.pending) == ["weather"]
+
+
+def test_a_rollback_ends_a_holdout_and_does_not_leave_its_keys_with_what_left(tmp_path: Path) -> None:
+    until = datetime(2026, 2, 1, tzinfo=UTC)
+    route = make_route(champion=CHALLENGER, previous=CHAMPION, holdout=0.2, holdout_until=until)
+    keeper = FakeStore(route).keeper(tmp_path)
+    keeper.follow()
+    back = keeper.roll_back(None, by="ann", reason="complaints")
+    assert (back.champion, back.holdout, back.holdout_until) == (CHAMPION, 0.0, None)
+
+
+def test_on_a_full_disk_a_rollback_holds_and_is_written_down_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = make_route(champion=CHALLENGER, previous=CHAMPION)
+    store = FakeStore(route)
+    keeper = store.keeper(tmp_path)
+    keeper.follow()
+    store.away = True
+
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plans, "write_json", no_room)
+        assert keeper.roll_back(None, by="ann", reason="complaints").champion == CHAMPION
+        assert keeper.routes()["weather"].champion == CHAMPION
+    keeper.follow()
+    assert [one.by for one in read_overrides(tmp_path / "overrides.json").values()] == ["ann"]
