@@ -24,6 +24,7 @@ from mainstay.oncall.gauges import Gauge
 from mainstay.oncall.incidents import Listed, Precision, Shown
 from mainstay.project import Setting
 from mainstay.replay import Replayed
+from mainstay.scorecard.records import Practice, Scorecard, Scored, Section
 from mainstay.serve.keys import Key
 from mainstay.status.records import Status
 from mainstay.store.audit import Entry
@@ -116,6 +117,9 @@ class FakeRoom:
 
     def compared(self, one: int, other: int) -> Compared:
         return Compared(one=made(one, self.text), other=made(other, self.text, accuracy=0.91))
+
+    def scorecard(self) -> Scorecard:
+        return scorecard(self.text)
 
     def card(self, number: int) -> ModelCard:
         table = CardTable(head=["Field", "Rows"], rows=[[f"medium{self.text}", "400"]], caption="Fields")
@@ -568,3 +572,26 @@ def shown(text: str = "") -> Shown:
         silences=(),
         inputs={f"r-1{text}": {"medium": f"brine{text}", "hours_since_service": 3.5}},
     )
+
+
+def scorecard(text: str = "") -> Scorecard:
+    """Return a card of two tests and two practices."""
+    tests = (
+        Scored(
+            section=Section.DATA, number=1, test="A schema", score=1.0, evidence=f"all 9{text}", link="docs/gate.md"
+        ),
+        Scored(
+            section=Section.MODEL,
+            number=5,
+            test="A simpler model",
+            score=0.5,
+            evidence=f"not shown{text}",
+            link="docs/gate.md",
+            expires=NOW + timedelta(days=60),
+        ),
+    )
+    practices = (
+        Practice(what="rollback", yes=True, evidence=f"to pump-check@1{text}"),
+        Practice(what="bias audits", yes=False, evidence=f"no group{text}"),
+    )
+    return Scorecard(model="pump-check", version="pump-check@2", at=NOW, tests=tests, practices=practices)

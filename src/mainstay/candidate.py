@@ -31,7 +31,7 @@ from mainstay.journal import personal
 from mainstay.models import answers
 from mainstay.models.load import LoadedModel
 from mainstay.registry.mlflow_registry import ChildRun, RunFacts
-from mainstay.release import environment, rollout, unseen
+from mainstay.release import environment, golden, rollout, unseen
 from mainstay.release import gate as gates
 from mainstay.release.metrics import Labelled, labelled_from_frame
 from mainstay.retrain import dataset, window
@@ -171,6 +171,7 @@ def judge(
     candidate = parts.open_model(version.digest)
     champion = _champion(parts, version)
     test = _labelled(parts, data.test)
+    held = _labelled(parts, data.golden.snapshot) if data.golden is not None else None
     path = parts.bundles / version.digest
     return gates.run_gate(
         candidate,
@@ -184,6 +185,7 @@ def judge(
         more=lambda: (
             *examined.checks,
             *_beside(parts, candidate, champion, data, test),
+            *([golden.floors(candidate, held, settings)] if held is not None else []),
             *_beyond(parts, candidate, data, evaluation),
             *_labels(parts, version, evaluation),
         ),

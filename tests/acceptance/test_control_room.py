@@ -39,6 +39,7 @@ EVERY = (
     f"{MODEL}/predictions/r-1?show=replay",
     f"{MODEL}/review",
     f"{MODEL}/data",
+    f"{MODEL}/scorecard",
     f"{MODEL}/drills",
     f"{MODEL}/settings",
     f"{MODEL}/do/rollback?subject=pump-check@2",

@@ -407,12 +407,12 @@ def _metrics(settings: Settings) -> Iterator[Found]:
         yield _unknown(
             ("evaluate", "primary"), f"is no metric of a {settings.project.task} task", settings.evaluate.primary, known
         )
-    for key in ("floors", "not_worse_by", "segment_not_worse_by"):
+    for key in ("floors", "golden_floors", "not_worse_by", "segment_not_worse_by"):
         for metric, value in getattr(settings.gate, key).items():
             path = ("gate", key, metric)
             if metric not in known:
                 yield _unknown(path, f"is no metric of a {settings.project.task} task", metric, known)
-            if key != "floors" and value < 0:
+            if "floors" not in key and value < 0:
                 yield _problem(path, "is below 0", value, allowed="a margin of 0 or more")
 
 

@@ -611,6 +611,8 @@ class GateSettings(Section):
     ranking: ndcg)."""
     segment_not_worse_by: dict[str, float] = {"accuracy": 0.10}
     """The same in each segment (regression: none; ranking: ndcg)."""
+    golden_floors: dict[str, float] = {}
+    """The same on the golden set ([data] golden); not asked without it."""
     worst_slice: WorstSliceSettings = WorstSliceSettings()
     beats: tuple[Literal["trivial", "simple"], ...] = ()
     """What it must be shown to beat in the primary metric: an answer that looks at nothing, a simple linear model.

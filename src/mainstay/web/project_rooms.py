@@ -13,6 +13,7 @@ from mainstay.core import errors
 from mainstay.core.incidents import State
 from mainstay.core.profiles import Profile
 from mainstay.modelcard import make
+from mainstay.scorecard import make as scoring
 from mainstay.store import audit
 from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, review, rollout, versions
 from mainstay.viewing.axis import Axis
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Project, Setting
     from mainstay.replay import Replayed
+    from mainstay.scorecard.records import Scorecard
     from mainstay.serve.keys import Key
     from mainstay.status.records import Status
     from mainstay.store.audit import Entry
@@ -148,6 +150,10 @@ class ProjectRoom:
     def card(self, number: int) -> ModelCard:
         """Return a version's model card."""
         return make.model_card(self.project, number)
+
+    def scorecard(self) -> Scorecard:
+        """Return how ready the model is for production, by evidence."""
+        return scoring.scorecard(self.project)
 
     def mlflow(self) -> str:
         """Return where MLflow's page of a run is, where its registry is a server."""

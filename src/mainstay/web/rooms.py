@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Setting
     from mainstay.replay import Replayed
+    from mainstay.scorecard.records import Scorecard
     from mainstay.serve.keys import Key
     from mainstay.status.records import Status
     from mainstay.store.audit import Entry
@@ -73,6 +74,9 @@ class Room(Protocol):
 
     def mark_incident(self, number: int, *, useful: bool, by: str, note: str) -> object:
         """Write down whether an incident was useful."""
+
+    def scorecard(self) -> Scorecard:
+        """Return how ready the model is for production, by evidence."""
 
     def rollout(self, checks: Sequence[Check], champion: str) -> Way:
         """Return the rollout that turns now, beside its guards as judged."""

@@ -15,6 +15,7 @@ from mainstay.web.pages import (
     predictions,
     review,
     rollout,
+    scorecard,
     settings,
     versions,
 )
@@ -93,6 +94,14 @@ PAGES: tuple[Page, ...] = (
         live=False,
     ),
     Page(path="/models/{model}/data", template="data.html", title="Data", build=data.page, tab="Data"),
+    Page(
+        path="/models/{model}/scorecard",
+        template="scorecard.html",
+        title="Scorecard",
+        build=scorecard.page,
+        tab="Scorecard",
+        live=False,
+    ),
     Page(path="/models/{model}/drills", template="drills.html", title="Drills", build=drills.page, tab="Drills"),
     Page(
         path="/models/{model}/settings",
@@ -112,6 +121,7 @@ TABS: tuple[tuple[str, str], ...] = (
     ("Predictions", "predictions"),
     ("Review", "review"),
     ("Data", "data"),
+    ("Scorecard", "scorecard"),
     ("Drills", "drills"),
     ("Settings", "settings"),
 )

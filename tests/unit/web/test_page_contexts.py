@@ -169,3 +169,17 @@ def test_a_year_that_is_not_this_one_is_told() -> None:
 def test_an_interval_outside_the_scale_stays_on_the_drawing() -> None:
     measure = overview._measure("real", Estimate(value=1.0, low=-0.1, high=1.2, n=3))
     assert (measure.low, measure.at, measure.high) == (0.0, 100.0, 100.0)
+
+
+def test_the_scorecard_page_tells_every_test_with_its_evidence_and_until_when() -> None:
+    from mainstay.web.pages import scorecard as pages
+    from room_examples import scorecard
+
+    found = pages.build(scorecard(), "pump-check", examples.NOW)
+    assert found.final == "0"
+    assert [[cell.text for cell in row][:4] for row in found.tests.rows] == [
+        ["data 1", "A schema", "1", "all 9"],
+        ["model 5", "A simpler model", "½", "not shown"],
+    ]
+    assert found.tests.rows[1][4].moment is not None
+    assert [row[1].text for row in found.practices.rows] == ["yes", "no"]
