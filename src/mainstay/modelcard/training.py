@@ -21,10 +21,13 @@ def training(facts: Mapping[str, Any]) -> Part:
         lists.append(str(search["told"]))
     if weights := evaluation.get("weights"):
         lists.append(_weights(weights))
+    confidence = evaluation.get("confidence") or {}
+    if confidence.get("measures"):
+        tables.append(_measures("Confidence", confidence))
     if probabilities := evaluation.get("probabilities"):
         lists.append(f"Probabilities: {probabilities['method']}, as {probabilities['why']}.")
         if measures := probabilities.get("measures"):
-            tables.append(_measures(measures, probabilities["rows"]))
+            tables.append(_measures("Probabilities", {**probabilities, "measures": measures}))
     if decision := evaluation.get("decision"):
         lists.append(f"The answer: {decision['why']}.")
     if costs := evaluation.get("costs"):
@@ -67,7 +70,7 @@ def _weights(found: Mapping[str, Any]) -> str:
     return "Weights: " + "; ".join(told) + "."
 
 
-def _measures(measures: Mapping[str, Any], rows: int) -> Table:
+def _measures(what: str, found: Mapping[str, Any]) -> Table:
     names = {"log_loss": "log loss", "brier": "Brier score", "ece": "calibration error"}
     told = [
         (
@@ -76,9 +79,9 @@ def _measures(measures: Mapping[str, Any], rows: int) -> Table:
             f"{one['after']:.4f}",
             f"{one['change']:+.4f}{_limits(one['low'], one['high'])}",
         )
-        for name, one in measures.items()
+        for name, one in found["measures"].items()
     ]
-    caption = f"Probabilities on {rows} rows that neither the model nor the map was fitted to"
+    caption = f"{what} on {found['rows']} rows that neither the model nor the map was fitted to"
     return Table(head=("less is better", "before", "after", "change (95 %)"), rows=told, caption=caption)
 
 

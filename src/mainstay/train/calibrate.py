@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from mainstay.core.errors import NotEnoughEvidence
 from mainstay.models.calibration import Calibration, fit_calibration
 from mainstay.models.decision import Decision
 from mainstay.models.probabilities import ProbabilityMap
+from mainstay.stats import calibration as agreement
 from mainstay.train import decide, probabilities
 from mainstay.train.decide import HeldOut
-from mainstay.train.evaluate import outcome_of_output
+from mainstay.train.evaluate import Outcome, outcome_of_output
 from mainstay.train.fit import Rows
 from mainstay.train.folds import assign_folds, group_codes
 
@@ -48,7 +50,7 @@ class Calibrated:
     learned: ProbabilityMap = field(default_factory=ProbabilityMap)
     """The part of the map that these rows made: what unseen output is to be mapped by."""
     report: dict[str, Any] = field(default_factory=dict)
-    """`probabilities` and `decision`, JSON-ready."""
+    """`confidence`, `probabilities` and `decision`, JSON-ready."""
 
 
 def calibrated(
@@ -85,6 +87,7 @@ def calibrated(
     if settings.decide.costs:
         decision, report["decision"] = decide.decide(settings, classes, held)
     outcome = outcome_of_output(output, Calibration(rows=0), unseen.rows.truth, classes, decision=decision)
+    report["confidence"] = _of_confidence(contract, unseen.rows, outcome, settings.project.seed)
     found = fit_calibration(outcome.confidence, outcome.is_right, source=unseen.source)
     whole = made.after(prior)
     found = msgspec.structs.replace(found, probabilities=None if whole == ProbabilityMap() else whole)
@@ -105,6 +108,28 @@ def speaking_rows(rows: Rows) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]
     if len(traffic) >= TRAFFIC_ROWS_MIN:
         return traffic, "traffic"
     return np.arange(len(rows), dtype=np.int64), "all"
+
+
+def _of_confidence(contract: Contract, rows: Rows, outcome: Outcome, seed: int) -> dict[str, Any]:
+    """Return how confidence agrees with what is right before it is mapped and after, each row mapped by other folds."""
+    sure, right = outcome.confidence, outcome.is_right
+    try:
+        fold = assign_folds(contract, rows, seed=seed)
+    except NotEnoughEvidence:
+        return {"rows": len(rows), "measures": {}}
+    mapped = np.empty_like(sure)
+    for number in np.unique(fold).tolist():
+        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        mapped[outside] = fit_calibration(sure[inside], right[inside]).apply(sure[outside])
+    keys, measures = group_codes(rows), {}
+    for name, of_rows in (("brier", agreement.brier), ("ece", agreement.expected_calibration_error)):
+        before, after = (_over(of_rows, stated, right) for stated in (sure, mapped))
+        measures[name] = probabilities.changed(before, after, keys, seed)
+    return {"rows": len(rows), "measures": measures}
+
+
+def _over(of_rows: Callable[[Any, Any], float], stated: Any, right: Any) -> probabilities.Statistic:
+    return lambda index: of_rows(stated[index], right[index])
 
 
 def _held(contract: Contract, unseen: Unseen, classes: tuple[str, ...], seed: int) -> HeldOut:

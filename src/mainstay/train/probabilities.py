@@ -12,8 +12,11 @@ from mainstay.models.probabilities import SMALLEST, ProbabilityMap, Steps
 from mainstay.stats import calibration as agreement
 from mainstay.stats import intervals
 from mainstay.train.decide import HeldOut
+from mainstay.train.evaluate import finite, limits, redrawn
 
 Floats = NDArray[np.float64]
+Statistic = Callable[[NDArray[np.int64]], float]
+"""Of rows by their places, repeats allowed."""
 AS_THEY_ARE, TEMPERATURE, SIGMOID, ISOTONIC = "as_they_are", "temperature", "sigmoid", "isotonic"
 METHODS = (AS_THEY_ARE, TEMPERATURE, SIGMOID, ISOTONIC)
 """From simple to complex."""
@@ -106,9 +109,9 @@ def _briers(output: Floats, codes: NDArray[np.int64]) -> Floats:
     return np.asarray(((output - truth) ** 2).sum(axis=1), dtype=np.float64)
 
 
-def _measures(before: Floats, after: Floats, held: HeldOut, seed: int) -> dict[str, dict[str, float]]:
+def _measures(before: Floats, after: Floats, held: HeldOut, seed: int) -> dict[str, dict[str, float | None]]:
     """Return for each measure `before`, `after`, `change` and its 95 % limits (less is better)."""
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for name, of_rows in (("log_loss", _log_losses), ("brier", _briers)):
         was, now = of_rows(before, held.codes), of_rows(after, held.codes)
         change, low, high = intervals.bootstrap_by_key(
@@ -118,28 +121,32 @@ def _measures(before: Floats, after: Floats, held: HeldOut, seed: int) -> dict[s
             "before": float(was.mean()),
             "after": float(now.mean()),
             "change": change,
-            "low": low,
-            "high": high,
+            "low": finite(low),
+            "high": finite(high),
         }
     found["ece"] = _error_of_calibration(before, after, held, seed)
     return found
 
 
-def _error_of_calibration(before: Floats, after: Floats, held: HeldOut, seed: int) -> dict[str, float]:
-    from mainstay.train.evaluate import redrawn
-
-    def error(output: Floats) -> Callable[[NDArray[np.int64]], float]:
+def _error_of_calibration(before: Floats, after: Floats, held: HeldOut, seed: int) -> dict[str, float | None]:
+    def error(output: Floats) -> Statistic:
         sure, right = output.max(axis=1), output.argmax(axis=1) == held.codes
         return lambda index: agreement.expected_calibration_error(sure[index], right[index])
 
-    was, now = error(before), error(after)
-    whole = np.arange(len(held.codes))
+    was = error(before)
     if after is before:
-        return {"before": was(whole), "after": was(whole), "change": 0.0, "low": 0.0, "high": 0.0}
-    drawn = redrawn(lambda i: now(i) - was(i), held.keys, random=np.random.default_rng(seed), draws=DRAWS)
-    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (-np.inf, np.inf)
+        first = was(np.arange(len(held.codes)))
+        return {"before": first, "after": first, "change": 0.0, "low": 0.0, "high": 0.0}
+    return changed(was, error(after), held.keys, seed)
+
+
+def changed(was: Statistic, now: Statistic, keys: NDArray[np.int64], seed: int) -> dict[str, float | None]:
+    """Return a statistic of rows `before` and `after`, its `change` and the 95 % limits by drawing whole keys anew."""
+    whole = np.arange(len(keys))
     first, last = was(whole), now(whole)
-    return {"before": first, "after": last, "change": last - first, "low": float(low), "high": float(high)}
+    drawn = redrawn(lambda index: now(index) - was(index), keys, random=np.random.default_rng(seed), draws=DRAWS)
+    low, high = limits(drawn, (0.025, 0.975))
+    return {"before": first, "after": last, "change": last - first, "low": low, "high": high}
 
 
 def _affine(output: Floats, codes: NDArray[np.int64], *, offsets: bool) -> tuple[float, tuple[float, ...]]:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mainstay.config.folders import make_private
+from mainstay.core.contracts import Contract
 from mainstay.core.errors import EnvironmentFault, ProjectFileError
 from mainstay.core.ports import Progress, silent
 from mainstay.stats import resampled
@@ -28,8 +30,9 @@ from mainstay.train import scoring
 from mainstay.train.calibrate import speaking_rows
 from mainstay.train.choose import load
 from mainstay.train.code import project_code
-from mainstay.train.fit import Pipeline, Rows, classes_of, quiet, read_rows
+from mainstay.train.fit import Pipeline, Rows, classes_of, quiet, read_rows, unfitted
 from mainstay.train.folds import left_out
+from mainstay.train.paths import OF_ESTIMATOR
 from mainstay.train.scoring import Scoring
 from mainstay.train.space import Space, space_of
 from mainstay.train.splits import Splits, comparison_splits, held_apart
@@ -176,6 +179,7 @@ def search(
         space = space_of(code, name, settings.train.pipelines[name])
         if space is None:
             raise ProjectFileError(f"Pipeline {name!r} declares nothing to search over")
+        _require_known(pipeline, contract, settings.train.pipelines[name].tune)
         by = scoring.scoring(contract, settings, classes)
         ground = _Ground(
             pipeline=pipeline,
@@ -364,6 +368,23 @@ def _alone(path: Path) -> Iterator[None]:
                 remedy="Wait until it is done; its tries are kept, and this one goes on with them.",
             ) from error
         yield
+
+
+def _require_known(pipeline: Pipeline, contract: Contract, space: Mapping[str, Any]) -> None:
+    """Refuse names that the estimator does not have: every try would fail."""
+    asked = [path for path in space if OF_ESTIMATOR in path]
+    if not asked:
+        return
+    estimator = unfitted(pipeline, contract)
+    known = list(estimator.get_params()) if hasattr(estimator, "get_params") else []
+    for path in asked:
+        if path not in known:
+            near = next(iter(get_close_matches(path, known, n=1)), None)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ProjectFileError(
+                f"train.pipelines.{pipeline.name}.tune names {path!r}, and the estimator has no such parameter{hint}",
+                remedy="Name one of its get_params(), or a parameter that build() takes.",
+            )
 
 
 def _require_optuna() -> None:

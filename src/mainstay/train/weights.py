@@ -68,7 +68,11 @@ def row_weights(weighing: Weighing, contract: Contract, rows: Rows) -> Floats | 
 
 
 def ages(weighing: Weighing, contract: Contract, rows: Rows) -> Floats:
-    """Return 2^(−age / half-life) per row, age counted from the newest row; of a row without a time their mean."""
+    """Return 2^(−age / half-life) per row, age counted from the newest row.
+
+    A row without a time weighs as the others do on average; one of labelled traffic as the newest: it came after the
+    project's own rows.
+    """
     half_life = weighing.half_life_days
     if half_life is None or contract.time is None or not len(rows):
         return np.ones(len(rows))
@@ -77,7 +81,10 @@ def ages(weighing: Weighing, contract: Contract, rows: Rows) -> Floats:
     if not np.isfinite(seconds).any():
         return np.ones(len(rows))
     weights = np.exp2((seconds - np.nanmax(seconds)) / DAY_S / half_life)
-    weights[np.isnan(weights)] = np.nanmean(weights)
+    unknown = np.isnan(weights)
+    weights[unknown] = np.nanmean(weights)
+    if len(rows.is_traffic):
+        weights[unknown & rows.is_traffic] = 1.0
     return np.asarray(np.maximum(weights, np.finfo(np.float64).tiny), dtype=np.float64)
 
 

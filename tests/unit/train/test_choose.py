@@ -191,6 +191,9 @@ def test_costs_weights_and_maps_are_in_the_bundle_and_come_out_again(
     assert evaluation["weights"]["half_life_days"] == 7.0
     assert evaluation["probabilities"]["method"] == "sigmoid"
     assert evaluation["decision"]["rule"] == "bayes"
+    for name in ("brier", "ece"):
+        measured = evaluation["confidence"]["measures"][name]
+        assert measured["low"] <= measured["change"] <= measured["high"]
     assert evaluation["costs"]["value"] <= evaluation["costs"]["most_probable"] + 0.2
     assert fitted(tmp_path / "b", toml, days, later).bundle.digest == first.bundle.digest
     plain = fitted(tmp_path / "c", TIMED, days, later)

@@ -14,7 +14,7 @@ import pytest
 from mainstay.config import crosscheck
 from mainstay.config.load import Loaded
 from mainstay.config.settings import SearchSettings, Settings
-from mainstay.core.errors import EnvironmentFault
+from mainstay.core.errors import EnvironmentFault, ProjectFileError
 from mainstay.models.load import load
 from mainstay.train import paths, run, runs
 from mainstay.train.select import select
@@ -183,6 +183,12 @@ def test_a_space_may_be_a_function_and_must_give_plain_values(tmp_path: Path, ro
     assert [set(one.params) for one in found.tries] == [{"C", "words.least"}] * 3
     with pytest.raises(Exception, match="a text, a number"):
         search(searched(tmp_path / "odd", toml.replace("model:space", "model:odd")), rows, "words")  # type: ignore[arg-type]
+
+
+def test_a_name_that_the_estimator_does_not_have_is_told_with_the_nearest(tmp_path: Path, rows: MemorySnapshot) -> None:
+    wrong = SEARCHED.replace("logisticregression__fit_intercept", "logisticregression__fit_intercep")
+    with pytest.raises(ProjectFileError, match="did you mean 'logisticregression__fit_intercept'"):
+        search(searched(tmp_path / "shop", wrong), rows, "words")  # type: ignore[arg-type]
 
 
 def test_no_try_begins_when_the_seconds_are_spent(tmp_path: Path, rows: MemorySnapshot) -> None:

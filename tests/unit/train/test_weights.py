@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,6 +51,13 @@ def test_a_row_that_is_a_half_life_older_counts_half_and_one_without_a_time_as_t
     assert found is not None
     assert (found / found[0]).tolist() == pytest.approx([1.0, 0.5, 0.25, (1 + 0.5 + 0.25) / 3])
     assert found.mean() == pytest.approx(1.0)
+
+
+def test_traffic_without_a_time_counts_as_the_newest_row() -> None:
+    rows = replace(rows_of([0.0] * 3, ["no"] * 3, [0.0, 30.0, None]), is_traffic=np.array([False, False, True]))
+    found = row_weights(Weighing(half_life_days=30.0), CONTRACT, rows)
+    assert found is not None
+    assert (found / found[0]).tolist() == pytest.approx([1.0, 0.5, 1.0])
 
 
 def test_weights_do_not_depend_on_when_training_runs_only_on_the_newest_row() -> None:
