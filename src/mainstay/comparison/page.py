@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -96,9 +97,9 @@ def document(result: Comparison) -> str:
 
 
 def write(text: str, path: str | Path) -> Path:
-    """Write a page and return its path; an existing file is replaced as a whole."""
+    """Write a text and return its path; an existing file is replaced as a whole, and several processes may write it."""
     target = Path(path)
-    half = target.with_name(f".{target.name}.part")
+    half = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         half.write_text(text, encoding="utf-8", errors="replace")
         half.replace(target)

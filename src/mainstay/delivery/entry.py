@@ -14,7 +14,7 @@ import mainstay
 from mainstay.comparison import page as comparison
 from mainstay.config.folders import make_private
 from mainstay.config.load import Loaded
-from mainstay.core.errors import EnvironmentFault, MainstayError
+from mainstay.core.errors import MainstayError
 from mainstay.core.ports import Progress, silent
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.data.content import digest_of
@@ -221,9 +221,4 @@ def _known(path: Path, asked: str) -> dict[str, Any] | None:
 
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:
-    half = path.with_name(f".{path.name}.part")
-    try:
-        half.write_text(json.dumps(report, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
-        half.replace(path)
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror or error}") from error
+    comparison.write(json.dumps(report, ensure_ascii=False, indent=1, default=str), path)
