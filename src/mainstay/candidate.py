@@ -407,13 +407,14 @@ def _audit_golden(parts: Parts, golden: Golden | None) -> None:
     """Write down which rows were frozen; refuse others than those that were written down last."""
     if golden is None:
         return
-    with parts.store.begin() as tx:
+    with parts.store.read() as tx:
         known = [one for one in audit.of_kind(tx, goldens.FROZEN) if one.subject == parts.model]
-        if not known:
+    if known and known[-1].detail["digest"] != golden.id:
+        goldens.refuse_unaudited(golden, str(known[-1].detail["digest"]))
+    if not known:
+        with parts.store.begin() as tx:
             detail = {"digest": golden.id, "rows": golden.snapshot.rows, "reason": golden.by}
             audit.append(tx, who=BY, what=goldens.FROZEN, subject=parts.model, detail=detail, now=parts.clock.now())
-        elif known[-1].detail["digest"] != golden.id:
-            goldens.refuse_unaudited(golden, str(known[-1].detail["digest"]))
 
 
 def _require_training(parts: Parts) -> None:

@@ -22,6 +22,9 @@ from mainstay.store import releases as rows
 from mainstay.train.code import project_code
 from mainstay.train.fit import load_pipeline, read_rows
 
+DEARER = 2.0
+"""So many times what was declared is told."""
+
 if TYPE_CHECKING:
     from mainstay.config.load import Loaded
     from mainstay.parts import Parts
@@ -104,6 +107,7 @@ def _listed(
         cost_us=feature.cost_us,
         measured=measured,
         why_unmeasured=why,
+        dearer=bool(measured and feature.cost_us is not None and measured.together_us > DEARER * feature.cost_us),
         pipelines=tuple(n for n, one in loaded.settings.train.pipelines.items() if feature.name in one.uses),
         versions=tuple(name for name, told in versions.items() if feature.name in told.get("uses", ())),
     )

@@ -36,6 +36,8 @@ class Listed:
     measured: Cost | None
     why_unmeasured: str
     """Empty where it was measured."""
+    dearer: bool
+    """It takes more than twice what was declared, among other rows."""
     pipelines: tuple[str, ...]
     """That name it now."""
     versions: tuple[str, ...]

@@ -94,6 +94,10 @@ def _show(call: edge.Call, found: Listing) -> None:
     for code in found.code:
         if code.why_unmeasured:
             call.out.note(f"note: {code.function} was not measured: {code.why_unmeasured}")
+    for one in found.features:
+        if one.dearer and one.measured is not None:
+            said = f"{one.measured.together_us:.2g} µs a row among others; {one.cost_us:g} were declared"
+            call.out.note(f"note: {one.name} takes {said}")
     for text in found.changed:
         call.out.note(f"note: {text}")
 

@@ -103,6 +103,12 @@ def test_each_feature_is_listed_with_owner_cost_and_use(desk: Project) -> None:
     assert (found["elsewhere"].measured, found["elsewhere"].why_unmeasured) == (None, "the project has no field other")
 
 
+def test_a_feature_that_is_dearer_than_declared_is_told(desk: Project) -> None:
+    file = desk.loaded.root / "features.py"
+    file.write_text(FEATURES.replace("cost_us=0.5", "cost_us=0.001"), encoding="utf-8")
+    assert [one.name for one in desk.features().features if one.dearer] == ["euros"]
+
+
 def test_a_function_over_the_frame_is_listed_with_the_columns_it_makes(desk: Project) -> None:
     (code,) = desk.features().code
     assert (code.pipeline, code.function, code.columns) == ("old", "old:features", ("twice",))
