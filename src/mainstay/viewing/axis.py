@@ -445,6 +445,8 @@ def _marks(tx: Connection, model: str, span: Span) -> tuple[Mark, ...]:
 
 
 def default_begin(tx: Connection, model: str, now: datetime) -> datetime:
-    """Return where the axis begins when nobody says: seven days back, or where the traffic began if that is later."""
+    """Return where the axis begins when nobody says: seven days back, or where the traffic began, an hour at least."""
     first = series.first_at(tx, model, now - timedelta(days=7))
-    return max(now - timedelta(days=7), first - timedelta(minutes=1)) if first else now - timedelta(hours=1)
+    if first is None:
+        return now - timedelta(hours=1)
+    return max(now - timedelta(days=7), min(first - timedelta(minutes=1), now - timedelta(hours=1)))

@@ -216,7 +216,10 @@ def inputs_table(event: Event) -> Table:
         id="inputs",
         caption="Inputs, as they are kept",
         columns=(Column(name="Field"), Column(name="Value")),
-        rows=tuple((Cell(text=name), Cell(text=shown_value(value))) for name, value in event.inputs.items()),
+        rows=tuple(
+            (Cell(text=name), Cell(text="–" if value is None else shown_value(value)))
+            for name, value in event.inputs.items()
+        ),
         empty="No input is kept.",
         csv=f"{links.prediction(event.model, event.id)}?csv=inputs",
     )

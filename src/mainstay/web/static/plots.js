@@ -173,7 +173,14 @@
         bands.push({ series: [at, at + 1], fill: tone + "33" });
       }
     }
+    // A share stays between 0 and 1, and what hardly moves is not blown up to look like much.
+    const within = (_, least, most) => {
+      if (least === null || most === null) return [0, 1];
+      const pad = Math.max(0.02, 0.1 * (most - least));
+      return [Math.max(0, least - pad), Math.min(1, most + pad)];
+    };
     const y = told.unit === "share" && told.kind === "stack" ? { range: [0, 1] }
+      : told.unit === "share" ? { range: within }
       : stack ? { range: (_, __, most) => [0, most || 1] } : {};
     return new uPlot({ ...options(told.id, width, { scales: { y }, yAxis: { values: AXES[told.unit] ? (_, v) => AXES[told.unit](v) : undefined } }), series, bands }, data, document.getElementById(`plot-${told.id}`));
   }
