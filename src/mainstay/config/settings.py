@@ -929,7 +929,7 @@ class RewardGuardSettings(Section):
     low: float | None = None
     """With `high`: its range. What lies beyond counts as these, and nothing else is assumed of it (winsorised)."""
     high: float | None = None
-    """See `low`. Without a range the mean is taken to be nearly normal, and judged from 100 keys of each side on."""
+    """See `low`. Without a range the mean is taken to be nearly normal once 30 keys of each side carry its spread."""
 
 
 class GuardSettings(Section):

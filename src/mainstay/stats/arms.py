@@ -20,8 +20,8 @@ from mainstay.stats.stretches import Places
 
 TIGHT_AT = 1_000.0
 """Effective values at which the asymptotic confidence sequence is tightest."""
-LEAST_KEYS = 100
-"""Fewer keys in an arm than this are not taken for nearly normal."""
+LEAST_KEYS = 30
+"""As long as fewer keys than this carry an arm's variance, its mean is not taken for nearly normal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def normal(dealt: Dealt, alpha: float) -> Apart:
     if not weight:
         return Apart(difference=0.0, low=-math.inf, high=math.inf, keys=keys)
     found = total / weight
-    least = min(len(np.unique(dealt.keys[dealt.first == arm])) for arm in (0.0, 1.0))
+    least = min(_carrying(influence, dealt, arm) for arm in (0.0, 1.0))
     v = float((np.bincount(dealt.keys, influence / weight) ** 2).sum()) * keys / max(keys - 1, 1)
     if least < LEAST_KEYS or v <= 0.0:
         return Apart(difference=found, low=-math.inf, high=math.inf, keys=keys)
@@ -119,6 +119,17 @@ def normal(dealt: Dealt, alpha: float) -> Apart:
         v * 2.0 * (t * rho2 + 1.0) / (t * rho2) * max(math.log(math.sqrt(t * rho2 + 1.0) / (2 * alpha)), 0)
     )
     return Apart(difference=found, low=found - half, high=found + half, keys=keys)
+
+
+def _carrying(influence: Floats, dealt: Dealt, arm: float) -> float:
+    """Return by how many keys an arm's variance is carried: (Σ u²)²/Σ u⁴ of their influences u, at most their number.
+
+    Of a rare reward those that brought it; where a few brought most of it, those few.
+    """
+    here = dealt.first == arm
+    squares = np.bincount(dealt.keys[here], influence[here]) ** 2
+    fourth = float((squares * squares).sum())
+    return float(squares.sum()) ** 2 / fourth if fourth > 0 else 0.0
 
 
 def _scores(once: Dealt) -> tuple[Floats, Floats, Floats]:

@@ -14,6 +14,7 @@ from mainstay.core.events import Arm, Trust
 from mainstay.core.routes import position
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.release import rightness
+from mainstay.release.guards import sample_ratio
 from mainstay.release.judge import judge, tripped
 from mainstay.release.questions import Plan, armed
 from mainstay.release.units import Levels, view_of
@@ -213,8 +214,9 @@ def test_the_split_is_checked_over_steps_by_keys_as_the_route_deals_them() -> No
             stuck = Arm.CHALLENGER if place < make.SHARES[0] else Arm.CHAMPION
             right.append(make.pair(number, step=step, arm=mine, key_hash=key))
             wrong.append(make.pair(number, step=2 if step else 0, arm=stuck, key_hash=key))
-        frozen += judged(right)["sample_ratio"].applies
-        caught += judged(wrong)["sample_ratio"].applies
+        levels = Levels(passing=ALPHA, failing=ALPHA / 5)
+        frozen += sample_ratio(right, make.SHARES, levels).applies
+        caught += sample_ratio(wrong, make.SHARES, levels).applies
     assert (frozen, caught) == (0, 20)
 
 

@@ -112,7 +112,7 @@ def click(**limits: Any) -> dict[str, RewardGuardSettings]:
 
 
 def test_a_reward_that_falls_stops_a_rollout_and_one_that_rises_wins() -> None:
-    worse, paid = paid_pairs(3000, lift=-0.15)
+    worse, paid = paid_pairs(9000, lift=-0.15)
     assert checks(worse, rewards=click(margin=0.02, low=0, high=1), paid=paid)["reward"].verdict is Verdict.FAIL
     assert checks(worse, rewards=click(gain=0.0), paid=paid)["reward"].verdict is Verdict.FAIL
     better, paid = paid_pairs(6000, lift=0.15)

@@ -86,14 +86,25 @@ def test_values_outside_the_range_are_refused() -> None:
 @pytest.mark.parametrize("way", ["bets", "normal", "normal, heavy"])
 def test_no_difference_is_hardly_ever_called_one_at_any_look(way: str) -> None:
     """Each side at 2.5 %; false failure of this test below 1e-6."""
-    rng, runs, wrong = np.random.default_rng(6), 100, 0
+    rng, runs, wrong = np.random.default_rng(6), 40, 0
     measure = arms.bets if way == "bets" else arms.normal
     for _ in range(runs):
         data = dealt(rng, 1500, lift=0.0, alike=True, heavy="heavy" in way)
-        for n in np.linspace(800, len(data.values), 6).astype(int):
+        for n in np.linspace(800, len(data.values), 4).astype(int):
             part = Dealt(values=data.values[:n], first=data.first[:n], shares=data.shares[:n], keys=data.keys[:n])
             found = measure(part, 0.025)
             if not found.low <= 0.0 <= found.high:
                 wrong += 1
                 break
     assert wrong <= stats.binom(runs, 0.05).ppf(1 - 1e-6)
+
+
+def test_an_amount_that_a_few_keys_brought_has_no_limits_yet() -> None:
+    rng = np.random.default_rng(8)
+    n = 2000
+    few = np.zeros(n)
+    few[rng.permutation(n)[:40]] = rng.lognormal(0, 1.5, 40)
+    data = Dealt(values=few, first=(rng.random(n) < 0.5) * 1.0, shares=np.full(n, 0.5), keys=np.arange(n))
+    assert arms.normal(data, 0.01).high == math.inf
+    often = Dealt(values=rng.normal(1, 1, n), first=data.first, shares=data.shares, keys=data.keys)
+    assert math.isfinite(arms.normal(often, 0.01).high)
