@@ -43,6 +43,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "oncall",
         "upkeep",
         "watchdog",
+        "pulled",
+        "review",
         "rollouts",
         "powerplan",
     ),

@@ -33,6 +33,7 @@ from mainstay.core import errors, releases
 from mainstay.core.events import Event, Kind
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.journal import seal
+from mainstay.pulled import take
 from mainstay.release import rollout
 from mainstay.retrain import guard, trigger
 from mainstay.serve import trial
@@ -53,7 +54,7 @@ log = logging.getLogger("mainstay.loop")
 LEASE = "loop"
 LEASE_S = 15.0
 """Without a renewal for so long, another loop takes over (seconds)."""
-TRAIN, TRIAL = "train", "trial"
+TRAIN, TRIAL, PULL = "train", "trial", "pull"
 """Kinds of jobs."""
 MOST_ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=5)
@@ -367,8 +368,9 @@ def _jobs(parts: Parts, runner: Runner) -> list[str]:
         return told
     with parts.store.begin() as tx:
         _ask_for_trial(tx, parts, now)
+        _ask_for_pull(tx, parts, now)
         lease_s = parts.settings.train.timeout_s + 60.0
-        claimed = jobs.claim(tx, kinds=(TRAIN, TRIAL), owner=str(os.getpid()), lease_s=lease_s, now=now)
+        claimed = jobs.claim(tx, kinds=(TRAIN, TRIAL, PULL), owner=str(os.getpid()), lease_s=lease_s, now=now)
     if claimed is not None:
         runner.start(claimed)
         told.append(f"job {claimed.id} ({claimed.kind}) begins")
@@ -424,6 +426,16 @@ def _ask_for_trial(tx: Connection, parts: Parts, now: datetime) -> None:
     if now - version.since >= TRIAL_AFTER:
         payload = {"version": version.version}
         jobs.enqueue(tx, model=parts.model, kind=TRIAL, dedupe=f"trial:{version.version}", payload=payload, now=now)
+
+
+def _ask_for_pull(tx: Connection, parts: Parts, now: datetime) -> None:
+    """Queue a pull of each source whose time has come; one that was missed is made up for once."""
+    for name, source in parts.settings.retrain.sources.items():
+        if source.every_minutes is None:
+            continue
+        number = int(now.timestamp() // (60.0 * source.every_minutes))
+        payload = {"source": name}
+        jobs.enqueue(tx, model=parts.model, kind=PULL, dedupe=f"pull:{name}:{number}", payload=payload, now=now)
 
 
 def _aliases(parts: Parts, _runner: Runner) -> list[str]:
@@ -555,7 +567,15 @@ class ChildRunner:
         self._pool.shutdown(wait=True)
 
     def _do(self, job: jobs.Job) -> str:
+        if job.kind == PULL:
+            return self._pull(str(job.payload["source"]))
         return self._try(int(job.payload["version"])) if job.kind == TRIAL else self._train(str(job.payload["trigger"]))
+
+    def _pull(self, name: str) -> str:
+        taken = take.pull(self._parts, name)
+        return f"{name}: {taken.kept} new, {taken.deleted} deleted, {taken.dead} dead letters" + (
+            f"; held: {taken.held}" if taken.held else ""
+        )
 
     def _train(self, trigger_name: str) -> str:
         train = self._parts.settings.train

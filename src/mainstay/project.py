@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from mainstay.oncall.gauges import Gauge
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.parts import Parts
+    from mainstay.pulled.take import Taken
     from mainstay.replay import Replayed
     from mainstay.reproduce import Reproduced
     from mainstay.retraining import Outlook
+    from mainstay.review import Drawn, Estimate, Open
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
     from mainstay.selftest import Outcome
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from mainstay.store.alerts import Alert
     from mainstay.store.audit import Entry
     from mainstay.store.marks import Mark
+    from mainstay.store.pulled import Letter
     from mainstay.subjects.erase import Erased
     from mainstay.subjects.export import Exported
     from mainstay.watch.quality_records import QualityReport
@@ -529,6 +532,38 @@ class Project:
             progress=progress,
         )
         return _told(delivered)
+
+    def pull(self, source: str = "", *, replay: bool = False) -> list[Taken]:
+        """Take what is new in a declared source, or in all; `replay`: try dead letters again."""
+        from mainstay.pulled import take
+
+        names = [source] if source else list(self.settings.retrain.sources)
+        return [(take.replay if replay else take.pull)(self.parts, name) for name in names]
+
+    def dead_letters(self, source: str = "") -> list[Letter]:
+        """Return the pulled records that could not be used, newest first."""
+        from mainstay.store import pulled
+
+        with self.parts.store.read() as tx:
+            return pulled.letters(tx, self.name, source=source)
+
+    def review_draw(self, count: int, *, random_share: float = 0.5) -> Drawn:
+        """Pick requests to be labelled, each with a known chance."""
+        from mainstay import review
+
+        return review.draw(self.parts, count, random_share=random_share)
+
+    def review_open(self, *, limit: int = 20) -> list[Open]:
+        """Return picked requests that wait for a label, or about which people disagree."""
+        from mainstay import review
+
+        return review.open_(self.parts, limit=limit)
+
+    def review_estimate(self, version: str = "") -> Estimate:
+        """Return what the labels of picked requests say of all traffic."""
+        from mainstay import review
+
+        return review.estimate(self.parts, version)
 
     def retrain_outlook(self) -> Outlook:
         """Return what asks for a retraining now and what its guards say."""

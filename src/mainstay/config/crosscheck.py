@@ -596,6 +596,14 @@ def _retraining(settings: Settings) -> Iterator[Found]:
             allowed = ["accuracy"] if task.is_classification else ["mae", "rmse"] if task is Task.REGRESSION else []
             if metric not in allowed:
                 yield _problem(("retrain", "on"), f"is not measured on labels of a {task}", metric, allowed=allowed)
+    for name, source in retrain.sources.items():
+        is_database = "://" in source.address and not source.address.startswith(("http://", "https://"))
+        if is_database != (source.query is not None):
+            what = "is asked nothing" if is_database else "is no database"
+            yield _problem(("retrain", "sources", name, "query"), what, allowed="an address of a database, and a query")
+        if "@" in source.address and source.address.startswith("http"):
+            instead = "token_env = the variable that holds it"
+            yield _problem(("retrain", "sources", name, "address"), "holds a secret", allowed=instead)
     if retrain.min_agreement is not None and not retrain.trusted:
         path = ("retrain", "min_agreement")
         yield _problem(path, "agrees with nobody", retrain.min_agreement, allowed="trusted = who is believed, too")

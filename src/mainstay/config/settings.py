@@ -873,6 +873,43 @@ class AttachSettings(Section):
     """Fields that are hashed or dropped while the contract is still being learned; `hash` or `drop`, by name."""
 
 
+class SourceSettings(Section):
+    """Where fresh training rows are pulled from: records of the contract's fields and the target."""
+
+    address: str = Field(min_length=1)
+    """A path or pattern (`fresh/*.ndjson`, CSV too), an HTTP address that answers JSON, or a database's address."""
+    query: str | None = None
+    """Of a database: the query; `:after` in it is the high-water mark, or empty at first."""
+    id: str = Field("id", min_length=1)
+    """Their name of what identifies a record: each is kept once."""
+    mark: str = Field("updated_at", min_length=1)
+    """Their name of what records are ordered by (a time, a number); the next pull asks from the last one on."""
+    deleted: str | None = None
+    """Their name of what says that a record is gone."""
+    items: str = "items"
+    """Of an HTTP answer: where the list is."""
+    next: str = "next"
+    """Of an HTTP answer: where the next page is, an address or a cursor that is sent under the same name."""
+    after: str = "after"
+    """Name of the parameter that asks from a mark on."""
+    rename: dict[str, str] = {}
+    """Their name of a field = ours."""
+    token_env: str | None = None
+    """Environment variable with a bearer token."""
+    every_minutes: float | None = Field(None, gt=0)
+    """The loop pulls so often (minutes); without it only `mainstay pull` does."""
+    requests_per_s: float = Field(5.0, gt=0)
+    """Most requests in a second."""
+    timeout_s: float = Field(10.0, gt=0)
+    """Longest wait for an answer (seconds)."""
+    attempts: int = Field(6, ge=1, le=20)
+    """Tries for a page, with growing rests between them; a server's Retry-After is kept."""
+    allow_private: bool = False
+    """Whether the address may lead into a private network."""
+    max_bad_share: Share = 0.05
+    """Where more of a page's records than this cannot be used, the delivery is held and nothing is trained (0 to 1)."""
+
+
 class RetrainSettings(Section):
     """When and how a new version is trained by itself."""
 
@@ -902,6 +939,8 @@ class RetrainSettings(Section):
     in it."""
     mature_hours: float = Field(0.0, ge=0)
     """Requests younger than this are not learned from: of them only what is labelled quickly is known (hours)."""
+    sources: dict[Annotated[str, Field(pattern=NAME_PATTERN)], SourceSettings] = {}
+    """Where fresh labelled rows are pulled from: one `[retrain.sources.NAME]` for each."""
     max_failures: int = Field(3, ge=1)
     """After so many versions in a row that were trained by themselves and failed, a person trains the next."""
     max_flip_share: Share | None = None

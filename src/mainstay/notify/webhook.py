@@ -104,23 +104,50 @@ class WebhookNotifier:
             raise EnvironmentFault(f"the webhook at {self._host} answered {status}; allowed: 200 to 299")
 
     def _allowed_address(self) -> Address:
-        found = self._resolve(self._host, self._port)
-        if not found:
-            raise EnvironmentFault(f"the alert host {self._host} has no address")
-        here = _says_here(self._host)
-        wrong = [address for address in found if not _is_allowed(address, private=self._private, here=here)]
-        if wrong:
-            raise Refused(
-                f"the webhook's host {self._host} leads into a private network ({wrong[0]}); "
-                "allowed: public addresses, and this machine where the address names it",
-                remedy=f"If that is meant, add ?{ALLOW_PRIVATE}=yes to the address.",
-            )
-        return found[0]
+        return allowed_address(
+            self._host,
+            self._port,
+            private=self._private,
+            resolve=self._resolve,
+            remedy=f"If that is meant, add ?{ALLOW_PRIVATE}=yes to the address.",
+        )
 
     def _host_header(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         usual = _PORTS["jsons" if self._secure else "json"]
         return host if self._port == usual else f"{host}:{self._port}"
+
+
+def allowed_address(host: str, port: int, *, private: bool, resolve: Resolve, remedy: str) -> Address:
+    """Return the address to use for a host; Refused where any of its addresses lies in a private network."""
+    found = resolve(host, port)
+    if not found:
+        raise EnvironmentFault(f"the host {host} has no address")
+    here = _says_here(host)
+    wrong = [address for address in found if not _is_allowed(address, private=private, here=here)]
+    if wrong:
+        raise Refused(
+            f"the host {host} leads into a private network ({wrong[0]}); "
+            "allowed: public addresses, and this machine where the address names it",
+            remedy=remedy,
+        )
+    return found[0]
+
+
+def pinned(request: httpx.Request, *, private: bool, resolve: Resolve, remedy: str) -> httpx.Request:
+    """Return the request to the very address that was checked, so that the name cannot point elsewhere meanwhile."""
+    url, secure = request.url, request.url.scheme == "https"
+    port = url.port or (443 if secure else 80)
+    target = allowed_address(url.host, port, private=private, resolve=resolve, remedy=remedy)
+    headers = request.headers.copy()
+    headers["Host"] = url.netloc.decode()
+    host = f"[{target}]" if target.version == 6 else str(target)
+    return httpx.Request(
+        request.method,
+        url.copy_with(host=host),
+        headers=headers,
+        extensions={**request.extensions, "sni_hostname": url.host},
+    )
 
 
 def _says_here(host: str) -> bool:

@@ -19,7 +19,7 @@ from mainstay.core.incidents import Harm, Incident, State
 from mainstay.core.routes import position
 from mainstay.data.sealed import SEALED, sealed_column
 from mainstay.journal.vault import TAG, Vault, is_sealed
-from mainstay.store import feedback, incidents
+from mainstay.store import feedback, incidents, pulled
 from mainstay.store.feedback import Graded
 
 if TYPE_CHECKING:
@@ -125,7 +125,43 @@ def labelled(
         of_key[key] += piece not in counted
         counted.add(piece)
         kept.append(_row(graded, known, contract, key=key, unit=unit))
-    return kept[::-1]
+    return kept[::-1] + _fresh(tx, model, settings, contract, as_of=as_of, until=until)
+
+
+def _fresh(
+    tx: Connection,
+    model: str,
+    settings: Settings,
+    contract: Contract,
+    *,
+    as_of: datetime | None,
+    until: datetime | None,
+) -> list[LabelledRow]:
+    """Return what was pulled from declared sources; a record's own time counts, else when it was pulled."""
+    found = []
+    for one in pulled.kept(tx, model, sources=list(settings.retrain.sources), limit=MOST_LABELS, as_of=as_of):
+        at = one.at or datetime.max.replace(tzinfo=UTC)
+        own = one.inputs.get(contract.time) if contract.time else None
+        happened = datetime.fromisoformat(own) if isinstance(own, str) else own if isinstance(own, datetime) else at
+        happened = happened if happened.tzinfo is not None else happened.replace(tzinfo=UTC)
+        if not _usable(one.value, contract) or (until is not None and happened > until):
+            continue
+        content = msgspec.json.encode(
+            {f.name: one.inputs.get(f.name) for f in contract.features}, order="deterministic"
+        )
+        found.append(
+            LabelledRow(
+                id=one.id,
+                key=one.key_hash,
+                unit=one.id,
+                content=content.decode(),
+                value=one.value,
+                at=at,
+                inputs=one.inputs,
+                happened=happened,
+            )
+        )
+    return found
 
 
 def mature_until(settings: Settings, now: datetime) -> datetime | None:

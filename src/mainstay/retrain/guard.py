@@ -19,7 +19,7 @@ from mainstay.retrain.trigger import FAILED
 from mainstay.stats import flips
 from mainstay.stats.flips import Flip
 from mainstay.stats.intervals import wilson
-from mainstay.store import feedback, jobs, releases
+from mainstay.store import feedback, jobs, pulled, releases
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -53,6 +53,8 @@ class Facts:
     """Labelled requests whose inputs were labelled in two ways."""
     broken: str = ""
     """The open incident that tells of a broken field, or empty."""
+    held: str = ""
+    """The delivery of a declared source that is held, or empty."""
     failures: int = 0
     """Versions in a row, the newest first, that were trained by themselves and failed."""
     flips: Sequence[Flip] = ()
@@ -83,12 +85,13 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
     relabelled = _relabelled(tx, model, settings)
     return Facts(
         labels=len(chosen),
-        new_labels=feedback.count(tx, model, since=last),
+        new_labels=feedback.count(tx, model, since=last) + pulled.count(tx, model, since=last),
         last_training_at=last,
         trainings_in_24_h=recent,
         under_way=_under_way(tx, model, trainings),
         conflicting=_conflicting(chosen),
         broken=f"incident {faults[0].id}: {faults[0].title}" if faults else "",
+        held=_held(tx, model, settings),
         failures=_failures(versions),
         flips=_flips(chosen) if settings.retrain.max_flip_share is not None else (),
         relabelled=len(relabelled),
@@ -130,6 +133,12 @@ def allow(facts: Facts, settings: Settings, now: datetime) -> list[Check]:
             "Does every field arrive as the model knows it?",
             good=not facts.broken,
             reason=facts.broken or "no field is broken",
+        ),
+        _check(
+            "deliveries_whole",
+            "Is what was pulled as it was agreed?",
+            good=not facts.held,
+            reason=facts.held or "no delivery is held",
         ),
         _check(
             "labels_agree",
@@ -207,6 +216,14 @@ def _check(name: str, question: str, *, good: bool, reason: str, bad: Verdict = 
 
 def _unasked(name: str, question: str, why: str) -> Check:
     return Check(name=name, question=question, verdict=Verdict.NOT_ENOUGH, reason=why, applies=False)
+
+
+def _held(tx: Connection, model: str, settings: Settings) -> str:
+    for name in settings.retrain.sources:
+        state = pulled.state(tx, model, name)
+        if state.held:
+            return f"the delivery of {name} is held: {state.held}"
+    return ""
 
 
 def _failures(versions: Sequence[Release]) -> int:

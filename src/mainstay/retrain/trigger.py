@@ -22,7 +22,7 @@ from mainstay.core import cron
 from mainstay.core.incidents import Harm, Incident, State
 from mainstay.core.releases import Release, Stage
 from mainstay.retrain import floor
-from mainstay.store import feedback, incidents, jobs, releases
+from mainstay.store import feedback, incidents, jobs, pulled, releases
 from mainstay.store.jobs import JobState
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _incident(incident: Incident, known: _Known) -> Trigger | None:
 
 
 def _rows(tx: Connection, model: str, name: str, wanted: int, known: _Known) -> Trigger | None:
-    new = feedback.count(tx, model, since=known.newest_at)
+    new = feedback.count(tx, model, since=known.newest_at) + pulled.count(tx, model, since=known.newest_at)
     if new < wanted:
         return None
     why = f"{new} labels came since the last training; {wanted} ask for a new one"

@@ -440,3 +440,53 @@ half_pairs = Table(
     _at("at"),
     _json("answer"),
 )
+
+pulled = Table(
+    "pulled",
+    METADATA,
+    _key("model"),
+    _key("source"),
+    _key("id"),
+    _v(),
+    _text("mark"),
+    _text("key_hash"),
+    _json("inputs"),
+    _json("value"),
+    Column("deleted", Boolean, nullable=False),
+    _at("at"),
+    Index(None, "model", "at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    METADATA,
+    Column("n", BIG_ID, primary_key=True, autoincrement=True),
+    _v(),
+    _text("model"),
+    _text("source"),
+    _text("digest"),
+    _text("raw"),
+    _text("reason"),
+    _at("at"),
+    Column("state", String(20), nullable=False),
+    UniqueConstraint("model", "source", "digest"),
+    Index(None, "model", "state"),
+)
+
+reviews = Table(
+    "reviews",
+    METADATA,
+    _key("model"),
+    _key("id"),
+    _v(),
+    Column("batch", Integer, nullable=False),
+    _text("reason"),
+    Column("chance", Float, nullable=False),
+    _text("key_hash"),
+    _text("bundle"),
+    _json("label"),
+    Column("confidence", Float),
+    _at("occurred_at"),
+    _at("drawn_at"),
+    Index(None, "model", "batch"),
+)

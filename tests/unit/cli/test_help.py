@@ -35,6 +35,8 @@ COMMANDS = [
     "profile",
     "train",
     "retrain",
+    "pull",
+    "review",
     "trust",
     "backtest",
     "backup",
@@ -73,6 +75,7 @@ COMMANDS = [
     "drill",
 ]
 GROUPS = {
+    "review": ("draw", "estimate", "label", "list"),
     "alerts": ("export", "list", "test"),
     "config": ("show",),
     "drill": ("list", "run"),
