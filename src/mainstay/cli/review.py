@@ -84,7 +84,7 @@ def label(
 
     \b
     Example:
-      mainstay review label 0f3a91 refund
+      mainstay review label 0f3a91 leak
     """
     from mainstay.core import errors
     from mainstay.project import Project
