@@ -1,4 +1,4 @@
-"""How long a version has really stood where it stands: a clock that was set is no time that passed."""
+"""How long a version has stood where it stands, and on how many requests: a clock that was set is no time."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def counted(tx: Connection, release: Release, now: datetime, jump: timedelta) ->
         value = {"since": since, "jumps_s": total.total_seconds()}
         states.put(tx, name, value, expected_version=None if known is None else known[1])
     return now - total
+
+
+def note_compared(tx: Connection, release: Release, count: int) -> None:
+    """Add requests that both versions answered since `release` came to its stage."""
+    if not count:
+        return
+    name, known = f"compared:{release.name}", states.get(tx, f"compared:{release.name}")
+    value = {"since": release.since.isoformat(), "requests": compared(tx, release) + count}
+    states.put(tx, name, value, expected_version=None if known is None else known[1])
+
+
+def compared(tx: Connection, release: Release) -> int:
+    """Return how many requests both versions answered since `release` came to its stage.
+
+    One that was asked before counts here too: it is no new evidence, but it shows that somebody looked.
+    """
+    known = states.get(tx, f"compared:{release.name}")
+    return int(known[0]["requests"]) if known is not None and known[0]["since"] == release.since.isoformat() else 0

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 UNCOUNTED_STEP = -1
 """Of a pair that no canary step counts: from shadow, from before the step, or from after the lease ran out."""
-PROBATION_STEP = -2
-"""Of a pair from a version's probation, where the version before it scores in reverse."""
 LABELS_AT_ONCE = 100_000
 
 
@@ -82,6 +80,17 @@ def ingest(
     return new
 
 
+def compared(events: Iterable[Event], *, release: Release, champion: str, route: Route) -> int:
+    """Return how many requests of the present route both versions answered, one that was asked before too."""
+    return sum(
+        event.model == release.model
+        and event.route_epoch >= route.epoch
+        and not is_load_test(event.trace_id)
+        and pair_of(event, release=release, champion=champion, step=UNCOUNTED_STEP) is not None
+        for event in events
+    )
+
+
 def apply_labels(tx: Connection, release: Release, target: str, rows: Iterable[Pair]) -> int:
     """Write known truths into pairs that lack them or hold an older one; return how many changed."""
     held = {pair.id: pair.label for pair in rows}
@@ -97,8 +106,6 @@ def _step(event: Event, release: Release, route: Route) -> int:
     leased = route.lease_until is None or event.received_at < route.lease_until
     if event.assigned_arm is Arm.HOLDOUT or not current or not leased:
         return UNCOUNTED_STEP  # held out on purpose: no part of the split that is checked
-    if release.stage is Stage.PROBATION:
-        return PROBATION_STEP
     return release.step if release.stage is Stage.CANARY else UNCOUNTED_STEP
 
 

@@ -110,7 +110,7 @@ def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_ch
     return Evidence(
         checks=[_believed(check) for check in checks],
         units=sum(not p.champion_failed and not p.challenger_failed for p in rows),
-        step_units=pairs.count_step(tx, release.model, release.version, _step_of(release)),
+        step_units=_step_units(tx, release),
         has_champion=has_champion,
         armed=is_armed(settings),
         trip=judge.tripped(rows),
@@ -140,8 +140,10 @@ def is_armed(settings: Settings) -> bool:
     return bool(questions.armed(settings.rollout.guards, numbers=numbers))
 
 
-def _step_of(release: Release) -> int:
-    return ingest.PROBATION_STEP if release.stage is Stage.PROBATION else release.step
+def _step_units(tx: Connection, release: Release) -> int:
+    if release.stage is Stage.PROBATION:
+        return elapsed.compared(tx, release)
+    return pairs.count_step(tx, release.model, release.version, release.step)
 
 
 def _check(turn: _Turn, release: Release, check_in_server: CheckInServer) -> list[str]:
@@ -161,6 +163,9 @@ def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequen
     champion = _champion_name(release, route)
     contract = contract_of(turn.settings)
     ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract)
+    if release.stage is Stage.PROBATION:
+        count = ingest.compared(events, release=release, champion=champion, route=route)
+        elapsed.note_compared(turn.tx, release, count)
     rows, _ = window.rows(turn.tx, release)
     ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
     return evidence_for(turn.tx, release, turn.settings)
