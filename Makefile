@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup fmt check test bench bench-peers bench-watch bench-scale soak kills faults simulate docs demo demo-banking77 wheel ci-deps clean
+.PHONY: help setup fmt check test bench bench-peers bench-watch bench-scale soak kills faults simulate show-gate docs demo demo-banking77 wheel ci-deps clean
 
 help:
 	@echo "make demo [EXIT=1]   the support-desk story, live (EXIT=1 stops at the summary)"
@@ -69,6 +69,10 @@ simulate: setup
 	$(BIN)/python bench/simulate_rewards.py
 	$(BIN)/python bench/simulate_quality.py
 	$(BIN)/python bench/simulate_rollout.py $(if $(WRITE),--write)
+
+# The gate's self-test, stress, audit, scores, a reproduce run, time and memory; ARGS="--data FOLDER" names the data.
+show-gate: setup
+	$(BIN)/python tools/show_gate.py $(ARGS)
 
 docs: setup
 	$(BIN)/python -m mainstay.config.document > docs/configuration.md

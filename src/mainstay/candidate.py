@@ -227,7 +227,7 @@ def self_test(parts: Parts, version: releases.Release) -> list[selftest.Outcome]
             bundle=parts.bundles / version.digest,
             test=_labelled(parts, data.test),
             beyond=lambda model: _beyond(parts, model, data, None, only_judged=True, crossed=crossed),
-            taught=lambda: recipe.fitted_on(parts.loaded, good, fitted, test, taught=True),
+            taught=lambda: recipe.taught(parts.loaded, good, fitted, test),
             holding=lambda: unseen.absent(
                 contract,
                 dataset.retrain_snapshot(_fitted(parts, good).frame(), data.test.frame()),

@@ -121,6 +121,23 @@ def fitted_on(
         return as_model(found.pipeline, loaded.contract, estimator, found.classes, calibration=model.calibration)
 
 
+LEAST_GAIN = 0.01
+"""Having seen the test rows must make the squared error on them smaller by this share to be worth being caught."""
+
+
+def taught(loaded: Loaded, model: LoadedModel, train: Rows, test: Rows) -> LoadedModel | str:
+    """Return a model of a version's recipe that saw the test rows, or why there is none that it would flatter."""
+    found = fitted_on(loaded, model, train, test, taught=True)
+    if isinstance(found, str) or model.contract.task is Task.RANKING:
+        return found
+    with quiet():
+        before, after = (losses(one.predict(test.values), test.truth, model.classes).mean() for one in (model, found))
+    gain = float(1.0 - after / before) if before > 0 else 0.0
+    if gain < LEAST_GAIN:
+        return f"having seen the test rows makes its squared error on them {gain:.2%} smaller: that flatters nobody"
+    return found
+
+
 def seen(model: LoadedModel, train: Rows, test: Rows, held_out: OutOfFold | None, *, seed: int) -> dict[str, Any]:
     """Return the gap of a version to its recipe's fold models, JSON-ready: `seen`, `held_out`, `share`, `why_not`."""
     report: dict[str, Any] = {"folds": FOLDS, "rows": len(test)}
