@@ -74,7 +74,7 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
     """Read the facts."""
     versions = releases.all_of(tx, model)
     own = [release for release in versions if release.trigger != MANUAL]
-    trainings = [job for job in jobs.list_(tx, model, limit=1000) if job.kind == "train"]
+    trainings = jobs.list_(tx, model, kind="train", limit=1000)
     starts = [release.created_at for release in own] + [job.created_at for job in trainings]
     last = max(starts, default=None)
     chosen = dataset.labelled(tx, model, settings, vault, until=dataset.mature_until(settings, now))

@@ -90,8 +90,8 @@ def due_triggers(tx: Connection, model: str, settings: Settings, now: datetime) 
 
 
 def _ended(tx: Connection, model: str) -> Counter[str]:
-    over = jobs.list_(tx, model, states=(JobState.DONE, JobState.FAILED), limit=1000)
-    return Counter(str(job.payload.get("trigger", "")) for job in over if job.kind == "train")
+    over = jobs.list_(tx, model, kind="train", states=(JobState.DONE, JobState.FAILED), limit=1000)
+    return Counter(str(job.payload.get("trigger", "")) for job in over)
 
 
 def _incidents(tx: Connection, model: str, settings: Settings, known: _Known, now: datetime) -> list[Trigger]:

@@ -136,13 +136,20 @@ def get(tx: Connection, number: int) -> Job:
 
 
 def list_(
-    tx: Connection, model: str | None = None, *, states: Collection[JobState] | None = None, limit: int = 100
+    tx: Connection,
+    model: str | None = None,
+    *,
+    kind: str | None = None,
+    states: Collection[JobState] | None = None,
+    limit: int = 100,
 ) -> list[Job]:
-    """Return jobs, newest first; of one model or all, in some states or any."""
+    """Return jobs, newest first; of one model or all, of one kind or any, in some states or any."""
     # The newest jobs of the kind asked for.
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if model is not None:
         query = query.where(table.c.model == model)
+    if kind is not None:
+        query = query.where(table.c.kind == kind)
     if states is not None:
         query = query.where(table.c.state.in_(sorted(str(state) for state in states)))
     return [_job(row) for row in tx.execute(query)]

@@ -351,6 +351,13 @@ def test_a_queued_training_is_under_way(tx: Connection) -> None:
     assert "queued" in guard.gather(tx, MODEL, SETTINGS, NOW).under_way
 
 
+def test_trainings_are_counted_however_many_pulls_there_were(tx: Connection) -> None:
+    jobs.enqueue(tx, model=MODEL, kind="train", dedupe="t", payload={}, now=NOW)
+    for number in range(1001):
+        jobs.enqueue(tx, model=MODEL, kind="pull", dedupe=f"pull:crm:{number}", payload={}, now=NOW)
+    assert guard.gather(tx, MODEL, SETTINGS, NOW).trainings_in_24_h == 1
+
+
 def test_contradicting_labels_of_equal_inputs_are_counted(tx: Connection) -> None:
     for number in range(10):
         add_label(tx, number)
