@@ -33,10 +33,11 @@ from mainstay.store.jobs import Job, JobState
 from mainstay.store.marks import Mark
 from mainstay.store.pairs import Pair
 from mainstay.store.release_events import ReleaseEvent
-from mainstay.viewing.axis import Axis, Heat, Line, Plot
+from mainstay.viewing.axis import Axis, Heat
 from mainstay.viewing.axis import Mark as TimeMark
 from mainstay.viewing.datasets import Data, Held
 from mainstay.viewing.load import Load
+from mainstay.viewing.plots import Line, Plot
 from mainstay.viewing.predictions import Asked, Found, One, Row
 from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Arm, Need, Way

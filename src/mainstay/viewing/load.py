@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mainstay.store import call_counts, series
-from mainstay.viewing.axis import quantile
+from mainstay.viewing.plots import quantile
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

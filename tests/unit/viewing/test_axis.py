@@ -13,7 +13,7 @@ from mainstay.core.profiles import Profile, SignalKind, SignalProfile
 from mainstay.store import blocks, call_counts, feedback, series
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
-from mainstay.viewing import axis
+from mainstay.viewing import axis, plots
 from mainstay.viewing.spans import MOST_POINTS, divide
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -89,14 +89,14 @@ def test_counts_are_exact_and_few_summaries_are_read(store: Store) -> None:
         found = axis.read(tx, "m", START, end, profile_of=lambda name: PROFILE, classes=("no", "yes"))
     assert found.rows == sum(rows.values())
     assert (found.blocks, found.read) == (3000, 375)
-    plots = {plot.id: plot for plot in found.plots}
-    traffic = plots["traffic"].lines[0].values
+    by_id = {plot.id: plot for plot in found.plots}
+    traffic = by_id["traffic"].lines[0].values
     by_part: Counter[int] = Counter()
     for number, count in rows.items():
         by_part[(START + timedelta(minutes=7 * number + 6) - found.span.begin) // found.span.step] += count
     assert {i: v for i, v in enumerate(traffic) if v} == {i: float(v) for i, v in by_part.items()}
-    assert {v for v in plots["quality"].lines[0].values if v is not None} == {0.9}
-    assert {line.name: {v for v in line.values if v is not None} for line in plots["answers"].lines} == {
+    assert {v for v in by_id["quality"].lines[0].values if v is not None} == {0.9}
+    assert {line.name: {v for v in line.values if v is not None} for line in by_id["answers"].lines} == {
         "yes": {0.75},
         "no": {0.25},
     }
@@ -169,11 +169,11 @@ def test_accuracy_of_two_classes_is_what_counting_row_by_row_gives() -> None:
     by_hand = sum(p if yes else 1 - p for p, yes in zip(chances, said, strict=True)) / 200
     among = sum(p for p, yes in zip(chances, said, strict=True) if yes)
     sums = series.Sums(rows=[200.0], chance=[float(sum(said)), among, sum(chances)])
-    assert axis.accuracy_of(sums) == pytest.approx(by_hand)
+    assert plots.accuracy_of(sums) == pytest.approx(by_hand)
 
 
 def test_a_quantile_of_a_histogram_is_its_bound() -> None:
-    assert axis.quantile({0.01: 90, 0.1: 9, float("inf"): 1}, 0.5) == 0.01
-    assert axis.quantile({0.01: 90, 0.1: 9, float("inf"): 1}, 0.99) == 0.1
-    assert axis.quantile({0.01: 0, float("inf"): 5}, 0.5) == 0.01
-    assert axis.quantile({}, 0.5) is None
+    assert plots.quantile({0.01: 90, 0.1: 9, float("inf"): 1}, 0.5) == 0.01
+    assert plots.quantile({0.01: 90, 0.1: 9, float("inf"): 1}, 0.99) == 0.1
+    assert plots.quantile({0.01: 0, float("inf"): 5}, 0.5) == 0.01
+    assert plots.quantile({}, 0.5) is None

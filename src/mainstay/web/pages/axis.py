@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mainstay.viewing.axis import Axis, Line
+from mainstay.viewing.axis import Axis
+from mainstay.viewing.plots import Line
 from mainstay.web import links, tables
 from mainstay.web.looks import Look
 from mainstay.web.shown.axis import Drawn, Over
