@@ -400,7 +400,10 @@ def _not_golden(parts: Parts, traffic: Any, golden: Golden | None) -> Any:
     hasher = personal.Hasher(personal.read_or_make_salt(parts.state / "salt"))
     ways = parts.settings.data.golden.apart
     rows = golden.snapshot.frame()
-    return goldens.apart(parts.loaded.contract, traffic, rows, ways=ways, hashed=hasher.key_hash).frame
+    kept = goldens.apart(
+        parts.loaded.contract, traffic, rows, ways=ways, hashed=hasher.key_hash, open_value=parts.vault.open
+    )
+    return kept.frame
 
 
 def _audit_golden(parts: Parts, golden: Golden | None) -> None:

@@ -27,6 +27,7 @@ from mainstay.data import alike
 from mainstay.data.content import digest_of
 from mainstay.data.frame_check import check_frame
 from mainstay.data.joined import read_joined
+from mainstay.data.sealed import SEALED, OpenValue, unsealed
 from mainstay.data.snapshot import Snapshot, Snapshots
 from mainstay.data.split import Rule, split
 
@@ -160,21 +161,24 @@ def apart(
     *,
     ways: tuple[str, ...] = ("key", "content"),
     hashed: Callable[[str], str] | None = None,
+    open_value: OpenValue | None = None,
 ) -> Apart:
     """Return the rows that may be trained, calibrated and tested on: those that are not golden in all but name.
 
     A row that equals a golden one in every column is always left out. By `key`: those of golden keys; rows of labelled
     traffic carry only its hash (`_key`), which `hashed` makes of a key. By `content`: those that say nearly the same
-    (`alike`), whoever's. Raises BadData where that would be more than half.
+    (`alike`), whoever's; `open_value` opens sealed values to look at them, and the rows stay sealed. Raises BadData
+    where that would be more than half.
     """
     if golden is None or golden.is_empty() or frame.is_empty():
         return Apart(frame=frame)
+    seen = _opened(frame, open_value)
     of_key = [False] * frame.height
     if "key" in ways and contract.key is not None and contract.key in golden.columns:
         keys = {str(key) for key in golden[contract.key].drop_nulls().to_list()}
-        of_key = _of_keys(contract, frame, keys, hashed)
-    equal = _equal(frame, golden)
-    same = alike.alike(contract, frame, golden) if "content" in ways else equal
+        of_key = _of_keys(contract, seen, keys, hashed)
+    equal = _equal(seen, golden)
+    same = alike.alike(contract, seen, golden) if "content" in ways else equal
     only_same = sum(one and not known and not itself for known, one, itself in zip(of_key, same, equal, strict=True))
     left = sum(not (known or itself) for known, itself in zip(of_key, equal, strict=True))
     if left and only_same / left > MOST_ALIKE:
@@ -190,6 +194,16 @@ def apart(
         by_key=sum(known and not itself for known, itself in zip(of_key, equal, strict=True)),
         by_content=only_same,
     )
+
+
+def _opened(frame: pl.DataFrame, open_value: OpenValue | None) -> pl.DataFrame:
+    """Return the rows, all and in their order, with sealed values opened where they can be."""
+    if open_value is None or SEALED not in frame.columns:
+        return frame
+    rows = frame.with_row_index("#row")
+    opened = unsealed(rows, open_value).frame
+    gone = rows.join(opened, on="#row", how="anti").drop(SEALED)
+    return pl.concat([opened, gone], how="diagonal").sort("#row").drop("#row")
 
 
 def _equal(frame: pl.DataFrame, golden: pl.DataFrame) -> list[bool]:

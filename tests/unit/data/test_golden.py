@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,13 @@ from mainstay.core.contracts import Contract, Field, FieldType, Task
 from mainstay.core.errors import BadData, ContractViolation, Damaged, NotEnoughEvidence, ProjectFileError, Refused
 from mainstay.data import golden
 from mainstay.data.prepare import Prepared, inspect, prepare
+from mainstay.data.sealed import sealed_column
 from mainstay.data.snapshot import Snapshots
+
+
+class Gone(StrEnum):
+    ERASED = "erased"
+
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 PROJECT = """\
@@ -199,6 +206,26 @@ def test_labelled_traffic_is_known_by_the_hash_of_its_key() -> None:
     )
     kept = golden.apart(contract, traffic, rows, hashed=lambda key: f"#{key}")
     assert (kept.by_key, kept.frame["_key"].to_list()) == (1, ["#bob"])
+
+
+def test_sealed_rows_are_looked_at_opened_and_stay_sealed() -> None:
+    contract = Contract(
+        task=Task.BINARY, fields=(Field(name="note", type=FieldType.TEXT),), target="truth", classes=("yes", "no")
+    )
+    rows = pl.DataFrame({"note": ["red and blue"], "truth": ["yes"]})
+    tokens = [{"note": "t-red"}, {}, {"note": "t-erased"}, {"note": "t-other"}]
+    traffic = pl.DataFrame(
+        {"note": [None, "plain", None, None], "truth": ["no"] * 4, "_key": ["a", "b", "c", "d"]},
+        schema_overrides={"note": pl.String},
+    ).with_columns(sealed_column(tokens))
+
+    def opened(name: str, token: str) -> object:
+        return Gone.ERASED if token == "t-erased" else {"t-red": "Red, and BLUE", "t-other": "green"}[token]
+
+    kept = golden.apart(contract, traffic, rows, open_value=opened)
+    assert (kept.by_content, kept.frame["_key"].to_list()) == (1, ["b", "c", "d"])
+    assert kept.frame.columns == traffic.columns
+    assert kept.frame["note"].to_list() == ["plain", None, None]
 
 
 def test_where_fields_tell_no_rows_apart_content_is_refused_and_the_key_still_serves() -> None:
