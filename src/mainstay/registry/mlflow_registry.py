@@ -247,9 +247,10 @@ def edge(what: str, url: str, *, remedy: str = _REMEDY) -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), _addressed(url):
-            warnings.simplefilter("ignore")
-            yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # before MLflow is imported: in a notebook tqdm warns of what it misses
+            with _addressed(url):
+                yield
     except MainstayError:
         raise
     except Exception as error:  # edge: MLflow raises its own, SQL, HTTP and file errors

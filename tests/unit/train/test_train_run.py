@@ -123,7 +123,7 @@ def test_metrics_have_intervals_around_them(trained: Trained, test: MemorySnapsh
 
 def test_plots_are_pictures(trained: Trained) -> None:
     plots = trained.plots
-    assert [path.name for path in plots] == ["confusion.png", "calibration.png", "stress.png"]
+    assert [path.name for path in plots] == ["confusion.png", "calibration.png", "stress.png", "explained.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
 
 
@@ -302,6 +302,6 @@ def test_a_regression_is_trained_and_measured(tmp_path: Path, train: MemorySnaps
 
     trained = fit(project, numbers(train), numbers(test))
     assert trained.metrics["r2"]["value"] > 0.8
-    assert [path.name for path in trained.plots] == ["stress.png"]
+    assert [path.name for path in trained.plots] == ["stress.png", "explained.png"]
     model = load(trained.bundle)
     assert "answer.value" in {s.name for s in model.profile.signals}
