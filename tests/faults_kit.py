@@ -27,8 +27,6 @@ MOVES = ("gated", "checked", "shadow", "canary", "probation", "certified")
 """The way of version 2, from where it stands at the start."""
 STANDS_S = 4.0
 """How long a loop that was stopped stands still, where others could take over (real seconds)."""
-WITHIN = ("rollout.judged", "move.retired", "move.staged", "move.routed", "rollout.committing")
-"""Places within a write transaction: whoever stands still there holds the store."""
 
 
 class FileRegistry:
