@@ -899,7 +899,7 @@ class SourceSettings(Section):
     every_minutes: float | None = Field(None, gt=0)
     """The loop pulls so often (minutes); without it only `mainstay pull` does."""
     requests_per_s: float = Field(5.0, gt=0)
-    """Most requests in a second."""
+    """Most requests in a second (1 / seconds)."""
     timeout_s: float = Field(10.0, gt=0)
     """Longest wait for an answer (seconds)."""
     attempts: int = Field(6, ge=1, le=20)
