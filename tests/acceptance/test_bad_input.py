@@ -258,8 +258,8 @@ def test_broken_code_leaves_with_two_and_names_file_and_line(project: Path, case
 
 
 BAD_ANSWERS = {
-    "NaN": ("return np.full((len(X), 2), np.nan)", "it gave NaN or infinity for 180 of them, first row 0"),
-    "another shape": ("return super().predict_proba(X)[:, :1]", "array of shape (180, 1); (180, 2) is expected"),
+    "NaN": ("return np.full((len(X), 2), np.nan)", "it gave NaN or infinity for 580 of them, first row 0"),
+    "another shape": ("return super().predict_proba(X)[:, :1]", "array of shape (580, 1); (580, 2) is expected"),
     "an error": ("raise ValueError('no such thing')", "model.py:6: ValueError: no such thing"),
 }
 
