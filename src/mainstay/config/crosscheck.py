@@ -470,6 +470,13 @@ def _rollout(settings: Settings) -> Iterator[Found]:
         if share > most:
             what = f"reaches into the holdout of {settings.rollout.holdout:g} %"
             yield _problem(("rollout", name), what, share, allowed=f"at most {most:g} before all")
+    if settings.rollout.plan == "ab" and all(r.gain is None for r in settings.rollout.guards.rewards.values()):
+        yield _problem(
+            ("rollout", "plan"),
+            "has nothing that could decide it",
+            "ab",
+            allowed="ab with [rollout.guards.rewards.NAME] gain; or another plan",
+        )
     yield from _held_back(settings)
 
 

@@ -197,7 +197,7 @@ def test_a_value_of_the_wrong_kind_is_never_bent_into_shape(tmp_path: Path, valu
         ("[train.pipelines]", '[serve]\ndurability = "store"\n[train.pipelines]', "serve.durability"),
         ('key = "pond"', 'time = "when"\n[fields.note]\ntype = "text"\npii = "encrypt"', "fields.note.pii"),
         ("[train.pipelines]", '[rollout]\nplan = "ab"\n[train.pipelines]', "rollout.plan"),
-        ("[train.pipelines]", '[rollout]\napproval = "two"\n[train.pipelines]', "rollout.approval"),
+        ("[train.pipelines]", "[rollout]\nholdout = 40\nsplit = 70\n[train.pipelines]", "rollout.split"),
         ('key = "pond"', 'key = "pond"\ntest = { by = "time" }', "data.test.by"),
     ],
 )
