@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, Template
-from markupsafe import Markup
 
 import mainstay
 from mainstay.backtest import plain, timeline
@@ -54,8 +50,8 @@ class KnownLine:
 
 def document(report: Report) -> str:
     """Return the whole page."""
-    return _template().render(
-        css=_css(),
+    return comparison.template(HERE, "report.html").render(
+        css=comparison.css(HERE),
         headline=report.headline,
         tone="open" if report.told else "good",
         subject=plain.subject(report),
@@ -105,15 +101,3 @@ def _known(one: Found) -> KnownLine:
         rows="" if one.delay_rows is None else words.counted(one.delay_rows),
         by="" if one.by is None else f"#{one.by}",
     )
-
-
-@cache
-def _template() -> Template:
-    loader = FileSystemLoader(HERE)
-    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template("report.html")
-
-
-@cache
-def _css() -> Markup:
-    shared = (Path(comparison.__file__).parent / "report.css").read_text(encoding="utf-8")
-    return Markup(shared + (HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - our own files

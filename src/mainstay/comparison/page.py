@@ -93,7 +93,7 @@ class MeasureLine:
 
 def document(result: Comparison) -> str:
     """Return the whole page."""
-    return _template("page.html").render(title=result.headline, css=_css(), body=Markup(fragment(result)))  # noqa: S704
+    return template(HERE, "page.html").render(title=result.headline, css=css(), body=Markup(fragment(result)))  # noqa: S704
 
 
 def write(text: str, path: str | Path) -> Path:
@@ -116,8 +116,8 @@ def fragment(result: Comparison) -> str:
     cards = [_card(field, (result.reference.name, result.current.name)) for field in result.fields]
     leading = sum(field.status in LEADING for field in result.fields)
     told = result.together
-    return _template("report.html").render(
-        css=_css(),
+    return template(HERE, "report.html").render(
+        css=css(),
         result=result,
         tone=TONES[result.verdict],
         sides=(_side(result.reference), _side(result.current)),
@@ -134,14 +134,17 @@ def fragment(result: Comparison) -> str:
 
 
 @cache
-def _template(name: str) -> Template:
-    loader = FileSystemLoader(HERE)
+def template(folder: Path, name: str) -> Template:
+    """Return a report's template: everything in it is escaped."""
+    loader = FileSystemLoader(folder)
     return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(name)
 
 
 @cache
-def _css() -> Markup:
-    return Markup((HERE / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
+def css(folder: Path = HERE) -> Markup:
+    """Return the style that all reports have, and what the report of `folder` adds to it."""
+    files = dict.fromkeys((HERE / "report.css", folder / "report.css"))
+    return Markup("".join(file.read_text(encoding="utf-8") for file in files))  # noqa: S704 - our own files
 
 
 def _side(side: Side) -> SideLine:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup, escape
 
 import mainstay
@@ -47,8 +45,8 @@ def document(report: DeliveryReport, compared: Comparison | None, *, judged: tup
     sections = [_section(one, judged) for one in report.answers]
     moved = [] if compared is None else [f for f in compared.fields if f.status in (Status.BROKEN, Status.MOVED)]
     names = ("", "") if compared is None else ("last delivery", "this delivery")
-    return _template().render(
-        css=_css(),
+    return comparison.template(HERE, "report.html").render(
+        css=comparison.css(HERE),
         headline=headline(report),
         tone=_tone(report),
         subject=subject(report),
@@ -130,15 +128,3 @@ def _moved(field: FieldReport, sides: tuple[str, str], *, hidden: bool) -> tuple
         return words.short(field.name, 60), HIDDEN, Markup("")
     plot = Markup("") if field.bars is None else svg.field_plot(field.bars, name=field.name, sides=sides)
     return words.short(field.name, 60), words.short(field.says, 300), plot
-
-
-@cache
-def _template() -> Template:
-    loader = FileSystemLoader(HERE)
-    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template("report.html")
-
-
-@cache
-def _css() -> Markup:
-    ours = (HERE / "report.css").read_text(encoding="utf-8")
-    return Markup((comparison.HERE / "report.css").read_text(encoding="utf-8") + ours)  # noqa: S704 - our own files

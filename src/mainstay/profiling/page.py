@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 import mainstay
@@ -45,8 +43,8 @@ def document(profile: Profile) -> str:
     """Return the whole page."""
     shown = profile.columns[:MOST_CARDS]
     target = next((look for look in profile.columns if look.name == profile.target), None)
-    return _template().render(
-        css=_css(),
+    return comparison.template(HERE, "report.html").render(
+        css=comparison.css(HERE),
         headline=headline(profile),
         subject=f"{words.short(profile.name, 80)}: {words.counted(profile.rows)} rows, {len(profile.columns)} columns",
         kinds=kinds_line(profile),
@@ -169,15 +167,3 @@ def _words(numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for label, found in numbers.get("telling", {}).items():
         if found:
             yield words.short(label), ", ".join(words.short(word, 24) for word in found)
-
-
-@cache
-def _template() -> Template:
-    loader = FileSystemLoader(HERE)
-    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template("report.html")
-
-
-@cache
-def _css() -> Markup:
-    ours = (HERE / "report.css").read_text(encoding="utf-8")
-    return Markup((comparison.HERE / "report.css").read_text(encoding="utf-8") + ours)  # noqa: S704 - our own files
