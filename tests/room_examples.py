@@ -24,8 +24,11 @@ from mainstay.oncall.gauges import Gauge
 from mainstay.oncall.incidents import Listed, Precision, Shown
 from mainstay.project import Setting
 from mainstay.replay import Replayed
+from mainstay.review.estimates import Estimate as Labelled
+from mainstay.review.queue import Open, Queue
 from mainstay.scorecard.records import Practice, Scorecard, Scored, Section
 from mainstay.serve.keys import Key
+from mainstay.stats.offpolicy import Weighted
 from mainstay.status.records import Status
 from mainstay.store.audit import Entry
 from mainstay.store.incidents import IncidentEvent
@@ -33,13 +36,13 @@ from mainstay.store.jobs import Job, JobState
 from mainstay.store.marks import Mark
 from mainstay.store.pairs import Pair
 from mainstay.store.release_events import ReleaseEvent
+from mainstay.store.reviews import MarkKind
 from mainstay.viewing.axis import Axis, Heat
 from mainstay.viewing.axis import Mark as TimeMark
 from mainstay.viewing.datasets import Data, Held
 from mainstay.viewing.load import Load
 from mainstay.viewing.plots import Line, Plot
 from mainstay.viewing.predictions import Asked, Found, One, Row
-from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Arm, Need, Way
 from mainstay.viewing.spans import divide
 from mainstay.viewing.versions import Compared, Version
@@ -181,9 +184,23 @@ class FakeRoom:
     def replay(self, id_: str) -> Replayed:
         return replayed(self.text)
 
-    def review(self) -> tuple[Sequence[str], Sequence[str], Progress]:
-        queue = [f"r-1{self.text}", "r-2", "r-3"]
-        return queue, queue, Progress(waiting=3, today=12, all=340)
+    def review(self, *, by: str, first: str) -> Queue:
+        ids = [id_ for id_ in (f"r-1{self.text}", "r-2", "r-3") if ("label", id_) not in {d[:2] for d in self.done}]
+        ids.sort(key=lambda id_: (id_ != first, ("review_mark", id_) in {d[:2] for d in self.done}))
+        return Queue(open=tuple(waiting(id_, self.text) for id_ in ids[:1]), waiting=len(ids), skipped=1)
+
+    def review_estimate(self) -> Labelled:
+        return labelled(self.text)
+
+    def review_draw(self, count: int, *, by: str) -> object:
+        return self.done.append(("review_draw", count, by))
+
+    def review_mark(self, id_: str, kind: MarkKind, *, by: str) -> None:
+        self.done.append(("review_mark", id_, kind, by))
+
+    def review_undo(self, id_: str, *, by: str) -> object:
+        self.done = [one for one in self.done if one[1] != id_]
+        return self.done.append(("review_undo", id_, by))
 
     def label(self, id_: str, label: str, *, by: str) -> None:
         self.done.append(("label", id_, label, by))
@@ -257,6 +274,35 @@ CONTRACT = Contract(
         Field(name="hours_since_service", type=FieldType.NUMBER, min=0.0, max=2000.0, required=False),
     ),
 )
+
+
+def waiting(id_: str, text: str = "") -> Open:
+    return Open(
+        id=id_,
+        reason="disagreement",
+        chance=0.2,
+        answered=f"fine{text}",
+        confidence=0.9,
+        occurred_at=NOW,
+        inputs={"medium": f"brine{text}", "hours_since_service": 3.5},
+        said=(("ada", f"worn{text}"), ("ben", "fine")),
+        unsure=(f"cleo{text}",),
+    )
+
+
+def labelled(text: str = "") -> Labelled:
+    return Labelled(
+        version="",
+        picked=50,
+        labelled=12,
+        weighted=Weighted(value=0.9, low=0.8, high=1.02, rows=12, keys=12, effective=9.0, clipped=0),
+        plain=0.75,
+        assisted=(0.92, 0.86, 0.97),
+        disagreed=1,
+        unsure=2,
+        between=(0.6, 0.98),
+        unlabelled=(f"worn{text}",),
+    )
 
 
 def label(text: str = "") -> Feedback:

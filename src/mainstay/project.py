@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     from mainstay.replay import Replayed
     from mainstay.reproduce import Reproduced
     from mainstay.retraining import Outlook
-    from mainstay.review import Drawn, Estimate, Open
+    from mainstay.review.draws import Drawn
+    from mainstay.review.estimates import Estimate
+    from mainstay.review.queue import Queue
     from mainstay.running.together import Together
     from mainstay.score.records import Pace, Report
     from mainstay.selftest import Outcome
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from mainstay.store.audit import Entry
     from mainstay.store.marks import Mark
     from mainstay.store.pulled import Letter
+    from mainstay.store.reviews import MarkKind
     from mainstay.subjects.erase import Erased
     from mainstay.subjects.export import Exported
     from mainstay.watch.quality_records import QualityReport
@@ -547,23 +550,42 @@ class Project:
         with self.parts.store.read() as tx:
             return pulled.letters(tx, self.name, source=source)
 
-    def review_draw(self, count: int, *, random_share: float = 0.5) -> Drawn:
+    def review_draw(self, count: int, *, by: str, random_share: float = 0.5) -> Drawn:
         """Pick requests to be labelled, each with a known chance."""
-        from mainstay import review
+        from mainstay.review import draws
 
-        return review.draw(self.parts, count, random_share=random_share)
+        return draws.draw(self.parts, count, by=by, random_share=random_share)
 
-    def review_open(self, *, limit: int = 20) -> list[Open]:
-        """Return picked requests that wait for a label, or about which people disagree."""
-        from mainstay import review
+    def review_queue(self, *, by: str = "", first: str = "", limit: int = 20) -> Queue:
+        """Return picked requests that wait for a label, or about which people disagree; `by`: as for that person."""
+        from mainstay.review import queue
 
-        return review.open_(self.parts, limit=limit)
+        return queue.look(self.parts, by=by, first=first, limit=limit)
+
+    def review_label(self, id_: str, value: Any, *, by: str) -> Told:
+        """Label one request, whether it was picked or not; ContractViolation for what is no label of the contract."""
+        told = self.feedback([{"id": id_, "label": value, "at": self.clock.now().isoformat()}], by=by)
+        if told.refused:
+            raise errors.ContractViolation(f"the label for {id_} was refused", problems=told.refused)
+        return told
+
+    def review_mark(self, id_: str, kind: MarkKind, *, by: str) -> None:
+        """Write down that somebody is not sure of a picked request, or puts it off."""
+        from mainstay.review import queue
+
+        queue.mark(self.parts, id_, kind, by=by)
+
+    def review_undo(self, id_: str, *, by: str) -> str:
+        """Take back what somebody said last of a request; return what it was."""
+        from mainstay.review import queue
+
+        return queue.undo(self.parts, id_, by=by)
 
     def review_estimate(self, version: str = "") -> Estimate:
         """Return what the labels of picked requests say of all traffic."""
-        from mainstay import review
+        from mainstay.review import estimates
 
-        return review.estimate(self.parts, version)
+        return estimates.estimate(self.parts, version)
 
     def retrain_outlook(self) -> Outlook:
         """Return what asks for a retraining now and what its guards say."""

@@ -193,11 +193,22 @@ def test_the_queue_is_worked_by_keys_with_the_guess_hidden_until_asked_for(brows
         page.keyboard.press("g")
         page.locator("main strong", has_text="fine").wait_for()
         page.keyboard.press("2")
-        page.wait_for_url("**/review?after=r-1&last=r-1&guess=1")
+        page.wait_for_url("**/review?last=r-1&guess=1")
         page.keyboard.press("s")
+        page.wait_for_url("**/review?last=r-2&guess=1")
+        page.keyboard.press("n")
+        page.wait_for_url("**/review?last=r-3&guess=1")
+        assert [done[:3] for done in room.done] == [
+            ("label", "r-1", "worn"),
+            ("review_mark", "r-2", "skipped"),
+            ("review_mark", "r-3", "unsure"),
+        ]
         page.keyboard.press("u")
-        page.wait_for_url("**/review?at=r-1*")
-        assert [done[:3] for done in room.done] == [("label", "r-1", "worn")]
+        page.wait_for_url("**/review?at=r-3&guess=1")
+        assert room.done[-1][:2] == ("review_undo", "r-3")
+        page.get_by_role("button", name="Draw more").click()
+        page.wait_for_url("**/review")
+        assert room.done[-1][:2] == ("review_draw", 50)
         assert complaints == []
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select, update
+from sqlalchemy import Connection, Row, case, delete, func, select, update
 
 from mainstay.core.events import Feedback, FeedbackStatus
 from mainstay.store.columns import to_json
@@ -115,14 +115,34 @@ def told_about(tx: Connection, model: str, id_: str) -> list[Feedback]:
     return [_feedback(row) for row in tx.execute(query)]
 
 
-def told_of(tx: Connection, model: str, ids: Sequence[str]) -> set[str]:
-    """Return those of some predictions of which anybody told anything."""
-    found: set[str] = set()
+def about(tx: Connection, model: str, name: str, ids: Sequence[str]) -> dict[str, list[Feedback]]:
+    """Return every item of a name about some predictions, of each the valid one last; without those that have none."""
+    found: dict[str, list[Feedback]] = {}
     for start in range(0, len(ids), AT_ONCE):
-        # Items about some predictions.
-        query = select(table.c.id).where(table.c.model == model, table.c.id.in_(list(ids[start : start + AT_ONCE])))
-        found.update(tx.execute(query).scalars())
+        # Items of that name about some predictions.
+        query = (
+            select(table)
+            .where(table.c.model == model, table.c.name == name, table.c.id.in_(list(ids[start : start + AT_ONCE])))
+            .order_by(table.c.at, table.c.feedback_id)
+        )
+        for row in tx.execute(query):
+            found.setdefault(row.id, []).append(_feedback(row))
     return found
+
+
+def withdraw(tx: Connection, model: str, item: Feedback) -> None:
+    """Delete one item; what else was told under its name is joined anew by the loop, as if it never was."""
+    # The item itself.
+    tx.execute(delete(table).where(table.c.model == model, table.c.feedback_id == item.feedback_id))
+    # What was valid so far of that prediction and name.
+    tx.execute(
+        delete(labels_table).where(
+            labels_table.c.model == model, labels_table.c.id == item.id, labels_table.c.name == item.name
+        )
+    )
+    # All other items of that prediction and name wait to be joined.
+    again = update(table).where(table.c.model == model, table.c.id == item.id, table.c.name == item.name)
+    tx.execute(again.values(matched=False, misses=0))
 
 
 def labelled_twice(tx: Connection, model: str, name: str, ids: Sequence[str]) -> list[tuple[Any, Any]]:

@@ -490,3 +490,14 @@ reviews = Table(
     _at("drawn_at"),
     Index(None, "model", "batch"),
 )
+
+review_marks = Table(
+    "review_marks",
+    METADATA,
+    _key("model"),
+    _key("id"),
+    _key("given_by"),
+    _v(),
+    Column("kind", String(20), nullable=False),
+    _at("at"),
+)

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from mainstay.api.keys import Scope
 from mainstay.core import errors
 from mainstay.core.incidents import State
+from mainstay.store.reviews import MarkKind
 from mainstay.web import links
 from mainstay.web.looks import Act, Form, Look
+
+USUAL_DRAW = 50
+MOST_DRAWN = 5_000
 
 
 def _incident_number(look: Look) -> int:
@@ -108,8 +112,36 @@ def _labelled(look: Look, form: Form) -> str:
     if not label:
         raise errors.UsageError("no label was given, so nothing was written", remedy="Choose one.")
     look.room.label(look.params["subject"], label, by=form.by)
+    return _on(form, links.prediction(look.model, look.params["subject"]))
+
+
+def _marked_as(kind: MarkKind) -> Callable[[Look, Form], str]:
+    def do(look: Look, form: Form) -> str:
+        look.room.review_mark(look.params["subject"], kind, by=form.by)
+        return _on(form, links.model(look.model, "review", last=look.params["subject"]))
+
+    return do
+
+
+def _taken_back(look: Look, form: Form) -> str:
+    look.room.review_undo(look.params["subject"], by=form.by)
+    return _on(form, links.model(look.model, "review", at=look.params["subject"]))
+
+
+def _drawn(look: Look, form: Form) -> str:
+    text = form.fields.get("count", str(USUAL_DRAW))
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MOST_DRAWN):
+        raise errors.UsageError(
+            f"{text[:40]!r} requests; allowed: a whole number from 1 to {MOST_DRAWN:,}", remedy="Give such a number."
+        )
+    look.room.review_draw(int(text), by=form.by)
+    return links.model(look.model, "review")
+
+
+def _on(form: Form, otherwise: str) -> str:
+    """Return where a form says that the way leads on, within this room."""
     back = form.fields.get("back", "")
-    return back if links.is_local(back) else links.prediction(look.model, look.params["subject"])
+    return back if links.is_local(back) else otherwise
 
 
 def _told(text: str) -> Callable[[Look], str]:
@@ -206,6 +238,37 @@ ACTS: tuple[Act, ...] = (
         title="Label",
         tells=_told("What is true of request {} is written down; a later word on it wins. Choose it on its page."),
         do=_labelled,
+        scope=Scope.FEEDBACK,
+    ),
+    Act(
+        name="unsure",
+        title="Not sure",
+        tells=_told("Request {} does not wait for you any more; the estimate says what it may hide."),
+        do=_marked_as(MarkKind.UNSURE),
+        scope=Scope.FEEDBACK,
+    ),
+    Act(
+        name="skip",
+        title="Skip",
+        tells=_told("Request {} comes again when nothing else waits for you."),
+        do=_marked_as(MarkKind.SKIPPED),
+        scope=Scope.FEEDBACK,
+    ),
+    Act(
+        name="undo",
+        title="Take back",
+        tells=_told("What you said last of request {} is taken back; what others said of it counts as before."),
+        do=_taken_back,
+        scope=Scope.FEEDBACK,
+    ),
+    Act(
+        name="draw",
+        title="Draw more",
+        tells=_told(
+            f"About {USUAL_DRAW} requests of the last seven days are picked for labelling: half of them a random part "
+            "of all, half what the model is least sure of."
+        ),
+        do=_drawn,
         scope=Scope.FEEDBACK,
     ),
     Act(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -142,14 +143,14 @@ class Application:
     def _look(self, request: Request, visitor: Visitor, model: str) -> Look:
         if model and model not in self.rooms:
             raise errors.NotFound(f"there is no model {model[:80]!r} in this room", remedy="See the list of models: /")
-        if model:
-            self.access.named(visitor, model, Scope.READ)
+        who = self.access.named(visitor, model, Scope.READ) if model else ""
         seen = {name: self.rooms[name] for name in self.access.seen(visitor)}
         return Look(
             rooms=seen,
             model=model,
             params={key: str(value) for key, value in request.path_params.items()},
             query=dict(request.query_params),
+            who=who,
         )
 
     def _show(self, page: Page, look: Look, visitor: Visitor) -> Response:
@@ -203,9 +204,7 @@ class Application:
     def _asked(self, request: Request, visitor: Visitor, subject: str) -> tuple[Look, Act]:
         look = self._look(request, visitor, request.path_params["model"])
         act = acts.find(request.path_params["act"])
-        return Look(
-            rooms=look.rooms, model=look.model, params={**look.params, "subject": subject}, query=look.query
-        ), act
+        return replace(look, params={**look.params, "subject": subject}), act
 
     # Coming and going.
 

@@ -23,6 +23,8 @@ class Look:
     params: Mapping[str, str]
     """Of the path."""
     query: Mapping[str, str]
+    who: str = ""
+    """Under which name the visitor looks at the model; empty for a page of all."""
 
     @property
     def room(self) -> Room:

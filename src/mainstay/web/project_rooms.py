@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mainstay import rollouts
@@ -15,12 +15,11 @@ from mainstay.core.profiles import Profile
 from mainstay.modelcard import make
 from mainstay.scorecard import make as scoring
 from mainstay.store import audit
-from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, review, rollout, versions
+from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, rollout, versions
 from mainstay.viewing.axis import Axis
 from mainstay.viewing.datasets import Data
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One
-from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Way
 from mainstay.viewing.versions import Compared, Version
 from mainstay.web.drilling import Drill, Drills, Played
@@ -35,14 +34,16 @@ if TYPE_CHECKING:
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Project, Setting
     from mainstay.replay import Replayed
+    from mainstay.review.estimates import Estimate
+    from mainstay.review.queue import Queue
     from mainstay.scorecard.records import Scorecard
     from mainstay.serve.keys import Key
     from mainstay.status.records import Status
     from mainstay.store.audit import Entry
     from mainstay.store.release_events import ReleaseEvent
+    from mainstay.store.reviews import MarkKind
 
 T = TypeVar("T")
-QUEUE_KEPT = timedelta(minutes=10)
 KEPT_S = 30.0
 """How long a status is told again while nothing happened."""
 MOST_ENTRIES = 500
@@ -58,7 +59,6 @@ class ProjectRoom:
         self.project = project
         self._drills = Drills(project.run_folder, project.environ)
         self._kept: tuple[str, float, Status, Load] | None = None
-        self._queue: tuple[datetime, tuple[str, ...]] | None = None
         self._profiles: dict[str, Profile | None] = {}
         self._lock = threading.Lock()
 
@@ -201,21 +201,32 @@ class ProjectRoom:
         """Return an answer computed again beside the record."""
         return self.project.replay(id_)
 
-    def review(self) -> tuple[Sequence[str], Sequence[str], Progress]:
-        """Return the queue, drawn anew every ten minutes, those that wait for a label, and how far labelling is."""
-        parts, now = self.project.parts, self.now()
-        kept = self._queue
-        if kept is None or now - kept[0] > QUEUE_KEPT:
-            kept = self._queue = (now, review.queue(parts, now))
-        waiting = review.open_(parts, kept[1])
-        return kept[1], waiting, review.progress(parts, len(waiting), now)
+    def review(self, *, by: str, first: str) -> Queue:
+        """Return the next request that waits for a person's label; `first`: that one, if it waits."""
+        return self.project.review_queue(by=by, first=first, limit=1)
 
-    def label(self, id_: str, label: str, *, by: str) -> None:
+    def review_estimate(self) -> Estimate:
+        """Return what the labels of picked requests say of all traffic."""
+        return self.project.review_estimate()
+
+    def review_draw(self, count: int, *, by: str) -> object:
+        """Pick requests to be labelled."""
+        return self.project.review_draw(count, by=by)
+
+    def review_mark(self, id_: str, kind: MarkKind, *, by: str) -> None:
+        """Write down that somebody is not sure of a picked request, or puts it off."""
+        self.project.review_mark(id_, kind, by=by)
+
+    def review_undo(self, id_: str, *, by: str) -> object:
+        """Take back what somebody said last of a request."""
+        return self.project.review_undo(id_, by=by)
+
+    def label(self, id_: str, label: str, *, by: str) -> object:
         """Write down what is true of a request."""
-        number = not self.contract().task.is_classification
-        told = self.project.feedback([{"id": id_, "label": _number(label) if number else label}], by=by)
-        if told.refused:
-            raise errors.UsageError(str(told.refused[0]), remedy="Choose a label of the contract.")
+        try:
+            return self.project.review_label(id_, label, by=by)
+        except errors.ContractViolation as error:
+            raise errors.UsageError(str(error.problems[0]), remedy="Choose a label of the contract.") from error
 
     def contract(self) -> Contract:
         """Return the project's contract."""
@@ -269,10 +280,3 @@ class ProjectRoom:
 def of(projects: Sequence[Project]) -> Mapping[str, Room]:
     """Return the rooms of some projects, by model, in their order."""
     return {project.name: ProjectRoom(project) for project in projects}
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text  # the contract says what is wrong with it

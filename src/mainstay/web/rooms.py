@@ -11,7 +11,6 @@ from mainstay.viewing.axis import Axis
 from mainstay.viewing.datasets import Data
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One
-from mainstay.viewing.review import Progress
 from mainstay.viewing.rollout import Way
 from mainstay.viewing.versions import Compared, Version
 from mainstay.web.drilling import Drill, Played
@@ -25,11 +24,14 @@ if TYPE_CHECKING:
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Setting
     from mainstay.replay import Replayed
+    from mainstay.review.estimates import Estimate
+    from mainstay.review.queue import Queue
     from mainstay.scorecard.records import Scorecard
     from mainstay.serve.keys import Key
     from mainstay.status.records import Status
     from mainstay.store.audit import Entry
     from mainstay.store.release_events import ReleaseEvent
+    from mainstay.store.reviews import MarkKind
 
 
 class Room(Protocol):
@@ -126,10 +128,22 @@ class Room(Protocol):
     def replay(self, id_: str) -> Replayed:
         """Return an answer computed again beside the record."""
 
-    def review(self) -> tuple[Sequence[str], Sequence[str], Progress]:
-        """Return the queue, those in it that wait for a label, and how far labelling is."""
+    def review(self, *, by: str, first: str) -> Queue:
+        """Return the next request that waits for a person's label; `first`: that one, if it waits."""
 
-    def label(self, id_: str, label: str, *, by: str) -> None:
+    def review_estimate(self) -> Estimate:
+        """Return what the labels of picked requests say of all traffic."""
+
+    def review_draw(self, count: int, *, by: str) -> object:
+        """Pick requests to be labelled."""
+
+    def review_mark(self, id_: str, kind: MarkKind, *, by: str) -> None:
+        """Write down that somebody is not sure of a picked request, or puts it off."""
+
+    def review_undo(self, id_: str, *, by: str) -> object:
+        """Take back what somebody said last of a request."""
+
+    def label(self, id_: str, label: str, *, by: str) -> object:
         """Write down what is true of a request; UsageError for what is no label of the contract."""
 
     def contract(self) -> Contract:

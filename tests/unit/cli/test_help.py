@@ -75,7 +75,7 @@ COMMANDS = [
     "drill",
 ]
 GROUPS = {
-    "review": ("draw", "estimate", "label", "list"),
+    "review": ("draw", "estimate", "label", "list", "skip", "undo", "unsure"),
     "alerts": ("export", "list", "test"),
     "config": ("show",),
     "drill": ("list", "run"),

@@ -1,4 +1,4 @@
-"""What a rollout lacks and about when it will be there; the search among predictions and the queue for reviewers."""
+"""What a rollout lacks and about when it will be there; the search among predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mainstay.journal.writer import SegmentWriter
 from mainstay.parts import Parts
 from mainstay.project import Project
 from mainstay.store.pairs import Pair
-from mainstay.viewing import predictions, review, rollout
+from mainstay.viewing import predictions, rollout
 from mainstay.viewing.predictions import MOST, Asked
 
 NOW = datetime(2026, 3, 9, 14, 0, tzinfo=UTC)
@@ -92,17 +92,6 @@ def test_a_search_goes_by_answer_trust_kind_and_the_text_as_it_is(parts: Parts) 
     assert ids(kind="refused") == ["r0"]
     assert ids(text="50% [a] (b)") == ["r3"]
     assert ids(text=".*") == []
-
-
-def test_the_queue_is_the_same_all_day_and_another_one_tomorrow(parts: Parts) -> None:
-    queue = review.queue(parts, NOW)
-    assert len(queue) == 241 - 5  # a day's answers without its refusals
-    assert review.queue(parts, NOW) == queue
-    later = review.queue(parts, NOW + timedelta(hours=11))
-    both = set(queue) & set(later)
-    assert len(both) > 100
-    assert [id_ for id_ in queue if id_ in both] != [id_ for id_ in later if id_ in both]
-    assert {"r0", "r50"}.isdisjoint(queue)
 
 
 def test_one_prediction_is_found_by_its_id(parts: Parts) -> None:

@@ -69,9 +69,7 @@ def contexts() -> dict[str, list[Any]]:
         predictions.build_one(prediction(), examples.NOW, why=explanation()),
         predictions.build_one(prediction(), examples.NOW, replayed=replayed(), problem="gone"),
     ]
-    last = Look(
-        rooms={room.name: room}, model=room.name, params={}, query={"last": "r-9", "guess": "1", "after": "r-1"}
-    )
+    last = Look(rooms={room.name: room}, model=room.name, params={}, query={"last": "r-9", "guess": "1", "at": "r-1"})
     found["review.html"].append(review.page(last))
     found["confirm.html"] = [confirm.build(look, act) for act in acts.ACTS]
     found["trouble.html"] = [Trouble(message="a", remedy="b")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,7 +131,7 @@ def build_one(
         answer=shown_value(event.label),
         sure="" if event.confidence is None else f"{percent(event.confidence)} sure",
         details=_details(event, now),
-        inputs=inputs_table(event),
+        inputs=inputs_table(event.model, event.id, event.inputs),
         probabilities=Table(
             id="probabilities",
             caption="Probabilities",
@@ -210,18 +210,17 @@ def _details(event: Event, now: datetime) -> tuple[Detail, ...]:
     return tuple(Detail(name=name, value=value, href=href, code=code) for name, value, href, code in found if value)
 
 
-def inputs_table(event: Event) -> Table:
+def inputs_table(model: str, id_: str, inputs: Mapping[str, Any]) -> Table:
     """Return a request's inputs, as they are kept."""
     return Table(
         id="inputs",
         caption="Inputs, as they are kept",
         columns=(Column(name="Field"), Column(name="Value")),
         rows=tuple(
-            (Cell(text=name), Cell(text="–" if value is None else shown_value(value)))
-            for name, value in event.inputs.items()
+            (Cell(text=name), Cell(text="–" if value is None else shown_value(value))) for name, value in inputs.items()
         ),
         empty="No input is kept.",
-        csv=f"{links.prediction(event.model, event.id)}?csv=inputs",
+        csv=f"{links.prediction(model, id_)}?csv=inputs",
     )
 
 

@@ -2,61 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from mainstay.core import errors
 from mainstay.core.contracts import Contract
-from mainstay.status.records import Quality
-from mainstay.viewing.predictions import One
-from mainstay.viewing.review import Progress
+from mainstay.review.estimates import Estimate, sentences
+from mainstay.review.queue import Open, Queue
 from mainstay.web import links
+from mainstay.web.acts import MOST_DRAWN, USUAL_DRAW
 from mainstay.web.looks import Look
 from mainstay.web.pages.predictions import inputs_table, shown_value
-from mainstay.web.shown.review import Answer, Review, Waiting
+from mainstay.web.shown.review import Answer, Draw, Review, Undo, Waiting
 from mainstay.web.words import counted, moment, percent
 
 KEYS = "123456789"
-LOOKED_AT = 50
-"""Records that are gone meanwhile are passed over, at most so many at once."""
+WHY = {
+    "disagreement": "People labelled it in different ways.",
+    "random": "Of a random part of all requests.",
+    "unsure": "The model learns more from it than from others.",
+}
 
 
 def page(look: Look) -> Review:
-    """Read the next request of the queue: behind `?after=`, or the one named by `?at=`."""
-    queue, waiting, progress = look.room.review()
-    found, later = None, behind(queue, waiting, look.query.get("after", ""))
-    for id_ in [look.query["at"]] if "at" in look.query else later[:LOOKED_AT]:
-        try:
-            found = look.room.prediction(id_)
-            break
-        except errors.NotFound:
-            continue  # deleted by policy meanwhile
+    """Read the next request that waits for the visitor, `?at=` before all others; `?last=` can be taken back."""
     return build(
         look.model,
         look.room.contract(),
-        found,
-        progress,
-        look.room.status().quality,
+        look.room.review(by=look.who, first=look.query.get("at", "")),
+        look.room.review_estimate(),
         look.now(),
         last=look.query.get("last", ""),
         with_guess=look.query.get("guess") == "1",
     )
 
 
-def behind(queue: Sequence[str], waiting: Sequence[str], after: str) -> list[str]:
-    """Return what waits behind a request of the queue; at its end what was skipped before comes again."""
-    place = queue.index(after) + 1 if after in queue else 0
-    left = set(waiting)
-    later = [id_ for id_ in queue[place:] if id_ in left]
-    return later or [id_ for id_ in queue[:place] if id_ in left and id_ != after]
-
-
 def build(
     model: str,
     contract: Contract,
-    found: One | None,
-    progress: Progress,
-    quality: Quality,
+    queue: Queue,
+    found: Estimate,
     now: datetime,
     *,
     last: str = "",
@@ -64,39 +47,37 @@ def build(
 ) -> Review:
     """Return the page's context."""
     guess = "1" if with_guess else ""
+    later = f", {counted(queue.skipped)} of them skipped" if queue.skipped else ""
+    labelled = f"{counted(found.labelled)} of {counted(found.picked)} picked requests are labelled"
+    waiting = _waiting(model, contract, queue.open[0], now, last=last, guess=guess) if queue.open else None
+    undo = Undo(action=links.model(model, "do/undo"), id=last, next=links.model(model, "review", at=last, guess=guess))
     return Review(
-        progress=f"{counted(progress.waiting)} wait; {counted(progress.today)} labels today, "
-        f"{counted(progress.all)} in all.",
-        bought=_bought(quality),
-        waiting=None if found is None else _waiting(model, contract, found, now, last=last, guess=guess),
-        undo=links.model(model, "review", at=last, guess=guess) if last else "",
+        progress=f"{labelled}; {counted(queue.waiting)} wait for you{later}." if found.picked else "",
+        share=100 * found.labelled // found.picked if found.picked else 0,
+        bought=sentences(found)[1:] if found.picked else (),
+        waiting=waiting,
+        undo=undo if last else None,
+        draw=Draw(action=links.model(model, "do/draw"), count=USUAL_DRAW, most=MOST_DRAWN),
         predictions=links.model(model, "predictions"),
     )
 
 
-def _bought(quality: Quality) -> str:
-    real = quality.real
-    if real is None or real.low is None or real.high is None:
-        return quality.unknown or "The first labels tell how often it is right."
-    return (
-        f"On {counted(real.n)} labels it is right in {percent(real.value)} of the requests, "
-        f"between {percent(real.low)} and {percent(real.high)}; four times as many halve that."
-    )
-
-
-def _waiting(model: str, contract: Contract, found: One, now: datetime, *, last: str, guess: str) -> Waiting:
-    event = found.event
-    classes = contract.classes
-    sure = "" if event.confidence is None else f", {percent(event.confidence)} sure"
+def _waiting(model: str, contract: Contract, found: Open, now: datetime, *, last: str, guess: str) -> Waiting:
+    sure = "" if found.confidence is None else f", {percent(found.confidence)} sure"
+    said = "".join(f"; {by or 'somebody'}: {shown_value(value)}" for by, value in found.said)
     return Waiting(
-        id=event.id,
-        href=links.prediction(model, event.id),
-        at=moment(event.occurred_at, now),
-        inputs=inputs_table(event),
-        guess=f"{shown_value(event.label)}{sure}" if guess else "",
-        guess_href=links.model(model, "review", at=event.id, last=last, guess="" if guess else "1"),
-        action=links.model(model, "do/label"),
-        next=links.model(model, "review", after=event.id, last=event.id, guess=guess),
-        skip=links.model(model, "review", after=event.id, last=last, guess=guess),
-        answers=tuple(Answer(value=value, key=KEYS[i] if i < len(KEYS) else "") for i, value in enumerate(classes)),
+        id=found.id,
+        href=links.prediction(model, found.id),
+        at=moment(found.occurred_at, now),
+        why=WHY[found.reason],
+        inputs=inputs_table(model, found.id, found.inputs),
+        guess=f"the model: {shown_value(found.answered)}{sure}{said}" if guess else "",
+        guess_href=links.model(model, "review", at=found.id, last=last, guess="" if guess else "1"),
+        label=links.model(model, "do/label"),
+        unsure=links.model(model, "do/unsure"),
+        skip=links.model(model, "do/skip"),
+        next=links.model(model, "review", last=found.id, guess=guess),
+        answers=tuple(
+            Answer(value=value, key=KEYS[i] if i < len(KEYS) else "") for i, value in enumerate(contract.classes)
+        ),
     )

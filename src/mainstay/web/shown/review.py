@@ -23,17 +23,40 @@ class Waiting:
     id: str
     href: str
     at: Moment
+    why: str
+    """Why it is here."""
     inputs: Table
     guess: str
-    """What the model says, or empty while it is hidden."""
+    """What the model says and how people disagree, or empty while it is hidden."""
     guess_href: str
     """Shows or hides it."""
-    action: str
-    next: str
-    """Where labelling leads."""
+    label: str
+    """Where its label goes."""
+    unsure: str
     skip: str
+    next: str
+    """Where each of these leads."""
     answers: tuple[Answer, ...]
     """Empty: a number is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """What can be taken back."""
+
+    action: str
+    id: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """What picks more."""
+
+    action: str
+    count: int
+    """Requests, about, by default."""
+    most: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +64,12 @@ class Review:
     """One request after the other."""
 
     progress: str
-    bought: str
-    """What the labels bought: how well the accuracy is known."""
+    share: int
+    """Of the picked requests so many have a label (0 to 100)."""
+    bought: tuple[str, ...]
+    """What the labels bought: the estimate in sentences, as the command tells it."""
     waiting: Waiting | None
-    undo: str
-    """Leads back to the request before, or empty."""
+    undo: Undo | None
+    draw: Draw
     predictions: str
     """Where requests are found otherwise."""
