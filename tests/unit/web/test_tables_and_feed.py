@@ -74,7 +74,7 @@ def test_silence_is_filled_with_comments_and_a_store_that_is_away_is_a_change() 
         except StopIteration:
             raise errors.StoreUnavailable("away") from None
 
-    pieces = told(Feed({"a": pulse}, every_s=0.05, heartbeat_s=0.01), ["a"], 12)
+    pieces = told(Feed({"a": pulse}, every_s=0.05, heartbeat_s=0.01), ["a"], 40)
     assert b": here\n\n" in pieces
     assert any(b"changed" in piece for piece in pieces)
 
