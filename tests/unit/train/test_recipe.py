@@ -82,6 +82,15 @@ def test_a_gap_that_is_not_known_never_passes(numbers: dict[str, Any]) -> None:
     assert recipe.seen_check({"folds": 5, "rows": 9} | numbers).verdict is Verdict.NOT_ENOUGH
 
 
+def test_a_gap_that_would_flatter_nobody_refuses_nobody() -> None:
+    sure = {"folds": 5, "rows": 300, "seen": 0.00096, "share": 0.77, "low": 0.0001, "high": 0.0009}
+    small = recipe.seen_check(sure | {"held_out": 0.00074, "least": 0.005, "gap_is_known": True})
+    assert (small.verdict, small.applies) == (Verdict.NOT_ENOUGH, False)
+    assert "flatter nobody: less than 0.005" in small.reason
+    large = recipe.seen_check(sure | {"held_out": 0.0074, "least": 0.005, "gap_is_known": True})
+    assert (large.verdict, large.applies) == (Verdict.FAIL, True)
+
+
 def test_the_same_recipe_comes_out_again_and_one_that_draws_lots_does_not(made: Any, tmp_path: Path) -> None:
     loaded, trained, train, test = made
     model = opened(trained)
