@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, help="instead of [web] port of the first project")
     given = parser.parse_args(arguments)
+    # The server raises the signal that ended it once more: then this is a clean end, in which a drill is stopped too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         flags = {} if given.port is None else {"web.port": given.port}
         show(*Project.open_several(given.project or [Path()], flags=flags))
