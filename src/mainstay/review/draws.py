@@ -65,6 +65,7 @@ def draw(
     if not events:
         raise errors.NotEnoughEvidence("no request of that time was not picked before")
     chances = chances_of(events, count, random_share)
+    base = _base(len(events), count, random_share)
     with parts.store.begin() as tx:
         batch = rows.next_batch(tx, parts.model)
         salt = population_name(parts.model, batch)
@@ -72,7 +73,7 @@ def draw(
             Review(
                 id=event.id,
                 batch=batch,
-                reason="unsure" if chance > chances.min() * 1.0001 else "random",
+                reason="random" if position(salt, event.id) < base else "unsure",
                 chance=float(chance),
                 key_hash=event.key_hash,
                 bundle=event.bundle,
@@ -103,8 +104,7 @@ def chances_of(events: Sequence[Event], count: int, random_share: float) -> np.n
 
     The informative part is shared by 1 − confidence (1 where the answer is not to be trusted), capped at 1.
     """
-    n = len(events)
-    base = min(1.0, random_share * count / n)
+    base = _base(len(events), count, random_share)
     doubt = np.array(
         [
             1.0
@@ -116,6 +116,11 @@ def chances_of(events: Sequence[Event], count: int, random_share: float) -> np.n
     )
     more = (1.0 - random_share) * count * doubt / max(float(doubt.sum()), 1e-12)
     return np.minimum(1.0, np.maximum(base, base + more))
+
+
+def _base(n: int, count: int, random_share: float) -> float:
+    """Return everybody's chance."""
+    return min(1.0, random_share * count / n)
 
 
 def _seen(parts: Parts, start: datetime) -> list[Event]:

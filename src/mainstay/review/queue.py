@@ -33,7 +33,7 @@ class Open:
 
     id: str
     reason: str
-    """disagreement, or why it was picked: random, unsure (its chance was above everybody's)."""
+    """disagreement, or why it was picked: random (everybody's chance alone would have), unsure."""
     chance: float
     answered: Any
     confidence: float | None

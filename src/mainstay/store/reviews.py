@@ -24,7 +24,7 @@ class Review:
     id: str
     batch: int
     reason: str
-    """random, or unsure: its chance was above everybody's."""
+    """random: everybody's chance alone would have picked it; or unsure: what the model leaves open did."""
     chance: float
     """Probability with which it was picked, above 0 to 1."""
     key_hash: str

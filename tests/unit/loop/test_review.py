@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from loop_kit import MODEL, WORDS, Shop
-from mainstay.core.errors import NotEnoughEvidence, NotFound, StaleTransition, UsageError
+from mainstay.core.errors import ContractViolation, NotEnoughEvidence, NotFound, StaleTransition, UsageError
 from mainstay.core.events import Event, Feedback
 from mainstay.parts import Parts
+from mainstay.project import Project
 from mainstay.review import draws, estimates, queue
 from mainstay.review.queue import Open
 from mainstay.store import audit, feedback, reviews
@@ -46,6 +47,14 @@ def test_every_request_has_a_chance_and_the_unsure_ones_a_larger_one(shop: Shop)
     assert chances.min() >= 0.5 * 60 / 400
     sure = np.array([event.confidence for event in asked], dtype=float)
     assert np.corrcoef(chances, sure)[0, 1] < -0.99
+
+
+def test_a_request_says_whether_it_would_have_been_picked_whatever_the_model_said(shop: Shop) -> None:
+    """Of about 250 picks 125 are of the random part: within six standard deviations (false failure below 10^-6)."""
+    drawn(shop, customers=600, count=250)
+    reasons = [one.reason for one in waiting(shop)]
+    assert set(reasons) == {"random", "unsure"}
+    assert abs(reasons.count("random") - 125) < 6 * np.sqrt(600 * (125 / 600) * (1 - 125 / 600))
 
 
 def test_labels_of_what_looked_hard_still_speak_for_all_traffic(shop: Shop) -> None:
@@ -159,6 +168,20 @@ def test_what_one_said_last_can_be_taken_back_and_what_others_said_counts_as_bef
 def valid(shop: Shop, id_: str) -> object:
     with shop.parts().store.read() as tx:
         return feedback.valid_value(tx, MODEL, id_, "kind")
+
+
+def test_a_label_that_is_given_again_after_another_one_counts_again(shop: Shop) -> None:
+    drawn(shop, customers=60, count=30)
+    one = waiting(shop)[0]
+    project = Project.open(shop.folder)
+    for value in ("tool", "fruit", "tool"):
+        project.review_label(one.id, value, by="anna")
+    with project.parts.store.read() as tx:
+        told = feedback.about(tx, MODEL, "kind", [one.id])[one.id]
+    assert [item.value for item in told] == ["tool", "fruit", "tool"]
+    with pytest.raises(ContractViolation, match="refused"):
+        project.review_label(one.id, "soup", by="anna")
+    project.parts.close()
 
 
 def test_of_a_label_and_a_later_doubt_the_later_is_taken_back_first(shop: Shop) -> None:
