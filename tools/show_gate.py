@@ -40,7 +40,7 @@ pipeline = "logistic"
 logistic = {{ build = "model:build" }}
 [gate]
 floors = {{ accuracy = 0.8 }}
-fairness = {{ true_positive_difference = 0.1 }}
+fairness = {{ true_positive_difference = 0.15 }}
 worst_slice = {{ not_worse_by = 0.1 }}
 """
 ADULT_MODEL = """

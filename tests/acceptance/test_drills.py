@@ -223,5 +223,5 @@ def test_the_drills_are_listed_for_people_and_for_programs() -> None:
     assert text.exit_code == 0
     assert "mainstay drill run" in text.stdout
     document = json.loads(CliRunner().invoke(app, ["drill", "list", "--json"]).stdout)
-    assert [drill["name"] for drill in document] == ["notebook-trap", "all-zeros", "bad-candidate"]
+    assert [drill["name"] for drill in document] == ["notebook-trap", "all-zeros", "bad-candidate", "season"]
     assert all(drill["question"].endswith("?") and drill["expectations"] for drill in document)
