@@ -101,6 +101,10 @@ def _operation(route: HotRoute, path: str, name: str, contract: Contract | None,
     responses = {
         "200": {"description": "Done", "content": _contents(says.gives, contract, suffix)},
         **_errors(says.errors, _contents({"application/json": says.error}, contract, suffix)),
+        **{
+            str(status): {"description": "No", "content": _contents({"application/json": body}, contract, suffix)}
+            for status, body in says.says_no.items()
+        },
     }
     made: Document = {"summary": says.summary, "operationId": name, "responses": responses}
     if says.takes:

@@ -43,6 +43,8 @@ class Operation:
     """The body of every error that the route itself gives."""
     parameters: tuple[Document, ...] = ()
     """Beside those of the path."""
+    says_no: Mapping[int, Content] = field(default_factory=dict)
+    """Bodies of an answer that is no error and yet no 200, by status."""
 
 
 def fixed(schema: Document) -> OfContract:

@@ -57,7 +57,10 @@ class RolloutVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 async def verdict(ask: Ask) -> Reply:
     """Answer in the form of a `web` metric: 200 whatever the verdict."""
-    asked = parse_qs(ask.query.decode("latin-1")).get("version", [""])[0]
+    named = parse_qs(ask.query.decode("latin-1"), keep_blank_values=True).get("version")
+    asked = "" if named is None else named[0]
+    if named is not None and not asked:
+        raise UsageError("The version is empty", remedy="Name one, or leave `version` out for the one on its way.")
     return Reply(body=msgspec.json.encode(_verdict(ask, asked)))
 
 
@@ -149,6 +152,15 @@ _VERSION: Document = {
 }
 
 
+_HOOK: Document = {
+    "name": "hook",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "enum": list(HOOKS)},
+    "description": "Which of Flagger's hooks asks.",
+}
+
+
 def _example(contract: Contract | None) -> Document:
     del contract
     return {"name": "desk", "namespace": "prod", "phase": "Progressing", "metadata": {}}
@@ -178,7 +190,9 @@ ROUTES: tuple[HotRoute, ...] = (
             summary="Go on or halt, by the status (Flagger's webhooks): 200 goes on, 409 halts.",
             takes={"application/json": Content(schema=fixed(_PAYLOAD), example=_example)},
             gives={"application/json": Content(schema=RolloutVerdict)},
-            errors=(*WITH_BODY, 409),
+            errors=WITH_BODY,
+            parameters=(_HOOK,),
+            says_no={409: Content(schema=RolloutVerdict)},
         ),
     ),
 )
