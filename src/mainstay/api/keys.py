@@ -115,7 +115,7 @@ class Keys:
             if self._rate_per_client and not again:
                 self._limit(f"@{client}", self._rate_per_client)
             return ""
-        given = _given(headers)
+        given = sent(headers)
         if not given or not (known.any or self._loopback or self._is_token(given)):
             raise self._turned_away(headers, scope, is_open=is_open, any_=known.any)
         key = self._find(known.keys, given)
@@ -200,7 +200,7 @@ class Keys:
         return _Known(keys=by_hash | self._always, any=bool(keys or self._given), signature=signature)
 
 
-def _given(headers: Mapping[bytes, bytes]) -> bytes:
+def sent(headers: Mapping[bytes, bytes]) -> bytes:
     """Return the key that was sent, empty where none was; one in the address counts for none: addresses are logged."""
     kind, _, key = headers.get(b"authorization", b"").partition(b" ")
     if kind.lower() == b"bearer" and key.strip():

@@ -17,7 +17,6 @@ from mainstay.core.calls import is_load_test
 from mainstay.core.errors import MainstayError, NotEnoughEvidence, NotReady
 from mainstay.core.events import Event, Kind
 from mainstay.data.request_check import compile_request_check
-from mainstay.journal.recorded import recorded_inputs
 from mainstay.journal.vault import Vault
 from mainstay.models import load as models
 from mainstay.models.inputs import Inputs
@@ -92,11 +91,7 @@ def hold_beside(
 ) -> Compared:
     """Compare rows that a version answered; `now` computes features by the project's code, or raises why it cannot."""
     contract, check = loaded.contract, compile_request_check(loaded.contract)
-    usable: list[tuple[Event, dict[str, Any], frozenset[str]]] = []
-    for event in events:
-        values, absent = recorded_inputs(event, contract, vault)
-        if not any(name in loaded.fields_taken for name in absent):
-            usable.append((event, values, frozenset(absent)))
+    usable = skew.usable_rows(loaded, events, vault)
     if not usable:
         raise NotEnoughEvidence(
             f"of {len(events)} rows the record holds none with all that {version} takes",

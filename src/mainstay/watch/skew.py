@@ -114,14 +114,22 @@ def sample(events: Sequence[Event], rows: int) -> dict[str, list[Event]]:
     return out
 
 
+def usable_rows(
+    loaded: LoadedModel, events: Sequence[Event], vault: Vault
+) -> list[tuple[Event, dict[str, Any], frozenset[str]]]:
+    """Return the served rows of which the record holds all that the model takes: inputs, and the fields it lacks."""
+    usable = []
+    for event in events:
+        values, absent = recorded_inputs(event, loaded.contract, vault)
+        if not any(name in loaded.fields_taken for name in absent):
+            usable.append((event, values, frozenset(absent)))
+    return usable
+
+
 def examine(loaded: LoadedModel, events: Sequence[Event], vault: Vault, *, bundle: str, now: datetime) -> Skew:
     """Compute a bundle's served rows again; `loaded` is its original, not what serves. Nothing of it is raised."""
     contract, check = loaded.contract, compile_request_check(loaded.contract)
-    usable: list[tuple[Event, dict[str, Any], frozenset[str]]] = []
-    for event in events:
-        values, absent = recorded_inputs(event, contract, vault)
-        if not any(name in loaded.fields_taken for name in absent):
-            usable.append((event, values, frozenset(absent)))
+    usable = usable_rows(loaded, events, vault)
     left_out = len(events) - len(usable)
     if not usable:
         return Skew(bundle=bundle, at=now, rows=0, left_out=left_out)

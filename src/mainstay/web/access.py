@@ -7,8 +7,6 @@ a page that gives a session, or with each request as `Authorization`.
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import getpass
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mainstay.api.errors import TooMany
 from mainstay.api.guard import Guard
-from mainstay.api.keys import FORWARDING, Keys, Scope
+from mainstay.api.keys import FORWARDING, Keys, Scope, sent
 from mainstay.core import errors
 from mainstay.web.peers import is_this_user
 from mainstay.web.sessions import Limiter, Session, Sessions
@@ -73,7 +71,7 @@ class Access:
                 "This page is for the machine that it runs on", remedy="mainstay keys add NAME --scope read"
             )
         session = self.sessions.find(headers.get(b"cookie", b"").decode("latin-1"), self._now())
-        key = session.key if session else _given(headers)
+        key = session.key if session else sent(headers)
         token = self.sessions.token(session)
         return Visitor(name="", local=False, session=session, key=key, token=token, peer=peer, secure=secure)
 
@@ -149,14 +147,3 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _given(headers: Mapping[bytes, bytes]) -> bytes:
-    """Return the key that came with a request: as a bearer's, as the password of HTTP Basic, or in X-API-Key."""
-    kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-    if kind.lower() == b"basic":
-        with contextlib.suppress(ValueError):
-            return base64.b64decode(given, validate=True).partition(b":")[2]
-    if kind.lower() == b"bearer":
-        return given.strip()
-    return headers.get(b"x-api-key", b"").strip()

@@ -15,13 +15,13 @@ USUAL_DRAW = 50
 MOST_DRAWN = 5_000
 
 
-def _incident_number(look: Look) -> int:
+def _number(look: Look) -> int:
     return look.number("subject")
 
 
 def _moved(to: State) -> Callable[[Look, Form], str]:
     def do(look: Look, form: Form) -> str:
-        number = _incident_number(look)
+        number = _number(look)
         look.room.move_incident(number, to, by=form.by, note=form.reason)
         return links.incident(look.model, number)
 
@@ -30,7 +30,7 @@ def _moved(to: State) -> Callable[[Look, Form], str]:
 
 def _marked(*, useful: bool) -> Callable[[Look, Form], str]:
     def do(look: Look, form: Form) -> str:
-        number = _incident_number(look)
+        number = _number(look)
         look.room.mark_incident(number, useful=useful, by=form.by, note=form.reason)
         return links.incident(look.model, number)
 
@@ -38,19 +38,15 @@ def _marked(*, useful: bool) -> Callable[[Look, Form], str]:
 
 
 def _noted(look: Look, form: Form) -> str:
-    number = _incident_number(look)
+    number = _number(look)
     if not form.reason.strip():
         raise errors.UsageError("the note is empty", remedy="Write a sentence that a colleague understands.")
     look.room.note_incident(number, by=form.by, note=form.reason)
     return links.incident(look.model, number)
 
 
-def _version(look: Look) -> int:
-    return look.number("subject")
-
-
 def _promoted(look: Look, form: Form) -> str:
-    look.room.promote(_version(look), reason=form.reason, by=form.by, evidence=form.fields.get("evidence", ""))
+    look.room.promote(_number(look), reason=form.reason, by=form.by, evidence=form.fields.get("evidence", ""))
     return links.model(look.model, "rollout")
 
 
@@ -68,7 +64,7 @@ def _resumed(look: Look, form: Form) -> str:
 
 def _must_be_on_its_way(look: Look) -> None:
     way = look.room.status().rollout
-    if way is None or way.version != _version(look):
+    if way is None or way.version != _number(look):
         raise errors.StaleTransition(
             "it is not on its way any more, so nothing was done", remedy="See the rollout's page."
         )
@@ -76,7 +72,7 @@ def _must_be_on_its_way(look: Look) -> None:
 
 def _aborted(look: Look, form: Form) -> str:
     way = look.room.status().rollout
-    if way is None or way.version != _version(look):
+    if way is None or way.version != _number(look):
         raise errors.StaleTransition(
             "it is not on its way any more, so nothing was done", remedy="See the rollout's page."
         )
@@ -97,7 +93,7 @@ def _rolled_back(look: Look, form: Form) -> str:
 
 
 def _returned(look: Look, form: Form) -> str:
-    look.room.rollback(reason=form.reason, by=form.by, to=_version(look))
+    look.room.rollback(reason=form.reason, by=form.by, to=_number(look))
     return links.model(look.model, "rollout")
 
 
