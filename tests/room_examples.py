@@ -70,8 +70,8 @@ class FakeRoom:
     def status(self) -> Status:
         return replace(self.read(), model=self.name)
 
-    def load(self) -> Load:
-        return Load(rows=12_345, calls=900, bad=9, p50_s=0.0025, p99_s=0.025)
+    def told(self) -> tuple[Status, Load]:
+        return self.status(), Load(rows=12_345, calls=900, bad=9, p50_s=0.0025, p99_s=0.025)
 
     def gauges(self) -> Sequence[Gauge]:
         return []

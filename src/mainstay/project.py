@@ -28,6 +28,8 @@ from mainstay.core.ports import Clock, Progress, silent
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sqlalchemy import Connection
+
     from mainstay.backtest.records import Report as Backtest
     from mainstay.backup.make import Made
     from mainstay.backup.restore import Restored
@@ -266,13 +268,16 @@ class Project:
 
         return entry.look_now(self.loaded, self.parts.snapshots, self.clock.now(), progress=progress)
 
-    def status(self) -> Status:
-        """Return how the model stands, from the store alone."""
+    def status(self, tx: Connection | None = None) -> Status:
+        """Return how the model stands, from the store alone; as an open view of it tells, where one is given."""
         from mainstay.status import read
 
+        if tx is None:
+            with self.parts.store.read() as own:
+                return self.status(own)
         rate = max(1.0, float(getattr(self.clock, "rate", 1.0)))
         return read.read(
-            self.parts.store,
+            tx,
             settings=self.settings,
             run=self.run_folder,
             now=self.clock.now(),

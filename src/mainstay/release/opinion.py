@@ -16,7 +16,7 @@ from mainstay.config.settings import Settings
 from mainstay.core.releases import Evidence, Policy, Release, Stage, failed_of, missing
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.store import releases, states
-from mainstay.store.columns import to_json
+from mainstay.store.columns import from_plain, to_json
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,6 +59,21 @@ def read(tx: Connection, model: str) -> Document | None:
     """Return what was thought last: {at, current, stages, seen}; None before the first turn."""
     known = states.get(tx, name_of(model))
     return None if known is None else known[0]
+
+
+def evidence_on(tx: Connection, release: Release, settings: Settings) -> Evidence | None:
+    """Return what the loop judged last of a version where it stands; None where it was not, or by other limits.
+
+    For pages: the pairs behind it may be tens of thousands, and only the loop adds to them.
+    """
+    known = read(tx, release.model) or {}
+    now = known.get("current") or {}
+    rests_on = known.get("seen", {}).get(now.get("digest"), {})
+    wanted = material(release, (), settings)
+    if any(rests_on.get(name) != value for name, value in wanted.items() if name != "verdicts"):
+        return None
+    checks = [from_plain(check, Check) for check in now["checks"]]
+    return Evidence(checks=checks, units=now["units"], step_units=now["step_units"])
 
 
 def name_of(model: str) -> str:

@@ -13,7 +13,7 @@ from mainstay.config.load import contract_of
 from mainstay.config.settings import RolloutSettings, Settings
 from mainstay.core.events import Event
 from mainstay.core.ports import Clock
-from mainstay.core.releases import Evidence, Move, Policy, Release, Stage, advance, share_at
+from mainstay.core.releases import IN_ROLLOUT, LIVE, Evidence, Move, Policy, Release, Stage, advance, share_at
 from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, window
@@ -63,6 +63,12 @@ def current(tx: Connection, model: str) -> Release | None:
     if live is not None and live.stage is Stage.PROBATION:
         return live
     return releases.on_its_way(tx, model)
+
+
+def turning(history: Sequence[Release]) -> Release | None:
+    """Return the same of a model's versions that were read already."""
+    live = releases.latest(history, LIVE)
+    return live if live is not None and live.stage is Stage.PROBATION else releases.latest(history, IN_ROLLOUT)
 
 
 def rollout_turn(

@@ -12,8 +12,8 @@ from mainstay.core import incidents as incident_words
 from mainstay.core import routes as route_words
 from mainstay.core import verdicts
 from mainstay.core.contracts import Task
-from mainstay.core.releases import Evidence, Policy, Release, Stage
-from mainstay.release import rollout
+from mainstay.core.releases import LIVE, Evidence, Policy, Release, Stage
+from mainstay.release import opinion, rollout
 from mainstay.serve import control
 from mainstay.status import cost, journal, quality, runners, service
 from mainstay.status.records import (
@@ -33,8 +33,9 @@ from mainstay.store import blocks, feedback, heartbeats, incidents, kept, releas
 from mainstay.watch import budget, heartbeat, rewards
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from mainstay.config.settings import Settings
-    from mainstay.store.engine import Store
 
 BLOCKS = 48
 """Blocks of traffic shown."""
@@ -49,7 +50,7 @@ OVER = (incident_words.State.MITIGATED, incident_words.State.RESOLVED)
 
 
 def read(
-    store: Store,
+    tx: Connection,
     *,
     settings: Settings,
     run: Path,
@@ -65,30 +66,29 @@ def read(
     """
     turned_within = turned_within or timedelta(seconds=settings.watch.heartbeat_s)
     model = settings.project.name
-    with store.read() as tx:
-        history = releases.all_of(tx, model)
-        live = releases.live(tx, model)
-        on_its_way = rollout.current(tx, model)
-        compared = on_its_way is not None and on_its_way.stage in rollout.COMPARED
-        evidence = rollout.evidence_for(tx, on_its_way, settings) if on_its_way and compared else Evidence()
-        route = routes.current(tx, model)
-        changes = routes.history(tx, model, limit=1)
-        seen = blocks.blocks(tx, model, limit=BLOCKS)
-        open_ = incidents.list_(tx, model, states=ONGOING)
-        over = incidents.list_(tx, model, states=OVER, limit=RECENT)
-        quiet = [one for one in silences.list_(tx, model, since=now) if one.holds(now)]
-        ended = [incidents.events(tx, i.id)[-1].at for i in over]
-        signs = heartbeats.all_(tx)
-        # Of classes the database counts; decoding 5,000 labels would cost more than all the rest.
-        whole = _ranking(settings) is not None or bool(_number(settings))
-        labels = feedback.labels(tx, model, limit=LABELS) if whole else []
-        counted = None if whole else feedback.right_of_newest(tx, model, limit=LABELS)
-        learned = states.get(tx, learn.progress_name(model))
-        recorded = kept.get(tx, model)
-        stands = budget.standings(tx, model, settings.serve.slo, now)
-        vital = heartbeat.read(tx, model, within=turned_within, now=now)
-        means = rewards.means(tx, model, settings.watch, now)
-        costs = cost.read(tx, model, settings.cost, days=COST_DAYS, now=now)
+    history = releases.outlines(tx, model)
+    live = releases.latest(history, LIVE)
+    on_its_way = rollout.turning(history)
+    compared = on_its_way is not None and on_its_way.stage in rollout.COMPARED
+    evidence = _evidence(tx, on_its_way, settings) if on_its_way and compared else Evidence()
+    route = routes.current(tx, model)
+    changes = routes.history(tx, model, limit=1)
+    seen = blocks.newest(tx, model, limit=BLOCKS)
+    open_ = incidents.list_(tx, model, states=ONGOING)
+    over = incidents.list_(tx, model, states=OVER, limit=RECENT)
+    quiet = [one for one in silences.list_(tx, model, since=now) if one.holds(now)]
+    ended = incidents.last_moves(tx, [i.id for i in over])
+    signs = heartbeats.all_(tx)
+    # Of classes the database counts; decoding 5,000 labels would cost more than all the rest.
+    whole = _ranking(settings) is not None or bool(_number(settings))
+    labels = feedback.labels(tx, model, limit=LABELS) if whole else []
+    counted = None if whole else feedback.right_of_newest(tx, model, limit=LABELS)
+    learned = states.get(tx, learn.progress_name(model))
+    recorded = kept.get(tx, model)
+    stands = budget.standings(tx, model, settings.serve.slo, now)
+    vital = heartbeat.read(tx, model, within=turned_within, now=now)
+    means = rewards.means(tx, model, settings.watch, now)
+    costs = cost.read(tx, model, settings.cost, days=COST_DAYS, now=now)
     elsewhere = settings.project.elsewhere
     learning = service.learning(learned) if elsewhere and live is None else None
     processes = service.processes(run, now, alive_within) if elsewhere else ()
@@ -114,7 +114,7 @@ def read(
             rollout=way,
             traffic=traffic,
             beats=beats,
-            well_since=max([answering.since, *ended]) if answering is not None else None,
+            well_since=max([answering.since, *ended.values()]) if answering is not None else None,
             enough_rows=settings.watch.block_min_rows,
             now=now,
             elsewhere=elsewhere,
@@ -140,6 +140,10 @@ def read(
         rewards=tuple(_reward(mean) for mean in means),
         cost=costs if costs.lines else None,
     )
+
+
+def _evidence(tx: Connection, release: Release, settings: Settings) -> Evidence:
+    return opinion.evidence_on(tx, release, settings) or rollout.evidence_for(tx, release, settings)
 
 
 def _watching(vital: heartbeat.Vital) -> Watching:

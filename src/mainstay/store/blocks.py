@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Text, select, type_coerce
 
 from mainstay.core import errors
 from mainstay.store.tables import blocks as table
@@ -29,6 +30,25 @@ class Block:
     keys: int
     """Distinct units of evidence."""
     summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Whole(msgspec.Struct, frozen=True):
+    rows: list[float] = []
+    loss: list[float] = []
+
+
+class _Quality(msgspec.Struct, frozen=True):
+    whole: _Whole = _Whole()
+
+
+class _Told(msgspec.Struct, frozen=True):
+    estimate: dict[str, Any] | None = None
+    outlook: dict[str, Any] | None = None
+    repeats: int = 0
+    quality: _Quality | None = None
+
+
+_told = msgspec.json.Decoder(_Told)
 
 
 def cursor(tx: Connection, consumer: str) -> dict[str, int]:
@@ -74,3 +94,28 @@ def blocks(
     query = query.order_by(table.c.last_at.desc(), table.c.bundle.desc(), table.c.number.desc()).limit(limit)
     rows = reversed(tx.execute(query).all())
     return [Block(**{name: getattr(row, name) for name in Block.__dataclass_fields__}) for row in rows]
+
+
+def newest(tx: Connection, model: str, *, limit: int) -> list[Block]:
+    """Return the newest `limit` blocks, oldest first, with what of their summaries tells how the model is now.
+
+    That is `estimate`, `outlook`, `repeats`, and of `quality` the rows and the loss of the whole; the rest, most of a
+    summary's kilobytes, is not decoded.
+    """
+    text: ColumnElement[Any] = type_coerce(table.c.summary, Text).label("text")
+    columns = [table.c[name] for name in Block.__dataclass_fields__ if name != "summary"]
+    # The newest blocks of the model.
+    query = select(*columns, text).where(table.c.model == model)
+    query = query.order_by(table.c.last_at.desc(), table.c.bundle.desc(), table.c.number.desc()).limit(limit)
+    return [
+        Block(**{column.name: getattr(row, column.name) for column in columns}, summary=_summary(row.text))
+        for row in reversed(tx.execute(query).all())
+    ]
+
+
+def _summary(text: str) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = msgspec.to_builtins(_told.decode(text))
+    except msgspec.ValidationError:  # of another version of Mainstay: whoever reads it knows what to make of it
+        found = msgspec.json.decode(text)
+    return found

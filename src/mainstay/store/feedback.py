@@ -289,11 +289,14 @@ def labels_as_of(tx: Connection, model: str, name: str, *, as_of: datetime, limi
 
 
 def right_of_newest(tx: Connection, model: str, *, limit: int) -> dict[str, tuple[int, int]]:
-    """Return of each version among the model's newest `limit` valid items the right answers and the labels."""
+    """Return of each version among the model's newest `limit` valid items the right answers and the labels.
+
+    Of items of one moment at the end of the count any may be among them: an order of them costs more than the count.
+    """
     newest = (
         select(labels_table.c.bundle, labels_table.c.correct)
         .where(labels_table.c.model == model)
-        .order_by(labels_table.c.at.desc(), labels_table.c.feedback_id.desc())
+        .order_by(labels_table.c.at.desc())
         .limit(limit)
         .subquery()
     )

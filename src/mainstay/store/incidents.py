@@ -109,6 +109,17 @@ def events(tx: Connection, id: int, *, notes: bool = False) -> list[IncidentEven
     ]
 
 
+def last_moves(tx: Connection, ids: Collection[int]) -> dict[int, datetime]:
+    """Return when each of some incidents came to the state in which it is."""
+    # The newest change of each.
+    query = (
+        select(events_table.c.incident, events_table.c.at)
+        .where(events_table.c.incident.in_(sorted(ids)), events_table.c.from_state != events_table.c.to_state)
+        .order_by(events_table.c.n)
+    )
+    return {row.incident: row.at for row in tx.execute(query)} if ids else {}
+
+
 def _note(tx: Connection, number: int, before: str, after: str, *, by: str, note: str, now: datetime) -> None:
     # The event row of the same change.
     tx.execute(

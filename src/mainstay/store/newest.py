@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from mainstay.store.tables import (
     audit,
@@ -20,32 +20,37 @@ from mainstay.store.tables import (
     silences,
 )
 
-
-def of(tx: Connection, model: str) -> tuple[Any, ...]:
-    """Return the newest of everything that pages tell; two equal answers mean that nothing is new."""
-    mine = select(func.max(incidents.c.id)).where(incidents.c.model == model)
-    kinds = (
+MODEL: Any = bindparam("model", type_=blocks.c.model.type)
+_KINDS = tuple(
+    kind.scalar_subquery()
+    for kind in (
         # The newest block.
-        select(func.max(blocks.c.last_at)).where(blocks.c.model == model),
+        select(func.max(blocks.c.last_at)).where(blocks.c.model == MODEL),
         # The newest incident, and the newest change of any.
-        mine,
+        select(func.max(incidents.c.id)).where(incidents.c.model == MODEL),
         select(func.max(incident_events.c.n)),
         select(func.max(incident_marks.c.n)),
         # What the open ones tell: the watch goes on adding to it.
         select(func.sum(func.length(incidents.c.facts))).where(
-            incidents.c.model == model, incidents.c.state.in_(("open", "acknowledged"))
+            incidents.c.model == MODEL, incidents.c.state.in_(("open", "acknowledged"))
         ),
         # The newest move of a version, and the route.
-        select(func.max(release_events.c.seq)).where(release_events.c.model == model),
-        select(func.max(routes.c.epoch)).where(routes.c.model == model),
+        select(func.max(release_events.c.seq)).where(release_events.c.model == MODEL),
+        select(func.max(routes.c.epoch)).where(routes.c.model == MODEL),
         # The newest pair of a rollout, the newest label.
         select(func.max(pairs.c.n)),
-        select(func.max(labels.c.at)).where(labels.c.model == model),
+        select(func.max(labels.c.at)).where(labels.c.model == MODEL),
         # The newest acts and silences.
         select(func.max(audit.c.n)),
         select(func.max(silences.c.id)),
         # The jobs.
-        select(func.max(jobs.c.updated_at)).where(jobs.c.model == model),
+        select(func.max(jobs.c.updated_at)).where(jobs.c.model == MODEL),
     )
-    # All of them in one statement.
-    return tuple(tx.execute(select(*(kind.scalar_subquery() for kind in kinds))).one())
+)
+# All of them in one statement, made once: it is asked every few seconds for every model.
+_ALL = select(*_KINDS)
+
+
+def of(tx: Connection, model: str) -> tuple[Any, ...]:
+    """Return the newest of everything that pages tell; two equal answers mean that nothing is new."""
+    return tuple(tx.execute(_ALL, {"model": model}).one())

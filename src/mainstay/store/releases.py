@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Text, func, select, type_coerce, update
 
 from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, LIVE, TRANSITIONS, Release, Stage
@@ -22,12 +23,14 @@ __all__ = [
     "events",
     "get",
     "last_event",
+    "latest",
     "live",
     "live_on",
     "models",
     "move",
     "next_version",
     "on_its_way",
+    "outlines",
     "set_facts",
     "stages",
     "verify_chain",
@@ -84,6 +87,24 @@ def all_of(tx: Connection, model: str) -> list[Release]:
     # Every version of the model.
     query = select(table).where(table.c.model == model).order_by(table.c.version.desc())
     return [_release(row) for row in tx.execute(query)]
+
+
+def outlines(tx: Connection, model: str) -> list[Release]:
+    """Return the model's versions, newest first; of their facts the metrics, the runtime and how many rows judged them.
+
+    For lists: the facts of one version are tens of kilobytes, and these tell how it stands.
+    """
+    text: ColumnElement[Any] = type_coerce(table.c.facts, Text).label("facts")
+    columns = [column for column in table.c if column.name != "facts"]
+    # Every version of the model.
+    query = select(*columns, text).where(table.c.model == model).order_by(table.c.version.desc())
+    return [_release(row, _outline(row.facts)) for row in tx.execute(query)]
+
+
+def latest(history: Sequence[Release], stages: Collection[Stage]) -> Release | None:
+    """Return which of a model's versions came last into one of the stages, or None."""
+    found = [release for release in history if release.stage in stages]
+    return max(found, key=lambda release: (release.since, release.version), default=None)
 
 
 def last_event(tx: Connection, release: Release) -> ReleaseEvent | None:
@@ -234,7 +255,28 @@ def _row(release: Release) -> dict[str, Any]:
     }
 
 
-def _release(row: Row[Any]) -> Release:
+class _Judged(msgspec.Struct, frozen=True):
+    rows: Any = 0
+
+
+class _Outline(msgspec.Struct, frozen=True):
+    metrics: dict[str, Any] | None = None
+    evaluation: _Judged | None = None
+    runtime: Any = None
+
+
+_outlines = msgspec.json.Decoder(_Outline)
+
+
+def _outline(text: str) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = msgspec.to_builtins(_outlines.decode(text))
+    except msgspec.ValidationError:  # of another version of Mainstay: whoever reads it knows what to make of it
+        found = msgspec.json.decode(text)
+    return found
+
+
+def _release(row: Any, facts: Mapping[str, Any] | None = None) -> Release:
     return Release(
         v=row.v,
         model=row.model,
@@ -251,5 +293,5 @@ def _release(row: Row[Any]) -> Release:
         salt=row.salt,
         reason=row.reason,
         trigger=row.origin,
-        facts=row.facts,
+        facts=row.facts if facts is None else facts,
     )

@@ -26,6 +26,8 @@ from mainstay.web.drilling import Drill, Drills, Played
 from mainstay.web.rooms import Room
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from mainstay.core.contracts import Contract
     from mainstay.core.verdicts import Check
     from mainstay.modelcard.records import ModelCard
@@ -77,18 +79,17 @@ class ProjectRoom:
 
     def status(self) -> Status:
         """Return how the model stands; as it was told last where nothing happened since and that is not long ago."""
-        return self._told()[0]
+        return self.told()[0]
 
-    def load(self) -> Load:
-        """Return what came in the last day."""
-        return self._told()[1]
+    def told(self) -> tuple[Status, Load]:
+        """Return how the model stands and what came in the last day, of one view of the store."""
+        return self._read(self._told)
 
-    def _told(self) -> tuple[Status, Load]:
-        beat, now = self.pulse(), time.monotonic()
+    def _told(self, tx: Connection) -> tuple[Status, Load]:
+        beat, now = pulse.read(tx, self.name, self.now()), time.monotonic()
         kept = self._kept
         if kept is None or kept[0] != beat or now - kept[1] > KEPT_S:
-            told = (self.project.status(), self._read(lambda tx: load.read(tx, self.name, self.now())))
-            kept = self._kept = (beat, now, *told)
+            kept = self._kept = (beat, now, self.project.status(tx), load.read(tx, self.name, self.now()))
         return kept[2], kept[3]
 
     def gauges(self) -> Sequence[Gauge]:

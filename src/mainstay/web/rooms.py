@@ -50,8 +50,8 @@ class Room(Protocol):
     def status(self) -> Status:
         """Return how the model stands."""
 
-    def load(self) -> Load:
-        """Return what came in the last day."""
+    def told(self) -> tuple[Status, Load]:
+        """Return how the model stands and what came in the last day."""
 
     def gauges(self) -> Sequence[Gauge]:
         """Return the numbers for Prometheus."""

@@ -47,7 +47,8 @@ def store() -> Store:
 
 
 def status(store: Store, run: Path) -> Status:
-    return read.read(store, settings=SETTINGS, run=run, now=NOW, alive_within=timedelta(seconds=30))
+    with store.read() as tx:
+        return read.read(tx, settings=SETTINGS, run=run, now=NOW, alive_within=timedelta(seconds=30))
 
 
 def release(version: int, stage: Stage, **changes: object) -> Release:
@@ -199,7 +200,8 @@ def test_what_is_left_of_each_error_budget_is_told(store: Store, tmp_path: Path)
     promising = SETTINGS.model_copy(
         update={"serve": ServeSettings(slo=SloSettings(availability=0.999, latency_ms=100.0, days=7))}
     )
-    found = read.read(store, settings=promising, run=tmp_path, now=NOW, alive_within=timedelta(seconds=30))
+    with store.read() as tx:
+        found = read.read(tx, settings=promising, run=tmp_path, now=NOW, alive_within=timedelta(seconds=30))
     available, fast = found.budgets
     assert (available.name, available.calls, available.bad, available.days) == ("availability", 10_000, 4, 7.0)
     assert available.left == pytest.approx(0.6)

@@ -62,7 +62,7 @@ def contexts() -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {
         page.template: [page.build(look)] for page in routes.PAGES if page.template != "overview.html"
     }
-    found["overview.html"] = [overview.build(made(), room.load()) for made in three]
+    found["overview.html"] = [overview.build(made(), room.told()[1]) for made in three]
     nobody = replace(way(), release=None)
     found["rollout.html"].append(rollout.build(examples.empty(), nobody, examples.NOW))
     found["prediction.html"] += [

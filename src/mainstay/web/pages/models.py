@@ -26,7 +26,7 @@ def page(look: Look) -> Models:
     found: list[tuple[str, Status | None, Load, str]] = []
     for name, room in look.rooms.items():
         try:
-            found.append((name, room.status(), room.load(), ""))
+            found.append((name, *room.told(), ""))
         except errors.MainstayError as error:
             found.append((name, None, Load(), error.message))
     return build(found)

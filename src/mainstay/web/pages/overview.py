@@ -47,7 +47,7 @@ STAGE_TONES = {
 
 def page(look: Look) -> shown.Overview:
     """Read a model's status and load."""
-    return build(look.room.status(), look.room.load())
+    return build(*look.room.told())
 
 
 def build(status: records.Status, load: Load | None = None) -> shown.Overview:
