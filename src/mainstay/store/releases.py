@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Text, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Text, func, select, type_coerce, update
 
 from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, LIVE, TRANSITIONS, Release, Stage

@@ -50,7 +50,7 @@ def read(parts: Parts) -> Data:
     """Return the snapshots and what waits or failed."""
     with parts.store.read() as tx:
         trained: dict[str, list[int]] = {}
-        for release in releases.all_of(tx, parts.model):
+        for release in releases.outlines(tx, parts.model):
             trained.setdefault(release.snapshot, []).append(release.version)
         waiting = feedback.unmatched(tx, parts.model, MOST_WAITING)
         done = jobs.list_(tx, parts.model, limit=MOST_JOBS)

@@ -44,11 +44,11 @@ def history(tx: Connection, model: str) -> list[ReleaseEvent]:
 def read(tx: Connection, model: str, version: int) -> Version:
     """Return one version; NotFound where there is none of that number."""
     release = releases.get(tx, model, version)
-    before = [one for one in releases.all_of(tx, model) if one.version < version]
+    before = [one.version for one in releases.outlines(tx, model) if one.version < version]
     return Version(
         release=release,
         events=tuple(release_events.newest(tx, model, limit=EVENTS, version=version)),
-        parent=before[0] if before else None,
+        parent=releases.get(tx, model, before[0]) if before else None,
     )
 
 
