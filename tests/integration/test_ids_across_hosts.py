@@ -138,7 +138,7 @@ def test_redis_killed_in_the_middle_fails_no_request_and_comes_back(hosts: tuple
     assert hosts[1].ask("away").status_code == 200
     assert hosts[0].ask("away").status_code == 200
     assert hosts[0].ask("away").json()["predictions"][0]["duplicate"] is True  # within a host as ever
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert "away" in hosts[1].house.ids()
 
     redis.start()

@@ -23,7 +23,7 @@ from loop_kit import MODEL, Shop, fared
 from mainstay import candidate, loop, wiring
 from mainstay.core.events import Kind
 from mainstay.core.releases import Stage
-from mainstay.core.routes import BundleRef
+from mainstay.core.routes import BundleRef, Route
 from mainstay.release import manual
 from mainstay.serve import control, measured
 from mainstay.store import releases, routes
@@ -111,14 +111,19 @@ def test_serving_goes_on_without_loop_store_and_mlflow_and_a_rollback_holds_at_o
     assert serving.ask() == 1
 
     # Nobody judges: the challenger's lease runs out, and the champion answers again by itself.
-    lease = datetime.now(UTC) + timedelta(seconds=2.5)
-    with store.begin() as tx:
-        route = routes.current(tx, MODEL)
-        assert route is not None
-        canary = replace(route, epoch=route.epoch + 1, challenger=second, share=1.0, salt="x", lease_until=lease)
-        routes.put(tx, canary, expected_epoch=route.epoch, by="test", reason="", now=datetime.now(UTC))
+    def lease_for(seconds: float) -> Route:
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        with store.begin() as tx:
+            route = routes.current(tx, MODEL)
+            assert route is not None
+            made = replace(route, epoch=route.epoch + 1, challenger=second, share=1.0, salt="x", lease_until=until)
+            routes.put(tx, made, expected_epoch=route.epoch, by="test", reason="", now=datetime.now(UTC))
+        return made
+
+    lease_for(300)
     serving.until(lambda: serving.ask() == 2)
-    time.sleep(max(0.0, (lease - datetime.now(UTC)).total_seconds()) + 0.05)
+    canary = lease_for(1.0)
+    serving.until(lambda: serving.ask() == 1)
     assert [serving.ask() for _ in range(3)] == [1, 1, 1]
     with store.read() as tx:
         assert routes.current(tx, MODEL) == canary

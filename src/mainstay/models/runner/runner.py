@@ -176,6 +176,9 @@ class Runner:
     def _ask(self, seat: _Seat, rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
         for _ in (1, 2):
             process = seat.process
+            if process is not None and process.lost is not None:
+                self._note_end(process, process.lost)  # found by another thread, which is still waiting for its end
+                process = seat.process
             if process is None or not process.ready:
                 break
             try:
@@ -213,8 +216,8 @@ class Runner:
     def _move_up(self) -> None:
         """Let a ready second process take an empty first seat, unless that is being left alone."""
         front, back = self._front, self._back
-        if front.process is not None and front.process.ready:
-            return
+        if front.process is not None and (front.process.ready or front.process.lost is not None):
+            return  # one that is lost keeps its seat until its end is noted there: the seat's breaker counts it
         if back.ready and front.breaker.look(time.monotonic()) is not Circuit.OPEN:
             # A first process that is still starting becomes the second: the ready one goes first.
             front.process, back.process = back.process, front.process
