@@ -77,25 +77,34 @@ def ask(name: str, jobs: Sequence[Mapping[str, Any]], label: str, *, again: bool
     return told
 
 
-def run(names: Sequence[str], cases: watch_cases.Cases, *, again: bool) -> dict[str, dict[str, Any]]:
-    """Return for each contestant its version and its answers by job."""
-    found: dict[str, dict[str, Any]] = {}
+def run(names: Sequence[str], cases: watch_cases.Cases, *, again: bool, flags: bool) -> dict[str, dict[str, Any]]:
+    """Return for each contestant its version and its answers by job; without `flags` only what is timed."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
     with ThreadPoolExecutor(2) as pool:
-        lines = pool.map(lambda name: ask(name, cases.jobs(name), "flags", again=again), names)
-        for name, told in zip(names, lines, strict=True):
+        asked = names if flags else ()
+        lines = pool.map(lambda name: ask(name, cases.jobs(name), "flags", again=again), asked)
+        for name, told in zip(asked, lines, strict=True):
             found[name] = {"version": told[0]["version"] if told else "?"}
             found[name] |= {line["id"]: line for line in told[1:]}
     for job in cases.speed():
         for name in names:
-            for line in ask(name, [job], job["id"].replace(" ", "-"), again=again)[1:]:
-                found[name][line["id"]] = line
+            for line in ask(name, [job], job["id"].replace(" ", "-"), again=again):
+                found[name] |= {line["id"]: line} if "id" in line else {"version": line["version"]}
     return found
+
+
+def _with_speed(before: Row, now: Row) -> Row:
+    """Return the results of before with the reports that were timed now in the places of theirs."""
+    timed = {(row["name"], row["rows"]): row for row in now["rows"] if row["case"] == "report"}
+    rows = [timed.get((row["name"], row["rows"]), row) if row["case"] == "report" else row for row in before["rows"]]
+    return {**before, "versions": before["versions"] | now["versions"], "rows": rows}
 
 
 def main() -> None:
     """Run, judge, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer windows and runs: a look, no figures to keep")
+    parser.add_argument("--speed", action="store_true", help="only the drift report; the other rows stay as they are")
     parser.add_argument("--resume", action="store_true", help="take what build/watch holds of an earlier run")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the public data sets")
     parser.add_argument("--only", nargs="*", default=["mainstay", *PEERS], help="contestants")
@@ -107,12 +116,16 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     cases = watch_cases.prepare(WORK, given.data, quick=given.quick)
-    found = run(names, cases, again=not given.resume)
+    found = run(names, cases, again=not given.resume, flags=not given.speed)
     rows = watch_cases.judge(cases, found)
     print(f"{(time.perf_counter() - began) / 60.0:.0f} minutes", flush=True)
     out = HERE / "results" / ("watch-quick.json" if given.quick else "watch.json")
-    head = {"versions": {name: found[name]["version"] for name in names}}
-    out.write_text(json.dumps({**head, "rows": rows, "curves": watch_cases.curves(cases, found)}, indent=1) + "\n")
+    told = {"versions": {name: found[name]["version"] for name in names}, "rows": rows}
+    if given.speed:
+        told = _with_speed(json.loads(out.read_text()), told)
+    else:
+        told["curves"] = watch_cases.curves(cases, found)
+    out.write_text(json.dumps(told, indent=1) + "\n")
     page = watch_page.page(json.loads(out.read_text()))
     print(page)
     if given.write:

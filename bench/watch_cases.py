@@ -176,6 +176,9 @@ def _estimates(folder: Path, kind: str) -> None:
     pl.concat(frames[1:]).write_parquet(folder / f"{kind}-analysis.parquet")
 
 
+MEASURED = tuple(f"{when}{what}" for when in ("", "warm_") for what in ("seconds", "cpu_seconds", "peak_mb"))
+
+
 def judge(cases: Cases, found: Mapping[str, Answers]) -> list[dict[str, Any]]:
     """Return the rows of the results."""
     rows: list[dict[str, Any]] = []
@@ -187,7 +190,7 @@ def judge(cases: Cases, found: Mapping[str, Answers]) -> list[dict[str, Any]]:
             answer = told.get(job["id"], {})
             if "seconds" in answer:
                 size = int(job["id"].split()[1])
-                figures = {key: round(float(answer[key]), 3) for key in ("seconds", "cpu_seconds", "peak_mb")}
+                figures = {key: round(float(answer[key]), 3) for key in MEASURED if key in answer}
                 rows.append(_row(name, "report", rows=size, columns=26, reference_rows=size, **figures))
     return rows
 

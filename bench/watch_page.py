@@ -37,7 +37,8 @@ def page(found: Mapping[str, Any]) -> str:
         "Accuracy estimated without labels, windows of 1,000 rows, mean (largest) absolute error:",
         _estimates(rows, names),
         "A drift report of 26 columns (18 numbers, 5 categories, 2 integers, 1 boolean), frames loaded before; for "
-        "Mainstay `compare` with its HTML page; seconds (of the processor), memory at most above what was loaded:",
+        "Mainstay `compare` with its HTML page; seconds (of the processor), memory at most above what was loaded, the "
+        "first time in a process and again:",
         _speed(rows, names),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -155,14 +156,19 @@ def _told(row: Row) -> str:
     return f"; {row['inside_share']:.0%} in its interval; {row['doubted_share']:.0%} said not to be trusted"
 
 
+def _run(row: Row, when: str) -> str:
+    if f"{when}seconds" not in row:
+        return ""
+    took = f"{row[f'{when}seconds']:.2f} s ({row[f'{when}cpu_seconds']:.2f}), {row[f'{when}peak_mb']:,.0f} MB"
+    return f"; again {took}" if when else took
+
+
 def _speed(rows: Sequence[Row], names: Sequence[str]) -> str:
     lines = []
     for size in dict.fromkeys(row["rows"] for row in rows if row["case"] == "report"):
         cells = [f"{size:,} + {size:,} rows"]
         for name in names:
             row = _pick(rows, name=name, case="report", rows=size)
-            cells.append(
-                "" if row is None else f"{row['seconds']:.2f} s ({row['cpu_seconds']:.2f}), {row['peak_mb']:,.0f} MB"
-            )
+            cells.append("" if row is None else _run(row, "") + _run(row, "warm_"))
         lines.append(cells)
     return _table(["", *_heads(names)], lines)

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from mainstay.comparison import words
 from mainstay.comparison.records import Aspect, Effect, Unit
 from mainstay.comparison.units import Mask, Units
-from mainstay.config.settings import MaterialSettings
+from mainstay.core.material import Material
 from mainstay.stats import differences, intervals, mixes, two_sample
 from mainstay.stats import pooled as pooling
-from mainstay.stats.differences import Codes
+from mainstay.stats.differences import Codes, Moments
 from mainstay.stats.intervals import Floats
 from mainstay.stats.pooled import Pooled
-from mainstay.stats.two_sample import Distances
 
 MOST_DRAWN = 100
 """Of more categories than this the rare ones are taken as one before tables are drawn."""
@@ -30,7 +29,7 @@ class Asked:
     """What every question needs beside the values."""
 
     units: Units
-    material: MaterialSettings
+    material: Material
     rng: np.random.Generator
 
     def where(self, a: Mask, b: Mask) -> Asked:
@@ -38,41 +37,65 @@ class Asked:
         return Asked(units=self.units.where(a, b), material=self.material, rng=self.rng)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """The finite numbers of both sides and what several questions need of them, made once."""
+
+    a: Floats
+    b: Floats
+    asked: Asked
+    """About these rows."""
+    pooled: Pooled
+    """In one order, with what the units need to be known of their rows."""
+    moments: tuple[Moments, Moments]
+
+    @classmethod
+    def of(cls, a: Floats, b: Floats, asked: Asked) -> Samples | None:
+        """Return the samples of two arrays (NaN: missing); None where a side has no number."""
+        finite_a, finite_b = np.isfinite(a), np.isfinite(b)
+        if not (finite_a.all() and finite_b.all()):
+            asked = asked.where(finite_a, finite_b)
+            a, b = a[finite_a], b[finite_b]
+        if not len(a) or not len(b):
+            return None
+        with_keys = asked.units.keys is not None
+        return cls(
+            a=a,
+            b=b,
+            asked=asked,
+            pooled=pooling.pool(a, b) if with_keys else pooling.pool_halves(a, b, asked.units.tags),
+            moments=(differences.moments_of(a), differences.moments_of(b)),
+        )
+
+
 def values_aspect(
     name: str,
-    a: Floats,
-    b: Floats,
-    asked: Asked,
+    samples: Samples | None,
     *,
     called: str = "mean",
     show: Callable[[float], str] = words.number,
-    pooled: Pooled | None = None,
-    apart: Distances | None = None,
 ) -> Aspect:
-    """Return whether two samples of numbers (NaN: missing) have one law.
+    """Return whether two samples of numbers have one law.
 
     Sizes: the mean in standard deviations of the reference, and the share of rows that moved across one cut. The cut is
     where the Kolmogorov-Smirnov distance of one half of the rows lies; each half is judged by the other half's cut, so
     that the share is not biased upwards (it estimates a lower bound of D). Its interval takes the cuts as given; where
     there is no difference it is too narrow (both halves' cuts follow the same chance), so it never stands without `p`.
-    `pooled` are the finite values `in_one_order`, where somebody sorted them already, `apart` their distances.
     """
-    finite_a, finite_b = np.isfinite(a), np.isfinite(b)
-    if not (finite_a.all() and finite_b.all()):
-        asked = asked.where(finite_a, finite_b)
-        a, b = a[finite_a], b[finite_b]
-    if not len(a) or not len(b):
+    if samples is None:
         return _unknown(name, "no values to compare")
+    asked, (before, now) = samples.asked, samples.moments
+    says = f"{called} {show(before[1])} → {show(now[1])}"
     if asked.units.has_few_keys:
-        return _unknown(name, f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}")
+        return _unknown(name, says)
     keys = asked.units.keys
-    pooled = pooled or in_one_order(a, b, asked)
-    mean = differences.mean_difference(a, b, keys=keys)
-    sigma = scale(a)
-    crossed = _crossed(a, b, pooled, asked.units)
-    effects = [
-        _share_effect("rows across one cut", crossed, asked.material.category_share),
-    ]
+    mean = (
+        differences.moments_difference(before, now)
+        if keys is None
+        else differences.mean_difference(samples.a, samples.b, keys=keys)
+    )
+    sigma = scale(before)
+    effects = [_share_effect("rows across one cut", _crossed(samples), asked.material.category_share)]
     if sigma > 0:
         effects.insert(
             0,
@@ -88,16 +111,11 @@ def values_aspect(
     return Aspect(
         name=name,
         test=SIGMA_TEST,
-        p=two_sample.same_law_p_of(pooled, keys=keys, apart=apart),
+        p=two_sample.same_law_p_of(samples.pooled, keys=keys),
         effects=tuple(effects),
-        says=f"{called} {show(float(a.mean()))} → {show(float(b.mean()))}",
-        rows=_effective(len(a), len(b), max(1.0, mean.effect)),
+        says=says,
+        rows=_effective(len(samples.a), len(samples.b), max(1.0, mean.effect)),
     )
-
-
-def in_one_order(a: Floats, b: Floats, asked: Asked) -> Pooled:
-    """Return the finite values of both sides in one order, with what the units need to be known of their rows."""
-    return pooling.pool(a, b) if asked.units.keys is not None else pooling.pool_halves(a, b, asked.units.halves)
 
 
 def _unknown(name: str, says: str) -> Aspect:
@@ -105,17 +123,19 @@ def _unknown(name: str, says: str) -> Aspect:
     return Aspect(name=name, test="not tested", p=math.nan, effects=(), says=says)
 
 
-def scale(values: Floats) -> float:
-    """Return the standard deviation; 0 for a constant."""
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+def scale(moments: Moments) -> float:
+    """Return the standard deviation; 0 for a constant, and for one row."""
+    rows, _, variance = moments
+    return math.sqrt(variance) if rows > 1 else 0.0
 
 
 def _effective(n_a: int, n_b: int, effect: float) -> tuple[float, float]:
     return n_a / effect, n_b / effect
 
 
-def _crossed(a: Floats, b: Floats, pooled: Pooled, units: Units) -> differences.Difference:
+def _crossed(samples: Samples) -> differences.Difference:
     """Return the difference of the shares on the side of the cut where the current rows have more."""
+    a, b, pooled, units = samples.a, samples.b, samples.pooled, samples.asked.units
     if units.keys is None:
         counts = two_sample.crossed(pooled)
         # A cut that only one half can be judged by judges nobody.
@@ -229,17 +249,15 @@ def _grown_by_counts(a: Codes, b: Codes, units: Units, size: int) -> differences
     return differences.counted_difference((hits[0], len(a)), (hits[1], len(b)))
 
 
-def beyond_aspect(a: Floats, b: Floats, asked: Asked) -> Aspect | None:
+def beyond_aspect(samples: Samples) -> Aspect | None:
     """Return how many current numbers lie beyond all of the reference's; None where none does.
 
     Test: Rosenbaum's exceedances, above and below, the smaller p-value doubled; with keys the keys are counted, a key
     being beyond when one of its rows is.
     """
-    present_a, present_b = np.isfinite(a), np.isfinite(b)
-    units = asked.units.where(present_a, present_b)
-    a, b = a[present_a], b[present_b]
-    if not len(a) or not len(b) or units.has_few_keys:
-        return None
+    a, b, units, pooled = samples.a, samples.b, samples.asked.units, samples.pooled
+    if not (pooled.from_b[0] or pooled.from_b[-1]) or units.has_few_keys:
+        return None  # what is first and last of all rows is of the reference
     above, below = b > a.max(), b < a.min()
     beyond = above | below
     if not beyond.any():
@@ -266,7 +284,7 @@ def beyond_aspect(a: Floats, b: Floats, asked: Asked) -> Aspect | None:
                 low=low,
                 high=high,
                 unit=Unit.SHARE,
-                material=asked.material.category_share,
+                material=samples.asked.material.category_share,
             ),
         ),
         says=f"{words.share(share)} beyond the reference's range ({' and '.join(parts)})",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import polars as pl
 from mainstay.comparison import judge as judging
 from mainstay.comparison import words
 from mainstay.comparison.aspects import Asked
+from mainstay.comparison.beside import Beside, at_once
 from mainstay.comparison.fields import Whole, measure
 from mainstay.comparison.frames import Loaded, Tested, common_columns, distinct_names, listed, load, require_columns
 from mainstay.comparison.kinds import Column, read_column
@@ -20,14 +22,16 @@ from mainstay.comparison.records import Kind, Side
 from mainstay.comparison.result import Comparison
 from mainstay.comparison.together import Feature, Rows, rows_looked_at, tell_apart
 from mainstay.comparison.units import units_of
-from mainstay.config.settings import MaterialSettings
 from mainstay.core.errors import UsageError
+from mainstay.core.material import DEFAULT, Material
 
 if TYPE_CHECKING:
     from mainstay.core.ports import Progress
 
 MANY_COPIES = 0.05
 """From this share on, rows that are copies of others are worth a word."""
+AHEAD = 4
+"""Columns of numbers that may wait to be measured while others are read; their cells are held that long."""
 MAX_ROWS = 100_000
 """Rows of each side that the tests use; beyond, a random sample of so many."""
 
@@ -43,7 +47,7 @@ def compare(
     ignore: Iterable[str] = (),
     kinds: Mapping[str, str] | None = None,
     alpha: float = 0.05,
-    material: MaterialSettings | None = None,
+    material: Material | None = None,
     max_rows: int = MAX_ROWS,
     seed: int = 0,
     progress: Progress | None = None,
@@ -78,7 +82,7 @@ def compare(
     left_out = tuple(dict.fromkeys([ignore] if isinstance(ignore, str) else ignore))
     _require_names(a, b, names, target=target, prediction=prediction, key=key, time=time, ignore=left_out, kinds=kinds)
     forced = _forced(kinds)
-    material = material or MaterialSettings()
+    material = material or DEFAULT
 
     rng = np.random.default_rng(seed)
     some = (_sample(a.frame, max_rows, rng), _sample(b.frame, max_rows, rng))
@@ -90,14 +94,36 @@ def compare(
     entries: list[judging.Entry] = []
     features: dict[str, Feature] = {}
     columns: dict[str, Column] = {}
-    for number, name in enumerate(common):
-        step(f"compare {words.short(name)}", number, len(common))
-        whole = Whole(a=a.frame.get_column(name), b=b.frame.get_column(name))
-        entry = _entry(name, some, whole, asked, role=roles.get(name, "field"), forced=forced)
-        if name in (target, prediction):
-            columns[name] = entry.column
-        features |= _features(entry, looked_at)
-        entries.append(_without_cells(entry))
+    with Beside() as beside:
+        begun: deque[Callable[[], _Kept]] = deque()
+
+        def keep(entry: judging.Entry) -> _Kept:
+            asked_for = entry.column if entry.column.name in (target, prediction) else None
+            return _Kept(entry=_without_cells(entry), features=_features(entry, looked_at), column=asked_for)
+
+        def take() -> None:
+            kept = begun.popleft()()
+            if kept.column is not None:
+                columns[kept.column.name] = kept.column
+            features.update(kept.features)
+            entries.append(kept.entry)
+
+        for number, name in enumerate(common):
+            step(f"compare {words.short(name)}", number, len(common))
+            whole = Whole(a=a.frame.get_column(name), b=b.frame.get_column(name))
+            role = roles.get(name, "field")
+            entry, column = _unmeasured(name, some, role=role, forced=forced)
+
+            def finish(entry: judging.Entry = entry, column: Column | None = column, whole: Whole = whole) -> _Kept:
+                return keep(entry if column is None else replace(entry, measured=measure(column, whole, asked)))
+
+            # Nothing about numbers is drawn at random, so that the order in which they are measured changes nothing.
+            is_numbers = column is not None and column.kind in (Kind.NUMBER, Kind.INTEGER)
+            begun.append(beside.start(finish) if is_numbers else at_once(finish))
+            if len(begun) > AHEAD:
+                take()
+        while begun:
+            take()
     for entry in _one_sided(some[0], some[1], names, roles):
         if entry.column.name in (target, prediction):
             columns[entry.column.name] = entry.column
@@ -140,6 +166,16 @@ def compare(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What is kept of a column when it is measured."""
+
+    entry: judging.Entry
+    features: dict[str, Feature]
+    column: Column | None
+    """With its cells, where it is the target or the prediction."""
+
+
 def _features(entry: judging.Entry, looked_at: tuple[Rows, Rows]) -> dict[str, Feature]:
     """Return what a classifier may see of a field that both sides have: not the target, the prediction or the key."""
     if entry.role != "field" or entry.measured is None:
@@ -159,7 +195,7 @@ def _without_cells(entry: judging.Entry) -> judging.Entry:
     return replace(entry, column=column, measured=replace(entry.measured, column=column, features={}))
 
 
-def material_in_words(material: MaterialSettings) -> str:
+def material_in_words(material: Material) -> str:
     """Return what counts as material, for a sentence."""
     return f"{material.number_sigma:g} σ, {100 * material.category_share:g} points of share"
 
@@ -199,30 +235,25 @@ def _sample(frame: pl.DataFrame, rows: int, rng: np.random.Generator) -> Tested:
     return Tested(frame=frame, rows=np.sort(rng.choice(frame.height, rows, replace=False)))
 
 
-def _entry(
-    name: str,
-    some: tuple[Tested, Tested],
-    whole: Whole,
-    asked: Asked,
-    *,
-    role: str,
-    forced: Mapping[str, Kind],
-) -> judging.Entry:
+def _unmeasured(
+    name: str, some: tuple[Tested, Tested], *, role: str, forced: Mapping[str, Kind]
+) -> tuple[judging.Entry, Column | None]:
+    """Return a column's entry as far as it is known without measuring, and what is to be measured, if anything."""
     a, b = some[0].get_column(name), some[1].get_column(name)
     if role in ("key", "ignored"):
         why = "names the units" if role == "key" else "left alone, as asked"
-        return judging.Entry(
-            column=Column(name=name, kind=Kind.IDENTIFIER, a=a, b=b), role=role, measured=None, why_not=why
-        )
+        column = Column(name=name, kind=Kind.IDENTIFIER, a=a, b=b)
+        return judging.Entry(column=column, role=role, measured=None, why_not=why), None
     if any(side.dtype.is_nested() or side.dtype in (pl.Binary, pl.Object) for side in (a, b)):
         column = Column(name=name, kind=Kind.EMPTY, a=a, b=b)
-        return judging.Entry(column=column, role=role, measured=None, why_not=f"holds {a.dtype}, which is not compared")
+        why = f"holds {a.dtype}, which is not compared"
+        return judging.Entry(column=column, role=role, measured=None, why_not=why), None
     column = read_column(a, b, forced=Kind.TIMESTAMP if role == "time" else forced.get(name))
     if column.changed_from is not None:
         examples = ", ".join(words.short(v, 20) for v in column.b.drop_nulls().head(3).cast(pl.String).to_list())
         broken = f"{column.kind} instead of {column.changed_from} (for example {examples})"
-        return judging.Entry(column=column, role=role, measured=None, broken=broken)
-    return judging.Entry(column=column, role=role, measured=measure(column, whole, asked))
+        return judging.Entry(column=column, role=role, measured=None, broken=broken), None
+    return judging.Entry(column=column, role=role, measured=None), column
 
 
 def _one_sided(a: Tested, b: Tested, names: tuple[str, str], roles: Mapping[str, str]) -> list[judging.Entry]:
@@ -272,7 +303,7 @@ def _notes(
     *,
     key: str | None,
     alpha: float,
-    material: MaterialSettings,
+    material: Material,
 ) -> list[str]:
     """Return how it was done, and what a reader must not read into it."""
     notes = [

@@ -10,15 +10,14 @@ import numpy as np
 import polars as pl
 
 from mainstay.comparison import words
-from mainstay.comparison.aspects import Asked, beyond_aspect, in_one_order, mix_aspect, share_aspect, values_aspect
+from mainstay.comparison.aspects import Asked, Samples, beyond_aspect, mix_aspect, scale, share_aspect, values_aspect
 from mainstay.comparison.kinds import Column
 from mainstay.comparison.records import Aspect, Bars, Kind
 from mainstay.comparison.texts import text_measures
+from mainstay.comparison.units import Mask
 from mainstay.stats import mixes, two_sample
 from mainstay.stats.differences import Codes, Difference, mean_difference, moments_difference
 from mainstay.stats.intervals import Floats
-from mainstay.stats.pooled import Pooled
-from mainstay.stats.two_sample import Distances
 
 BINS = 24
 EDGE = 0.005
@@ -46,8 +45,8 @@ class Measured:
     bars: Bars | None = None
     features: dict[str, tuple[Floats, Floats]]
     """What a classifier over all fields sees of it (NaN: missing)."""
-    surprises: np.ndarray[Any, np.dtype[np.bool_]] | None = None
-    """For each current row whether it holds something that the reference never held here."""
+    surprises: Mask | None = None
+    """For each current row whether it holds something that the reference never held here; None: no row does."""
 
 
 def measure(column: Column, whole: Whole, asked: Asked) -> Measured:
@@ -56,8 +55,10 @@ def measure(column: Column, whole: Whole, asked: Asked) -> Measured:
         return Measured(column=column, numbers={}, features={})
     own = _BY_KIND[column.kind](column, whole, asked)
     missing = _missing(column, whole, asked)
-    present = own.surprises if own.surprises is not None else np.zeros(len(column.b), dtype=np.bool_)
-    newly = column.b.is_null().to_numpy() if column.a.null_count() == 0 else np.zeros(len(column.b), dtype=np.bool_)
+    surprises = own.surprises
+    if column.a.null_count() == 0 and column.b.null_count():
+        newly = gaps(column.b)
+        surprises = newly if surprises is None else surprises | newly
     return Measured(
         column=column,
         aspects=(*own.aspects, *missing[0]),
@@ -65,8 +66,13 @@ def measure(column: Column, whole: Whole, asked: Asked) -> Measured:
         notes=own.notes,
         bars=own.bars,
         features=own.features,
-        surprises=present | newly,
+        surprises=surprises,
     )
+
+
+def gaps(cells: pl.Series) -> Mask:
+    """Return for each cell whether it is missing."""
+    return cells.is_null().to_numpy() if cells.null_count() else np.zeros(len(cells), dtype=np.bool_)
 
 
 def _missing(column: Column, whole: Whole, asked: Asked) -> tuple[list[Aspect], dict[str, Any]]:
@@ -75,7 +81,7 @@ def _missing(column: Column, whole: Whole, asked: Asked) -> tuple[list[Aspect], 
         "missing_reference": whole.a.null_count() / len(whole.a),
         "missing_current": whole.b.null_count() / len(whole.b),
     }
-    a, b = column.a.is_null().to_numpy(), column.b.is_null().to_numpy()
+    a, b = gaps(column.a), gaps(column.b)
     if column.spoiled == (0, 0):
         return ([share_aspect("missing", a, b, asked, called="missing")] if a.any() or b.any() else []), numbers
     numbers["unreadable_reference"] = column.spoiled[0] / len(a)
@@ -86,46 +92,42 @@ def _missing(column: Column, whole: Whole, asked: Asked) -> tuple[list[Aspect], 
 
 def _numbers(column: Column, whole: Whole, asked: Asked) -> Measured:
     a, b = as_floats(column.a), as_floats(column.b)
-    own_a, own_b = a[np.isfinite(a)], b[np.isfinite(b)]
-    if not len(own_a) or not len(own_b):
+    samples = Samples.of(a, b, asked)
+    if samples is None:
         return Measured(column=column, numbers={}, features={column.name: (a, b)})
-    held = asked.where(np.isfinite(a), np.isfinite(b))
-    pooled = in_one_order(own_a, own_b, held)
-    apart = two_sample.distances_of(pooled)
-    main = values_aspect("values", own_a, own_b, held, pooled=pooled, apart=apart)
-    beyond = beyond_aspect(a, b, asked)
-    surprises = np.isfinite(b) & ((b > own_a.max()) | (b < own_a.min()))
+    pooled = samples.pooled
+    beyond = beyond_aspect(samples)
     return Measured(
         column=column,
-        aspects=(main, *([beyond] if beyond is not None else [])),
-        numbers=_number_figures(own_a, own_b, pooled, apart, whole, held),
+        aspects=(values_aspect("values", samples), *([beyond] if beyond is not None else [])),
+        numbers=_number_figures(samples, whole),
         bars=histogram(pooled.a, pooled.b, whole_numbers=column.kind is Kind.INTEGER),
         features={column.name: (a, b)},
-        surprises=surprises,
-        notes=_constant_note(own_a, own_b),
+        surprises=(b > pooled.a[-1]) | (b < pooled.a[0]) if pooled.from_b[0] or pooled.from_b[-1] else None,
+        notes=_constant_note(samples.a, samples.b),
     )
 
 
 def _constant_note(a: Floats, b: Floats) -> tuple[str, ...]:
-    if a.min() == a.max() and b.min() == b.max():
+    of_a, of_b = bool(a[0] == a[-1] and (a == a[0]).all()), bool(b[0] == b[-1] and (b == b[0]).all())
+    if of_a and of_b:
         return (f"one value on each side: {words.number(float(a[0]))} and {words.number(float(b[0]))}",)
-    if b.min() == b.max():
+    if of_b:
         return (f"every current value is {words.number(float(b[0]))}",)
-    if a.min() == a.max():
+    if of_a:
         return (f"every value of the reference is {words.number(float(a[0]))}",)
     return ()
 
 
-def _number_figures(
-    a: Floats, b: Floats, pooled: Pooled, apart: Distances, whole: Whole, asked: Asked
-) -> dict[str, Any]:
-    sigma = float(a.std(ddof=1)) if len(a) > 1 else 0.0
+def _number_figures(samples: Samples, whole: Whole) -> dict[str, Any]:
+    pooled, (before, now) = samples.pooled, samples.moments
+    apart, sigma = two_sample.distances_of(pooled), scale(before)
     index, bins = two_sample.psi_of_sorted(pooled.a, pooled.b)
     figures: dict[str, Any] = {
-        "mean_reference": float(a.mean()),
-        "mean_current": float(b.mean()),
+        "mean_reference": before[1],
+        "mean_current": now[1],
         "sd_reference": sigma,
-        "sd_current": float(b.std(ddof=1)) if len(b) > 1 else 0.0,
+        "sd_current": scale(now),
         "median_reference": _quantile(pooled.a, 0.5),
         "median_current": _quantile(pooled.b, 0.5),
         "ks_distance": apart.ks,
@@ -133,10 +135,10 @@ def _number_figures(
         "psi": index,
         "psi_bins": bins,
         "psi_rule": f"{bins} bins between the reference's deciles, half a row added to each",
-        "psi_by_chance": (bins - 1) * (1.0 / len(a) + 1.0 / len(b)),
+        "psi_by_chance": (bins - 1) * (1.0 / before[0] + 1.0 / now[0]),
     }
     if sigma > 0:
-        moved = _moved(pooled, asked)
+        moved = _moved(samples)
         figures["wasserstein_sigma"] = apart.wasserstein / sigma
         figures["wasserstein_sigma_low"] = max(0.0, moved.low / sigma)
         figures["wasserstein_sigma_high"] = moved.high / sigma
@@ -146,17 +148,14 @@ def _number_figures(
     return figures
 
 
-def _moved(pooled: Pooled, asked: Asked) -> Difference:
+def _moved(samples: Samples) -> Difference:
     """Return the Wasserstein distance as a difference of means, with its interval."""
-    if asked.units.keys is None:
-        ours, theirs = two_sample.potential_moments(pooled)
+    keys = samples.asked.units.keys
+    if keys is None:
+        ours, theirs = two_sample.potential_moments(samples.pooled)
         return moments_difference(theirs, ours)
-    of_a, of_b = two_sample.potentials(pooled)
-    return mean_difference(of_b, of_a, keys=_turned(asked))
-
-
-def _turned(asked: Asked) -> tuple[Codes, Codes] | None:
-    return None if asked.units.keys is None else (asked.units.keys[1], asked.units.keys[0])
+    of_a, of_b = two_sample.potentials(samples.pooled)
+    return mean_difference(of_b, of_a, keys=(keys[1], keys[0]))
 
 
 def _limit(value: Any) -> float | None:
@@ -165,7 +164,7 @@ def _limit(value: Any) -> float | None:
 
 def as_floats(cells: pl.Series) -> Floats:
     """Return a column of numbers as floats, missing and infinite ones as NaN."""
-    out = cells.cast(pl.Float64).to_numpy().astype(np.float64)
+    out = cells.cast(pl.Float64).to_numpy()
     infinite = np.isinf(out)
     return np.where(infinite, np.nan, out) if infinite.any() else out
 
@@ -204,7 +203,7 @@ def histogram(a: Floats, b: Floats, *, whole_numbers: bool) -> Bars:
 
 def _categories(column: Column, whole: Whole, asked: Asked) -> Measured:
     a, b = _as_text(column.a), _as_text(column.b)
-    held_a, held_b = a.is_not_null().to_numpy(), b.is_not_null().to_numpy()
+    held_a, held_b = ~gaps(a), ~gaps(b)
     table = pl.concat([a, b]).drop_nulls().unique().sort()
     place = {value: number for number, value in enumerate(table.to_list())}
     codes_a, codes_b = _codes(a, table), _codes(b, table)
@@ -216,7 +215,7 @@ def _categories(column: Column, whole: Whole, asked: Asked) -> Measured:
     count_a = np.bincount(code_a, minlength=size).astype(np.float64)
     count_b = np.bincount(code_b, minlength=size).astype(np.float64)
     share_a, share_b = count_a / count_a.sum(), count_b / count_b.sum()
-    new, gone, new_share = _new_values(whole)
+    new, gone, new_share = _new_values(column, whole, table, count_a, count_b)
     unseen = np.zeros(size + 1, dtype=np.bool_)
     unseen[[place[value] for value in new if value in place]] = True
     numbers: dict[str, Any] = {
@@ -258,13 +257,27 @@ def _with_gaps(codes: Codes, held: np.ndarray[Any, np.dtype[np.bool_]]) -> Float
     return np.where(held, codes.astype(np.float64), np.nan)
 
 
-def _new_values(whole: Whole) -> tuple[list[str], list[str], float]:
+def _new_values(
+    column: Column, whole: Whole, table: pl.Series, count_a: Floats, count_b: Floats
+) -> tuple[list[str], list[str], float]:
     """Return values of the current rows only (most frequent first), of the reference only, and the rows' share."""
+    if all(_is_whole(*sides) for sides in ((column.a, whole.a), (column.b, whole.b))):
+        found = []
+        for mine, other in ((count_b, count_a), (count_a, count_b)):
+            only = np.flatnonzero((mine > 0) & (other == 0))
+            found.append(only[np.argsort(-mine[only], kind="stable")])
+        names = [[table[int(place)] for place in places] for places in found]
+        return names[0], names[1], float(count_b[found[0]].sum() / count_b.sum())
     known_a, known_b = (side.unique().cast(pl.String).drop_nulls() for side in (whole.a, whole.b))
     new = _often(whole.b, known_b.filter(~known_b.is_in(known_a.implode())))
     gone = _often(whole.a, known_a.filter(~known_a.is_in(known_b.implode())))
     total = len(whole.b) - whole.b.null_count()
     return [value for value, _ in new], [value for value, _ in gone], sum(n for _, n in new) / total if total else 0.0
+
+
+def _is_whole(tested: pl.Series, whole: pl.Series) -> bool:
+    """Return whether the tested cells are all there are, as they are."""
+    return len(tested) == len(whole) and tested.dtype == whole.dtype and tested.null_count() == whole.null_count()
 
 
 def _often(cells: pl.Series, some: pl.Series) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from mainstay.comparison.records import Kind
 from mainstay.core.contracts import Field, FieldType
 from mainstay.core.errors import UsageError, shorten
 from mainstay.data.cells import read_cells
+from mainstay.stats.intervals import Floats
 
 READS = 0.9
 """A column of text is of a type when so many of its cells are spelled as one."""
@@ -34,6 +35,8 @@ _STRICT_ID_NAME = re.compile(
     r"(^|[_\-. ])(id|uuid|guid|rowid|index|customer|client|user|account|device|session|patient|member|e-?mail|phone)$"
     r"|[a-z](Id|ID)$"
 )
+_FIRST_SIGNS = frozenset("+-.tTfF")
+"""What a number, a time or a boolean begins with, beside digits; looking is sooner done than reading."""
 _TYPES = {
     Kind.NUMBER: FieldType.NUMBER,
     Kind.INTEGER: FieldType.INTEGER,
@@ -82,7 +85,8 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
         )
     if kind not in (Kind.TEXT, Kind.CATEGORY) and _mostly(spoiled_b, b):
         return Column(name=a.name, kind=Kind.CATEGORY, a=a, b=b, changed_from=kind)
-    examples = tuple(dict.fromkeys(str(v) for v in b.filter(read_b.is_null() & b.is_not_null()).head(50).to_list()))
+    lost = b.filter(read_b.is_null() & b.is_not_null()).head(50).to_list() if spoiled_b else []
+    examples = tuple(dict.fromkeys(str(v) for v in lost))
     kind, why = (forced, "") if forced else finer(kind, read_a, read_b)
     return Column(
         name=a.name,
@@ -110,11 +114,17 @@ def own_kind(cells: pl.Series) -> Kind:
         return Kind.NUMBER
     some = cells.drop_nulls()
     some = some if len(some) <= LOOK_AT else some.sample(LOOK_AT, seed=0)
+    # Each different cell is read once: a column of words has few of them.
+    table = some.value_counts(name="times")
+    different, times = table.to_series(0), table.to_series(1)
+    may_spell = [text.strip()[:1] in _FIRST_SIGNS or text.strip()[:1].isdigit() for text in different.to_list()]
+    if (times.filter(pl.Series(may_spell, dtype=pl.Boolean)).sum() or 0) < READS * len(some):
+        return Kind.CATEGORY
     for kind in (Kind.BOOLEAN, Kind.INTEGER, Kind.NUMBER, Kind.TIMESTAMP):
-        if kind is Kind.TIMESTAMP and not some.str.contains(r"^\s*\d{4}-\d\d-\d\d").mean():
+        if kind is Kind.TIMESTAMP and not different.str.contains(r"^\s*\d{4}-\d\d-\d\d").any():
             continue
-        read = read_as(some, kind)[0]
-        if len(read) - read.null_count() >= READS * len(some):
+        read = read_as(different, kind)[0]
+        if (times.filter(read.is_not_null()).sum() or 0) >= READS * len(some):
             return kind
     return Kind.CATEGORY
 
@@ -125,6 +135,8 @@ def plain(cells: pl.Series) -> pl.Series:
         return cells.cast(pl.String)
     if cells.dtype.is_float():
         numbers = cells.cast(pl.Float64)
+        if not numbers.null_count() and _are_usable(numbers.to_numpy()):
+            return numbers
         usable = numbers.abs() <= LARGEST
         if usable.all():
             return numbers
@@ -136,6 +148,11 @@ def plain(cells: pl.Series) -> pl.Series:
     if cells.dtype == pl.Time or cells.dtype == pl.Duration:
         return cells.cast(pl.Int64)
     return cells
+
+
+def _are_usable(numbers: Floats) -> bool:
+    """Return whether none is NaN or beyond LARGEST, soon told: a NaN is no limit."""
+    return not len(numbers) or bool(numbers.min() >= -LARGEST and numbers.max() <= LARGEST)
 
 
 def _joint(a: Kind, b: Kind) -> Kind | None:

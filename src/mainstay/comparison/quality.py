@@ -14,8 +14,8 @@ from mainstay.comparison.fields import as_floats
 from mainstay.comparison.kinds import Column
 from mainstay.comparison.records import Effect, Kind, Measure, Quality, Unit
 from mainstay.comparison.units import Units
-from mainstay.config.settings import MaterialSettings
 from mainstay.core.errors import BadData
+from mainstay.core.material import Material
 from mainstay.stats import calibration, differences, intervals, ranking
 from mainstay.stats.differences import Codes, Difference, Keys
 from mainstay.stats.intervals import Floats
@@ -31,10 +31,10 @@ class _Rows:
     truth: tuple[pl.Series, pl.Series]
     told: tuple[pl.Series, pl.Series]
     keys: Keys | None
-    material: MaterialSettings
+    material: Material
 
 
-def quality_of(target: Column, prediction: Column, units: Units, material: MaterialSettings) -> Quality:
+def quality_of(target: Column, prediction: Column, units: Units, material: Material) -> Quality:
     """Return quality then and now. Predictions may be classes, probabilities of the higher of two classes, or numbers.
 
     Where the current rows hold no truth, now is unknown and said to be. Raises BadData where the reference holds none.

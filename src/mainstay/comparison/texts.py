@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mainstay.comparison import words
 from mainstay.comparison.apart import AREA_MATERIAL, area_effect, cross_validated_area, folds_of
-from mainstay.comparison.aspects import Asked, share_aspect, values_aspect
+from mainstay.comparison.aspects import Asked, Samples, share_aspect, values_aspect
 from mainstay.comparison.records import Aspect
 from mainstay.comparison.units import Mask
 from mainstay.models.signals import words as words_of
@@ -59,10 +59,10 @@ def text_measures(a: pl.Series, b: pl.Series, asked: Asked) -> TextMeasures:
     pair = {name: (signals[0][name], signals[1][name]) for name in signals[0]}
     some = _some(a, b, MOST_TEXTS, asked)
     aspects = [
-        values_aspect("length", *pair["length"], asked, called="characters"),
-        values_aspect("capitals", *pair["capitals"], asked, called="capital letters", show=words.share),
-        values_aspect("digits", *pair["digits"], asked, called="digits", show=words.share),
-        values_aspect("marks", *pair["marks"], asked, called="punctuation and signs", show=words.share),
+        values_aspect("length", Samples.of(*pair["length"], asked), called="characters"),
+        values_aspect("capitals", Samples.of(*pair["capitals"], asked), called="capital letters", show=words.share),
+        values_aspect("digits", Samples.of(*pair["digits"], asked), called="digits", show=words.share),
+        values_aspect("marks", Samples.of(*pair["marks"], asked), called="punctuation and signs", show=words.share),
         _share_of_rows("emoji", pair["emoji"], asked, "texts with an emoji"),
         _share_of_rows("script", pair["script"], asked, "texts with letters that are not Latin"),
     ]
@@ -150,7 +150,9 @@ def _unseen(some: Some) -> tuple[Aspect | None, dict[str, Any]]:
     shares = [np.array([_unseen_share(text, vocabulary) for text in side]) for side in (judged, some.b)]
     kept = some.asked.where(~half, np.ones(len(some.b), dtype=np.bool_))
     asked = replace(kept, units=kept.units.with_new_halves(kept.rng))
-    aspect = values_aspect("unseen words", shares[0], shares[1], asked, called="words never seen", show=words.share)
+    aspect = values_aspect(
+        "unseen words", Samples.of(shares[0], shares[1], asked), called="words never seen", show=words.share
+    )
     figures = {
         "unseen_words_reference": float(np.nanmean(shares[0])) if np.isfinite(shares[0]).any() else None,
         "unseen_words_current": float(np.nanmean(shares[1])) if np.isfinite(shares[1]).any() else None,

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from mainstay.comparison.frames import Tested
+from mainstay.stats import pooled
 from mainstay.stats.differences import Keys, distinct
 
 Mask = NDArray[np.bool_]
 LEAST_KEYS = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the tags are kept, for most columns have the same rows
 class Units:
     """For each row of the two samples its key (or none) and its half."""
 
     keys: Keys | None
     halves: tuple[Mask, Mask]
     """Random halves; rows of one key are in one. What one half suggests, the other judges."""
+
+    @cached_property
+    def tags(self) -> NDArray[np.uint64]:
+        """Return what `pooled.pool_halves` must know of each row."""
+        return pooled.tags_of(self.halves)
 
     def with_new_halves(self, rng: np.random.Generator) -> Units:
         """Return the same units in other random halves: for rows that one half alone was chosen by."""
@@ -39,6 +46,8 @@ class Units:
 
     def where(self, a: Mask, b: Mask) -> Units:
         """Return the units of the rows that the masks keep."""
+        if a.all() and b.all():
+            return self
         keys = None if self.keys is None else (self.keys[0][a], self.keys[1][b])
         return Units(keys=keys, halves=(self.halves[0][a], self.halves[1][b]))
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from mainstay.config.logs import LogFormat
+from mainstay.core import material
 from mainstay.core.contracts import FieldType, Pii, Policy, Role, Task
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 from mainstay.core.incidents import Severity
@@ -796,11 +797,11 @@ class FalsePagesSettings(Section):
 class MaterialSettings(Section):
     """Shifts smaller than this page nobody."""
 
-    number_sigma: float = Field(0.05, ge=0)
+    number_sigma: float = Field(material.DEFAULT.number_sigma, ge=0)
     """Of a number's mean (standard deviations)."""
-    category_share: Share = 0.02
+    category_share: Share = material.DEFAULT.category_share
     """Of a category's share (0 to 1)."""
-    accuracy: Share = 0.03
+    accuracy: Share = material.DEFAULT.accuracy
     """Of the estimated or measured accuracy (0 to 1)."""
 
 

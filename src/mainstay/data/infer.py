@@ -352,7 +352,7 @@ def _polars_column(name: str, cells: pl.Series) -> pl.Series | Problem:
     if dtype == pl.Object:
         return _listed_column(name, cells.to_list())
     if dtype.is_float():
-        return cells.fill_nan(None).alias(name)
+        return (cells.fill_nan(None) if cells.is_nan().any() else cells).alias(name)
     if dtype.is_decimal():
         return cells.cast(pl.Float64).alias(name)
     if dtype == pl.Categorical:

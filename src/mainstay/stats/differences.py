@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from mainstay.core.errors import UsageError
+from mainstay.stats import laws
 from mainstay.stats.intervals import Floats, newcombe
 
 Codes = NDArray[np.intp]
@@ -62,6 +62,12 @@ def _plain_variance(a: Floats, b: Floats) -> tuple[float, float]:
     return _welch(n_a, float(a.var(ddof=1)), n_b, float(b.var(ddof=1)))
 
 
+def moments_of(values: Floats) -> Moments:
+    """Return rows, mean and variance (ddof 1) of finite values; the variance of one is inf."""
+    n = len(values)
+    return n, float(values.mean()) if n else math.nan, float(values.var(ddof=1)) if n > 1 else math.inf
+
+
 def moments_difference(first: Moments, second: Moments, *, confidence: float = 0.95) -> Difference:
     """Return `mean_difference` without keys of two samples of which rows, mean and variance (ddof 1) are known."""
     (n_a, mean_a, s_a), (n_b, mean_b, s_b) = first, second
@@ -98,8 +104,8 @@ def _judge(value: float, variance: float, df: float, *, effect: float, confidenc
     if not math.isfinite(variance):
         return Difference(value=value, se=math.inf, df=df, low=-math.inf, high=math.inf, p=math.nan, effect=effect)
     se = math.sqrt(variance)
-    reach = float(special.stdtrit(df, 0.5 + confidence / 2.0)) * se
-    p = float(2.0 * special.stdtr(df, -abs(value) / se)) if se > 0 else math.nan
+    reach = laws.student_point(0.5 + confidence / 2.0, df) * se
+    p = laws.student_two_sided(value / se, df) if se > 0 else math.nan
     return Difference(value=value, se=se, df=df, low=value - reach, high=value + reach, p=p, effect=effect)
 
 
@@ -152,7 +158,7 @@ def shares_p(first: tuple[float, float], second: tuple[float, float]) -> float:
     if min(pooled, 1.0 - pooled) * min(n_a, n_b) < 10.0:
         return fisher_p((round(s_a), round(n_a)), (round(s_b), round(n_b)))
     z = (s_b / n_b - s_a / n_a) / math.sqrt(pooled * (1.0 - pooled) * (1.0 / n_a + 1.0 / n_b))
-    return float(2.0 * special.ndtr(-abs(z)))
+    return laws.normal_two_sided(z)
 
 
 def fisher_p(first: tuple[int, int], second: tuple[int, int]) -> float:
@@ -161,6 +167,8 @@ def fisher_p(first: tuple[int, int], second: tuple[int, int]) -> float:
     Σ of the hypergeometric probabilities of all tables with these margins that are no more probable than this one;
     equal ones count as equal up to 1e-7. Cost: the smaller margin.
     """
+    from scipy import special
+
     (s_a, n_a), (s_b, n_b) = first, second
     s_a, s_b = min(max(s_a, 0), n_a), min(max(s_b, 0), n_b)
     k = s_a + s_b

@@ -66,11 +66,15 @@ def scores_of(columns: Sequence[Floats], *, coded: Sequence[bool]) -> Scores:
 
 def _number_scores(values: Floats) -> list[Floats]:
     held = np.isfinite(values)
-    if held.sum() < 2 or np.ptp(values[held]) == 0:
+    if held.all():
+        held = slice(None)  # type: ignore[assignment]
+    own = values[held]
+    if len(own) < 2 or np.ptp(own) == 0:
         return []
-    x = 2.0 * (mid_ranks(values[held]) - 0.5) / held.sum() - 1.0
+    x = 2.0 * (mid_ranks(own) - 0.5) / len(own) - 1.0
     out = []
-    for shape in (x, 1.5 * x**2 - 0.5, 2.5 * x**3 - 1.5 * x):
+    square = x * x
+    for shape in (x, 1.5 * square - 0.5, x * (2.5 * square - 1.5)):
         column = np.zeros(len(values))
         column[held] = shape - shape.mean()
         out.append(_standard(column))

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from mainstay.core.errors import UsageError
+from mainstay.stats import laws
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -19,7 +19,7 @@ def normal_quantile(confidence: float) -> float:
     """Return z with P(|Z| ≤ z) = `confidence`, two-sided."""
     if not 0.0 < confidence < 1.0:
         raise UsageError(f"confidence {confidence!r} is not between 0 and 1", remedy="Pass for example 0.95.")
-    return float(special.ndtri(0.5 + confidence / 2.0))
+    return laws.normal_point(0.5 + confidence / 2.0)
 
 
 def check_counts(successes: float, n: float) -> None:
@@ -57,6 +57,8 @@ def clopper_pearson(successes: int, n: int, *, confidence: float = 0.95) -> Inte
     normal_quantile(confidence)
     if n <= 0:
         return 0.0, 1.0
+    from scipy import special
+
     tail = (1.0 - confidence) / 2.0
     low = 0.0 if successes <= 0 else float(special.betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes >= n else float(special.betaincinv(successes + 1, n - successes, 1.0 - tail))
@@ -119,7 +121,7 @@ def cluster_limits(values: ArrayLike, keys: Sequence[Hashable], *, level: float 
     mean, se, held = cluster_mean(values, keys)
     if held < 2:
         return -math.inf, math.inf
-    reach = float(special.stdtrit(held - 1, 1.0 - level)) * se
+    reach = laws.student_point(1.0 - level, held - 1) * se
     return mean - reach, mean + reach
 
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from mainstay.stats import laws
 from mainstay.stats.differences import Codes, Keys, mean_difference
 from mainstay.stats.intervals import Floats
 
@@ -78,7 +78,7 @@ def same_mix_p(a: NDArray[np.int64], b: NDArray[np.int64], *, rng: np.random.Gen
         return 1.0
     seen = chi_square(a.astype(np.float64), b.astype(np.float64))
     if float(both.min()) * min(n_a, n_b) / (n_a + n_b) >= LEAST_EXPECTED:
-        return float(special.chdtrc(len(both) - 1, seen))
+        return laws.chi_square_tail(seen, len(both) - 1)
     p = _drawn_p(seen, both, n_a, rng=rng, draws=FIRST_DRAWS)
     draws = min(MORE_DRAWS, max(2 * FIRST_DRAWS, MOST_CELLS // len(both)))
     return _drawn_p(seen, both, n_a, rng=rng, draws=draws) if p < UNSURE_P else p
@@ -104,6 +104,8 @@ def same_mix_of_keys_p(a: Codes, b: Codes, *, keys: Keys) -> float:
     1987), δ̄ = Σ_j V_jj / (p_j (1/n_a + 1/n_b)) / (C − 1) the mean generalised design effect, V_jj the variance over
     keys of the difference of the shares of category j, p_j the pooled share. δ̄ is at least 1.
     """
+    from scipy import special
+
     size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
     count_a = np.bincount(a, minlength=size).astype(np.float64)
     count_b = np.bincount(b, minlength=size).astype(np.float64)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from mainstay.stats import laws
 from mainstay.stats.differences import Keys, Moments, mean_difference
 from mainstay.stats.intervals import Floats
 from mainstay.stats.multiple import cauchy
@@ -46,24 +46,8 @@ def distances(a: Floats, b: Floats) -> Distances:
 
 def distances_of(pooled: Pooled) -> Distances:
     """Return the distances of two samples in one order."""
-    size, steps = np.abs(pooled.excess), pooled.steps
-    if not len(size):
-        return Distances(ks=0.0, at=float(pooled.values[0]), wasserstein=0.0)
-    peak = _peak(size, pooled.ends)
-    unit = float(pooled.n_a) * pooled.n_b
-    return Distances(
-        ks=float(size[peak] / unit) if steps[peak] > 0.0 else 0.0,
-        at=float(pooled.values[peak]),
-        wasserstein=float((size * steps).sum() / unit),  # not by BLAS: its threads wait for one another
-    )
-
-
-def _peak(size: NDArray[np.int64], ends: NDArray[np.bool_]) -> int:
-    """Return where the gap of the two laws is largest.
-
-    Between equal values the gap is not that of the two laws: only where the next value is larger does it count.
-    """
-    return int(np.argmax(size * ends))
+    seen, unit = pooled.look, float(pooled.n_a) * pooled.n_b
+    return Distances(ks=seen.size / unit, at=float(pooled.values[seen.peak]), wasserstein=seen.area / unit)
 
 
 def crossed(pooled: Pooled) -> tuple[tuple[int, int], tuple[int, int]] | None:
@@ -74,19 +58,16 @@ def crossed(pooled: Pooled) -> tuple[tuple[int, int], tuple[int, int]] | None:
     if pooled.half is None:
         raise ValueError("the rows' halves were not kept; use `pool_halves`")
     hits, rows = [0, 0], [0, 0]
-    for half in (pooled.half, ~pooled.half):
-        seen_b = int(np.count_nonzero(half & pooled.from_b))
-        seen_a = int(np.count_nonzero(half)) - seen_b
-        if not seen_a or not seen_b:
-            return None
-        excess = np.cumsum(np.where(pooled.from_b, -seen_a, seen_b) * half)[:-1]
-        cut = 1 + (_peak(np.abs(excess), pooled.ends) if len(excess) else 0)
-        judged, of_b = ~half, pooled.from_b
-        below = [int(np.count_nonzero(judged[:cut] & (of_b[:cut] == side))) for side in (False, True)]
-        every = [pooled.n_a - seen_a, pooled.n_b - seen_b]
-        more_below = len(excess) == 0 or excess[cut - 1] <= 0
+    if not pooled.look.half_peaks:
+        return None
+    for (peak, excess), judged in zip(pooled.look.half_peaks, (~pooled.half, pooled.half), strict=True):
+        of_b = judged & pooled.from_b
+        every = [int(np.count_nonzero(judged)), int(np.count_nonzero(of_b))]
+        below = [int(np.count_nonzero(judged[: peak + 1])), int(np.count_nonzero(of_b[: peak + 1]))]
+        for counts in (every, below):
+            counts[0] -= counts[1]
         for side in (0, 1):
-            hits[side] += below[side] if more_below else every[side] - below[side]
+            hits[side] += below[side] if excess <= 0 else every[side] - below[side]
             rows[side] += every[side]
     return (hits[0], rows[0]), (hits[1], rows[1])
 
@@ -108,19 +89,7 @@ def potentials(pooled: Pooled) -> tuple[Floats, Floats]:
 
 def potential_moments(pooled: Pooled) -> tuple[Moments, Moments]:
     """Return rows, mean and variance (ddof 1) of the potential over each sample."""
-    h = _potential(pooled)
-    h -= h.mean()
-    square = h * h
-    sums = [float((of * pooled.in_b).sum()) for of in (h, square)]
-    return (
-        _moments(pooled.n_a, float(h.sum()) - sums[0], float(square.sum()) - sums[1]),
-        _moments(pooled.n_b, sums[0], sums[1]),
-    )
-
-
-def _moments(n: int, total: float, squares: float) -> Moments:
-    mean = total / n
-    return n, mean, max(0.0, (squares - n * mean * mean) / (n - 1)) if n > 1 else math.inf
+    return pooled.look.potential
 
 
 def _potential(pooled: Pooled) -> Floats:
@@ -159,9 +128,9 @@ def one_sample_ks_p(distance: float, n: int) -> float:
 
         return float(np.clip(stats.kstwo.sf(distance, n), 0.0, 1.0))
     if n * distance**2 >= 2.2:
-        return float(min(1.0, 2.0 * special.smirnov(n, min(distance, 1.0))))
+        return min(1.0, 2.0 * laws.smirnov_tail(n, distance))
     z = math.sqrt(n) * distance
-    return float(special.kolmogorov(max(0.0, z + 1.0 / (6.0 * math.sqrt(n)) + (z - 1.0) / (4.0 * n))))
+    return laws.kolmogorov_tail(max(0.0, z + 1.0 / (6.0 * math.sqrt(n)) + (z - 1.0) / (4.0 * n)))
 
 
 def _exact_ks_p(distance: float, n_a: int, n_b: int) -> float:
@@ -209,18 +178,17 @@ def same_law_p_of(pooled: Pooled, *, keys: Keys | None = None, apart: Distances 
     """Return `same_law_p` of two samples in one order, whose distances may be known."""
     if pooled.values[0] == pooled.values[-1]:
         return 1.0
-    u = _mid_ranks(pooled)
-    if keys is not None:
-        if pooled.order is None:
-            raise ValueError("keys are by row, and the places of the rows were not kept; use `pool`")
-        rows = np.empty(len(u))
-        rows[pooled.order] = u
-        u = rows
+    distance = (apart or distances_of(pooled)).ks
+    if keys is None:
+        return cauchy([ks_p(distance, pooled.n_a, pooled.n_b), *_permutation_ps(pooled)])
+    if pooled.order is None:
+        raise ValueError("keys are by row, and the places of the rows were not kept; use `pool`")
+    u = np.empty(len(pooled.values))
+    u[pooled.order] = _mid_ranks(pooled)
     scores = (math.sqrt(3.0) * (2.0 * u - 1.0), math.sqrt(5.0) * (6.0 * u * u - 6.0 * u + 1.0))
-    effect = 1.0 if keys is None else _largest_effect(u, pooled.n_a, keys)
-    parts = [ks_p((apart or distances_of(pooled)).ks, pooled.n_a / effect, pooled.n_b / effect)]
-    parts += [_permutation_p(one, pooled) if keys is None else _keys_p(one, pooled.n_a, keys) for one in scores]
-    return cauchy(parts)
+    effect = _largest_effect(u, pooled.n_a, keys)
+    parts = [ks_p(distance, pooled.n_a / effect, pooled.n_b / effect)]
+    return cauchy([*parts, *(_keys_p(one, pooled.n_a, keys) for one in scores)])
 
 
 def _mid_ranks(pooled: Pooled) -> Floats:
@@ -234,13 +202,43 @@ def _mid_ranks(pooled: Pooled) -> Floats:
     return np.asarray(np.repeat((starts + 0.5 * sizes) / n, sizes), dtype=np.float64)
 
 
-def _permutation_p(score: Floats, pooled: Pooled) -> float:
-    n, n_b = len(score), pooled.n_b
-    total, of_b = float(score.sum()), float((score * pooled.in_b).sum())
-    variance = float(score.var(ddof=1)) * (1.0 / (n - n_b) + 1.0 / n_b)
-    if variance <= 0.0:
+def _permutation_ps(pooled: Pooled) -> tuple[float, float]:
+    """Return the p-values of the two means of scores of ranks.
+
+    Over v = u − ½ the scores are 2√3 v and √5 (6v² − ½). Ranks without ties are 1 to N, of which all sums are known
+    (Σ v² = (N − 1/N)/12, Σ v⁴ = (N − 10/(3N) + 7/(3N³))/80), so that only the places of the second sample are summed.
+    """
+    n = len(pooled.values)
+    if pooled.ends.all():
+        v = (np.flatnonzero(pooled.from_b) + (0.5 - 0.5 * n)) / n
+        squares = v * v
+        of_b = (float(v.sum()), float(squares.sum()))
+        sums = (0.0, (n - 1.0 / n) / 12.0, (n - 10.0 / (3.0 * n) + 7.0 / (3.0 * n**3)) / 80.0)
+    else:
+        starts = np.concatenate(([0], np.flatnonzero(pooled.ends) + 1))
+        sizes = np.diff(np.append(starts, n))
+        v = (starts + 0.5 * sizes) / n - 0.5
+        squares = v * v
+        in_b = np.add.reduceat(pooled.from_b, starts, dtype=np.intp)
+        of_b = (float((v * in_b).sum()), float((squares * in_b).sum()))
+        weighted = squares * sizes
+        sums = (float((v * sizes).sum()), float(weighted.sum()), float((squares * weighted).sum()))
+    first, second, fourth = sums
+    place = (of_b[0], first, second)
+    spread = (6.0 * of_b[1] - 0.5 * pooled.n_b, 6.0 * second - 0.5 * n, 36.0 * fourth - 6.0 * second + 0.25 * n)
+    return _permutation_p(place, pooled), _permutation_p(spread, pooled)
+
+
+def _permutation_p(score: tuple[float, float, float], pooled: Pooled) -> float:
+    """Return the p-value of a difference of mean scores from Σ over the second sample, Σ and Σ of squares over all."""
+    of_b, total, squares = score
+    n, n_b = len(pooled.values), pooled.n_b
+    spread = (squares - total * total / n) / (n - 1.0)
+    # Scores that are all equal leave what rounding makes of nought.
+    if spread <= 1e-12 * squares / n:
         return math.nan
-    return float(2.0 * special.ndtr(-abs(of_b / n_b - (total - of_b) / (n - n_b)) / math.sqrt(variance)))
+    difference = of_b / n_b - (total - of_b) / (n - n_b)
+    return laws.normal_two_sided(difference / math.sqrt(spread * (1.0 / (n - n_b) + 1.0 / n_b)))
 
 
 def _keys_p(score: Floats, n_a: int, keys: Keys) -> float:
@@ -288,6 +286,5 @@ def beyond_p(k: int, n_a: int, n_b: int) -> float:
         return 1.0
     if k > n_b or n_a + n_b == 0:
         return 0.0 if k > n_b else math.nan
-    logs = special.gammaln(n_b + 1) - special.gammaln(n_b - k + 1)
-    logs -= special.gammaln(n_a + n_b + 1) - special.gammaln(n_a + n_b - k + 1)
-    return float(min(1.0, math.exp(logs)))
+    i = np.arange(k)
+    return min(1.0, math.exp(float(np.log((n_b - i) / (n_a + n_b - i)).sum())))

@@ -7,7 +7,7 @@ import pytest
 
 from mainstay.stats import two_sample
 from mainstay.stats.differences import mean_difference, moments_difference
-from mainstay.stats.pooled import pool, pool_halves
+from mainstay.stats.pooled import pool, pool_halves, tags_of
 
 
 def drawn(rng: np.random.Generator, law: str, rows: int, moved: float) -> np.ndarray:
@@ -24,7 +24,7 @@ def test_halves_that_travel_in_the_numbers_change_nothing(law: str, sizes: tuple
     rng = np.random.default_rng(3)
     a, b = drawn(rng, law, sizes[0], 0.0), drawn(rng, law, sizes[1], 0.4)
     halves = (rng.random(len(a)) < 0.5, rng.random(len(b)) < 0.5)
-    by_place, by_bits = pool(a, b), pool_halves(a, b, halves)
+    by_place, by_bits = pool(a, b), pool_halves(a, b, tags_of(halves))
     assert by_bits.a == pytest.approx(np.sort(a), rel=1e-15)
     assert by_bits.b == pytest.approx(np.sort(b), rel=1e-15)
     expected, found = two_sample.distances_of(by_place), two_sample.distances_of(by_bits)
@@ -52,20 +52,20 @@ def test_rows_across_a_cut_are_those_counted_one_by_one(law: str) -> None:
         below = np.mean(own[1] <= cut) >= np.mean(own[0] <= cut)
         for side in (0, 1):
             hits[side] += int(np.sum((other[side] <= cut) == below))
-    assert two_sample.crossed(pool_halves(a, b, halves)) == ((hits[0], 90), (hits[1], 120))
+    assert two_sample.crossed(pool_halves(a, b, tags_of(halves))) == ((hits[0], 90), (hits[1], 120))
 
 
 def test_a_half_without_rows_of_a_sample_gives_no_cut() -> None:
     one = np.array([True])
-    assert two_sample.crossed(pool_halves(np.array([1.0]), np.array([2.0]), (one, one))) is None
+    assert two_sample.crossed(pool_halves(np.array([1.0]), np.array([2.0]), tags_of((one, one)))) is None
 
 
 def test_what_was_not_kept_is_not_made_up() -> None:
     a, b = np.arange(4.0), np.arange(5.0)
     half = (np.zeros(4, dtype=np.bool_), np.ones(5, dtype=np.bool_))
     with pytest.raises(ValueError, match="places of the rows"):
-        pool_halves(a, b, half).where(np.ones(9, dtype=np.bool_))
+        pool_halves(a, b, tags_of(half)).where(np.ones(9, dtype=np.bool_))
     with pytest.raises(ValueError, match="halves"):
         two_sample.crossed(pool(a, b))
     with pytest.raises(ValueError, match="places of the rows"):
-        two_sample.same_law_p_of(pool_halves(a, b, half), keys=(np.arange(4), np.arange(5)))
+        two_sample.same_law_p_of(pool_halves(a, b, tags_of(half)), keys=(np.arange(4), np.arange(5)))
