@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainstay.core.errors import UsageError
+from mainstay.stats import laws
 from mainstay.stats.additive import RIDGE, Codes, Fit, fit, overlap
 from mainstay.stats.intervals import Floats, wilson
 
-DRAWS = 200
+DRAWS = 400
 LEAST_KEYS = 40
 """Labelled units of evidence that each side needs."""
 LEAST_OVERLAP = 0.1
@@ -117,7 +118,7 @@ def attribute(
     confidence: float = 0.95,
     noise: tuple[Relabelled, Relabelled] | None = None,
 ) -> Attribution:
-    """Return the parts of mean loss now − mean loss before, with percentile intervals of a bootstrap by key.
+    """Return the parts of mean loss now − mean loss before, with t intervals of a bootstrap by key.
 
     `before` may be a stored model of the reference rows; it is then drawn from its normal law. The version has a part
     where both sides have `other` losses. `noise`: rows (before, now) of a two-class truth that were labelled twice; the
@@ -143,7 +144,7 @@ def attribute(
     first = _simulated(before, rng, draws) if isinstance(before, Fit) else _resampled(before, None, rng, draws)
     then = _resampled(now, None if all_hit or not hit else ~faulty, rng, draws)
     shared = overlap(_fit_of(before), then.mean[0], keys_now)
-    told = _Told(confidence=confidence)
+    told = _Told(confidence=confidence, keys=min(keys_before, keys_now), columns=now.design.shape[1])
     found: dict[Cause, Floats] = {}
     whys = []
     if all_hit:
@@ -174,13 +175,20 @@ def attribute(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
     confidence: float
+    keys: int
+    """Units of evidence of the side that has fewer."""
+    columns: int
 
     def part(self, cause: Cause, values: Floats) -> Part:
-        """Return the estimate with its basic interval: draws scatter around it as it does around the truth."""
-        tail = (1.0 - self.confidence) / 2.0
-        low, high = np.quantile(values[1:], [1.0 - tail, tail])
+        """Return the estimate with ± t · se, se² = s² K/(K − d) of the draws.
+
+        Percentiles of a few hundred draws are two of them, and a bootstrap of K keys is too narrow by what fitting d
+        columns took: measured, 93 to 95 % in place of 95 (docs/quality.md). t has K − 1 degrees of freedom.
+        """
         value = float(values[0])
-        return Part(cause=cause, value=value, low=2.0 * value - float(low), high=2.0 * value - float(high))
+        spread = float(values[1:].std(ddof=1)) * math.sqrt(self.keys / max(self.keys - self.columns, self.keys / 2.0))
+        reach = laws.student_point(0.5 + self.confidence / 2.0, self.keys - 1.0) * spread
+        return Part(cause=cause, value=value, low=value - reach, high=value + reach)
 
 
 def _fit_of(before: Labelled | Fit) -> Fit:

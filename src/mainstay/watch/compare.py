@@ -33,6 +33,8 @@ OLDER = (1, 2)
 SECONDS_PER_DAY = 86_400.0
 LEAST_DAYS = 0.01 / SECONDS_PER_DAY
 """A block counts as at least 10 ms after the one before, so that a standing clock hides nothing."""
+AWAY_DAYS = 1.0 / 24.0
+"""A block may begin so long before the turn that last looked: requests wait for it."""
 MOST_KEYS = 2_000
 """Keys whose returns are counted."""
 FEW_KEYS = 3
@@ -86,8 +88,22 @@ class WatchState:
     """Number of the block with which that incident began."""
     retell_at: float = 0.0
     """Requests since that start from which the incident's story is told anew."""
+    time_passed: float = 0.0
+    """Days since the last block ..."""
+    time_own: float = 0.0
+    """... and how many of them this bundle may count, where it does not serve alone (`shares`)."""
     newest: dict[str, list[float]] = field(default_factory=dict)
     """Fading sums of the newest answers, by which it is told whether a label-free estimate can be trusted."""
+
+    def counted(self, days: float) -> float:
+        """Return how much of the model's time a block counts that ends so many days after the one before.
+
+        Where a bundle serves alone, all of it. One that was away for long does not count what others counted meanwhile.
+        """
+        if self.time_passed <= 0:
+            return days
+        own = self.time_own / self.time_passed
+        return max(own * min(days, self.time_passed + AWAY_DAYS), LEAST_DAYS)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as plain values."""
@@ -122,6 +138,8 @@ class WatchState:
             "told": None if self.told is None else pack(self.told),
             "told_from": self.told_from,
             "retell_at": self.retell_at,
+            "time_passed": self.time_passed,
+            "time_own": self.time_own,
             "newest": {name: list(values) for name, values in self.newest.items()},
         }
 
@@ -172,6 +190,8 @@ class WatchState:
                 told=None if older or value["told"] is None else unpack(value["told"]),
                 told_from=int(value["told_from"]),
                 retell_at=float(value["retell_at"]),
+                time_passed=float(value.get("time_passed", 0.0)),
+                time_own=float(value.get("time_own", 0.0)),
                 newest={str(name): [float(x) for x in held] for name, held in value.get("newest", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
@@ -280,7 +300,7 @@ def update(
     units = _see_keys(state, rows, each=each)
     days, begins = _advance_time(state, rows, rest)
     if rows or rest is not None or not state.history.candidates:
-        kept = state.history.add(columns, days)
+        kept = state.history.add(columns, state.counted(days))
         state.since = [moment for moment, keep in zip([*state.since, begins], kept, strict=True) if keep]
     else:  # labels alone make no window: a candidate's age is how many windows it averages
         state.history.totals = state.history.totals + columns

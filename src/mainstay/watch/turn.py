@@ -30,6 +30,7 @@ from mainstay.watch.lifecycle import (
     retell,
 )
 from mainstay.watch.recall import EVENTS, Recent
+from mainstay.watch.shares import share_out
 from mainstay.watch.window import CONFIDENCE, COUNTED, Observation, cut, observe, once
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def watch_turn(
     place = _place_after(place, fresh, cursor)
     again = cache(lambda: journal_events if recent is None else recent(place, EVENTS))
     by_bundle = _by_bundle(fresh, model, head)
-    for name in dict.fromkeys([*by_bundle, *head["bundles"]]):
+    arrived = {name: max(event.received_at for event in events) for name, events in by_bundle.items()}
+    every = list(dict.fromkeys([*by_bundle, *head["bundles"]]))
+    shared = share_out(head.get("time"), arrived, current=head["current"], bundles=every)
+    for name in every:
         events = by_bundle.get(name, [])
         reference = loaded_model_provider(name)
         if reference is None:
@@ -93,6 +97,8 @@ def watch_turn(
         bundle.recent, bundle.current = again, name == head["current"]
         bundle.labels_wanted, bundle.open_version = settings.retrain.min_labels, loaded_model_provider
         result.rows += len(events)
+        if shared is not None:
+            shared.add_to(bundle.state)
         dense = _take(bundle, events, settings.watch, bounded=bounded)
         _take_labels(tx, bundle, count=labels)
         _work(tx, bundle, dense, settings.watch, result, now)
@@ -104,6 +110,8 @@ def watch_turn(
             states.put(tx, _state_name(model, name), after, expected_version=bundle.version)
     names = [*[name for name in head["bundles"] if name not in by_bundle], *by_bundle][-BUNDLES:]
     kept = {"bundles": names, "current": head["current"], "waiting": result.waiting, "labels": labels}
+    if shared is not None or "time" in head:
+        kept["time"] = head["time"] if shared is None else shared.as_dict()
     if kept != before_head:
         states.put(tx, consumer(model), kept, expected_version=head_version)
     _keep_place(tx, model, fresh, cursor)
@@ -244,6 +252,8 @@ def _work(
         else:
             on_quiet(tx, bundle, comparison, result, now)
         retell(tx, bundle, comparison, settings, result, now)
+    if done:
+        state.time_passed = state.time_own = 0.0
 
 
 def _block(
