@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import permutations
 
@@ -162,7 +162,7 @@ def attribute(
         found = _merged(found)
         whys.append(f"at most {shared:.0%} of the rows before look like those now")
     return Attribution(
-        change=told.part(Cause.INPUTS, then.loss - first.loss),
+        change=replace(told, columns=0).part(Cause.INPUTS, then.loss - first.loss),
         parts=tuple(told.part(cause, values) for cause, values in found.items()),
         identifiable=not whys,
         why="; ".join(whys),
@@ -178,6 +178,7 @@ class _Told:
     keys: int
     """Units of evidence of the side that has fewer."""
     columns: int
+    """That were fitted; a mean is none."""
 
     def part(self, cause: Cause, values: Floats) -> Part:
         """Return the estimate with ± t · se, se² = s² K/(K − d) of the draws.

@@ -172,6 +172,7 @@ def _advice(
             release=changes.release_then(facts["changes"], bundle),
             way_back=window.way_back,
             elsewhere=window.elsewhere,
+            loss=recommend.loss_of(facts["causes"], facts["worst_slice"]),
         )
     )
     return {

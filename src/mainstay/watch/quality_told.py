@@ -39,7 +39,9 @@ def told(found: Attribution, *, source: str, regression: bool, broken: Collectio
 
     `identifiable` says whether every cause has its part, `why` why not; `change` and `parts` hold value, low and high
     (95 %, by key) of the rise of the share of wrong answers (regression: of the mean distance), the parts adding up to
-    the change; `labels` how many units were labelled; `before` what was compared with; `text` the sentences.
+    the change; `labels` how many units were labelled; `mostly` the cause of most of a loss, where its interval excludes
+    nought; `version_cleared` whether the version has no such part beside it; `before` what was compared with; `text`
+    the sentences.
     """
     return {
         "identifiable": found.identifiable,
@@ -48,9 +50,28 @@ def told(found: Attribution, *, source: str, regression: bool, broken: Collectio
         "parts": [{"cause": part.cause.value, **_numbers(part)} for part in found.parts],
         "overlap": None if np.isnan(found.overlap) else round(found.overlap, 4),
         "labels": {"before": found.keys_before, "now": found.keys_now},
+        "mostly": _mostly(found, regression=regression, broken=broken),
+        "version_cleared": _version_cleared(found),
         "before": source,
         "text": _sentences(found, source=source, regression=regression, broken=broken),
     }
+
+
+def _mostly(found: Attribution, *, regression: bool, broken: Collection[str]) -> dict[str, Any] | None:
+    """Return the part that is at least half of a loss, both surely above nought, with its sentence; None: none is."""
+    if found.change is None or found.change.low <= 0.0 or not found.parts:
+        return None
+    part = max(found.parts, key=lambda one: one.value)
+    if part.low <= 0.0 or part.value < 0.5 * found.change.value:
+        return None
+    of = f"{found.change.value:+.4g}" if regression else f"{found.change.value * 100:+.1f}"
+    says = f"Most of the loss ({of}) comes from {_words(part.cause, broken)}: {_signed(part, regression=regression)}."
+    return {"cause": part.cause.value, **_numbers(part), "text": says}
+
+
+def _version_cleared(found: Attribution) -> bool:
+    """Return whether the version was told apart from the rest and nothing shows that it cost anything."""
+    return any(part.cause is Cause.VERSION and part.low <= 0.0 for part in found.parts)
 
 
 def _numbers(part: Part) -> dict[str, float]:

@@ -2,24 +2,29 @@
 
 | n | when | do |
 |---|---|---|
-| 1 | a release changed who answers about then, there is a way back, and no field came to arrive otherwise | roll back |
+| 1 | a release changed who answers then, or the version lost most by labels; and there is a way back | roll back |
 | 2 | a field looks broken or stopped arriving, or requests break the contract | quarantine the data |
 | 3 | requests fail, features differ between training and serving, a reward fell: nothing in the data mends it | look |
-| 4 | labels show the loss, and there are enough to train on | retrain |
-| 5 | labels show the loss, and there are too few to train on | collect labels |
-| 6 | the loss is estimated, or the mix of answers moved, or nothing tells whether it harms | collect labels |
-| 7 | inputs moved and no harm is estimated | nothing |
+| 4 | labels show the loss, and most of it is wrong labels | look |
+| 5 | labels show the loss, and there are enough to train on | retrain |
+| 6 | labels show the loss, and there are too few to train on | collect labels |
+| 7 | the loss is estimated, or the mix of answers moved, or nothing tells whether it harms | collect labels |
+| 8 | inputs moved and no harm is estimated | nothing |
+
+A release is no reason where a field came to arrive otherwise, nor where labels show that something else lost most and
+that the version cost nothing. What labels say of causes is used only where its 95 % interval excludes nought.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from mainstay.core.incidents import Harm
+from mainstay.stats.attribution import Cause
 from mainstay.watch.recall import Seen
 from mainstay.watch.window import CONFIDENCE, Outcome
 
@@ -37,6 +42,37 @@ class Action(StrEnum):
     RETRAIN = "retrain"
     COLLECT_LABELS = "collect_labels"
     NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What labels say of where a loss comes from."""
+
+    cause: Cause | None = None
+    """Of most of it, for sure; None: no cause is."""
+    text: str = ""
+    """... as a sentence."""
+    version_cleared: bool = False
+    """Whether the version has a part of its own, and nothing shows that it cost anything."""
+    worst: str = ""
+    """The slice that is surely worse than the rest, as a sentence; empty: none is."""
+
+
+UNKNOWN = Loss()
+
+
+def loss_of(causes: Mapping[str, Any] | None, worst: Mapping[str, Any] | None) -> Loss:
+    """Return what attribution and worst slice, as an incident's facts hold them, say for sure."""
+    mostly = (causes or {}).get("mostly")
+    if mostly is None:
+        return UNKNOWN
+    surely = worst is not None and worst["measured"] and not worst["low"] <= worst["rest"] <= worst["high"]
+    return Loss(
+        cause=Cause(mostly["cause"]),
+        text=mostly["text"],
+        version_cleared=bool((causes or {}).get("version_cleared")),
+        worst=f"Look first at the {worst['text'].partition(', on ')[0]}." if surely and worst is not None else "",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +100,7 @@ class Situation:
     """The version that the way back leads to, or empty."""
     elsewhere: bool = False
     """Whether a service of its own answers: nothing is trained or rolled back here."""
+    loss: Loss = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +122,23 @@ class Recommendation:
 
 Rule = tuple[int, Callable[[Situation], bool], Action]
 RULES: Sequence[Rule] = (
-    (1, lambda s: bool(s.release and s.way_back) and not s.elsewhere and _may_be_its_release(s), Action.ROLL_BACK),
-    (2, lambda s: s.harm is Harm.DATA_FAULT, Action.QUARANTINE),
+    (1, lambda s: bool(s.way_back) and not s.elsewhere and _may_be_its_release(s), Action.ROLL_BACK),
+    (2, lambda s: s.harm is Harm.DATA_FAULT or s.loss.cause is Cause.DATA_FAULT, Action.QUARANTINE),
     (3, lambda s: s.harm in (Harm.OPERATIONS, Harm.SKEW, Harm.REWARD), Action.LOOK),
-    (4, lambda s: s.labels_show and s.labels >= s.labels_wanted, Action.RETRAIN),
-    (5, lambda s: s.labels_show, Action.COLLECT_LABELS),
-    (6, lambda s: s.harm in (Harm.QUALITY, Harm.OUTPUT) or not s.estimated, Action.COLLECT_LABELS),
-    (7, lambda _: True, Action.NOTHING),
+    (4, lambda s: s.loss.cause is Cause.LABEL_NOISE, Action.LOOK),
+    (5, lambda s: s.labels_show and s.labels >= s.labels_wanted, Action.RETRAIN),
+    (6, lambda s: s.labels_show, Action.COLLECT_LABELS),
+    (7, lambda s: s.harm in (Harm.QUALITY, Harm.OUTPUT) or not s.estimated, Action.COLLECT_LABELS),
+    (8, lambda _: True, Action.NOTHING),
 )
 
 
 def _may_be_its_release(s: Situation) -> bool:
     """Return whether another version could have caused it: its contract refuses, but it empties no field."""
+    if s.loss.cause is Cause.VERSION:
+        return True
+    if not s.release or (s.loss.cause is not None and s.loss.version_cleared):
+        return False
     if s.harm is Harm.DATA_FAULT:
         return s.refused and not s.broken
     return s.harm is not Harm.INPUT
@@ -105,7 +147,9 @@ def _may_be_its_release(s: Situation) -> bool:
 def recommend(situation: Situation) -> Recommendation:
     """Return what the first rule that holds says."""
     rule, _, action = next(rule for rule in RULES if rule[1](situation))
-    return Recommendation(action=action, text=_text(action, situation), reason=_reason(rule, situation), rule=rule)
+    return Recommendation(
+        action=action, text=_text(rule, action, situation), reason=_reason(rule, situation), rule=rule
+    )
 
 
 def to_label(seen: Sequence[Seen], *, needed: int, seed: str) -> dict[str, Any]:
@@ -126,29 +170,34 @@ def to_label(seen: Sequence[Seen], *, needed: int, seed: str) -> dict[str, Any]:
     }
 
 
-def _text(action: Action, s: Situation) -> str:
+def _text(rule: int, action: Action, s: Situation) -> str:
     ours, theirs = TEXTS[action], ELSEWHERE.get(action, {})
     found = {**ours, **theirs} if s.elsewhere else ours
-    text = found.get(s.harm, found[None])
-    return text.format(way_back=s.way_back, needed=s.labels_needed, more=max(s.labels_wanted - s.labels, 0))
+    text = LABELS_FIRST if rule == 4 else found.get(s.harm, found[None])
+    text = text.format(way_back=s.way_back, needed=s.labels_needed, more=max(s.labels_wanted - s.labels, 0))
+    return " ".join(part for part in (s.loss.text, text, s.loss.worst) if part)
 
 
 def _reason(rule: int, s: Situation) -> str:
     return {
-        1: f"It began when {s.release}, and what came before it answered without this harm.",
+        1: f"It began when {s.release}, and what came before it answered without this harm."
+        if s.release
+        else "On the same rows the version before is right more often.",
         2: "A field looks broken: without it nothing can be said of the answers."
-        if s.broken
+        if s.broken or s.loss.cause is Cause.DATA_FAULT
         else "What arrives is not what was declared or known: a model that learns it learns the fault.",
         3: "Neither labels nor another training would mend it.",
-        4: f"{s.labels} labels show the loss, and {s.labels_wanted} are enough to train on.",
-        5: f"{s.labels} labels show the loss; {s.labels_wanted} are needed to train on.",
-        6: "Whether answers are right is estimated, not measured: only labels tell."
+        4: "Two people who label one row differ more often than before: a model that learns these labels learns that.",
+        5: f"{s.labels} labels show the loss, and {s.labels_wanted} are enough to train on.",
+        6: f"{s.labels} labels show the loss; {s.labels_wanted} are needed to train on.",
+        7: "Whether answers are right is estimated, not measured: only labels tell."
         if s.harm in (Harm.QUALITY, Harm.OUTPUT)
         else "Without an estimate only labels tell whether these inputs do harm.",
-        7: "The inputs moved, and the estimated accuracy did not.",
+        8: "The inputs moved, and the estimated accuracy did not.",
     }[rule]
 
 
+LABELS_FIRST = "Look at how rows are labelled before anything is trained on them."
 TEXTS: dict[Action, dict[Harm | None, str]] = {
     Action.ROLL_BACK: {
         None: 'Roll back to {way_back}: `mainstay rollback --reason "…"`. If the harm stays, it was not the release.'
