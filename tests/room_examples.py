@@ -23,7 +23,8 @@ from mainstay.models.explained.records import Part as WhyPart
 from mainstay.oncall.gauges import Gauge
 from mainstay.oncall.incidents import Listed, Precision, Shown
 from mainstay.project import Setting
-from mainstay.replay import Replayed
+from mainstay.release.trail import Point
+from mainstay.replay import Feature, Fed, Replayed
 from mainstay.review.estimates import Estimate as Labelled
 from mainstay.review.queue import Open, Queue
 from mainstay.scorecard.records import Practice, Scorecard, Scored, Section
@@ -35,17 +36,23 @@ from mainstay.store.incidents import IncidentEvent
 from mainstay.store.jobs import Job, JobState
 from mainstay.store.marks import Mark
 from mainstay.store.pairs import Pair
+from mainstay.store.pulled import Letter
+from mainstay.store.pulled import State as PullState
 from mainstay.store.release_events import ReleaseEvent
 from mainstay.store.reviews import MarkKind
 from mainstay.viewing.axis import Axis, Heat
 from mainstay.viewing.axis import Mark as TimeMark
-from mainstay.viewing.datasets import Data, Held
+from mainstay.viewing.datasets import Data, Held, Source
+from mainstay.viewing.deliveries import Asked as Question
+from mainstay.viewing.deliveries import Delivered
 from mainstay.viewing.load import Load
 from mainstay.viewing.plots import Line, Plot
 from mainstay.viewing.predictions import Asked, Found, One, Row
 from mainstay.viewing.rollout import Arm, Need, Way
 from mainstay.viewing.spans import divide
 from mainstay.viewing.versions import Compared, Version
+from mainstay.watch.quality_records import Line as Quality
+from mainstay.watch.quality_records import QualityReport, Value, Window
 from mainstay.web.drilling import Drill, Played
 
 NOW = examples.NOW
@@ -178,6 +185,9 @@ class FakeRoom:
     def prediction(self, id_: str) -> One:
         return prediction(self.text)
 
+    def features(self, id_: str) -> Fed:
+        return fed(self.text)
+
     def explain(self, id_: str) -> Explanation:
         return explanation(self.text)
 
@@ -222,7 +232,33 @@ class FakeRoom:
             error=f"no rows{self.text}",
         )
         held = Held(id="ab" * 32, rows=900, at=NOW, lineage={"file": f"train.csv{self.text}"}, versions=(1, 2))
-        return Data(snapshots=(held,), damaged=(f"cd is damaged{self.text}",), waiting=(label(self.text),), jobs=(job,))
+        letter = Letter(
+            n=7, source=f"crm{self.text}", raw=f'{{"medium": 3{self.text}}}', reason=f"no medium{self.text}", at=NOW,
+            state="open",
+        )  # fmt: skip
+        state = PullState(mark="2026-03-08", failed=f"no answer{self.text}", at=NOW)
+        return Data(
+            snapshots=(held,),
+            damaged=(f"cd is damaged{self.text}",),
+            waiting=(label(self.text),),
+            deliveries=(delivered(self.text),),
+            sources=(
+                Source(name=f"crm{self.text}", state=state, letters=12, declared=True),
+                Source(name="old", state=PullState(held="30 of 40 cannot be used", at=NOW), letters=0, declared=False),
+                Source(name="new", state=PullState(), letters=0, declared=True),
+            ),
+            letters=(letter,),
+            jobs=(job,),
+        )
+
+    def delivery(self, id_: str) -> Delivered:
+        return delivered(self.text)
+
+    def replay_letters(self, source: str, *, by: str) -> object:
+        return self.done.append(("replay_letters", source, by))
+
+    def quality(self, since: datetime) -> QualityReport:
+        return quality(self.text)
 
     @property
     def file(self) -> str:
@@ -331,6 +367,19 @@ def prediction(text: str = "") -> One:
         trace_id="ab",
     )
     return One(event=event, shadow=event, feedback=(label(text),))
+
+
+def fed(text: str = "") -> Fed:
+    return Fed(
+        bundle="pump-check@3",
+        code=False,
+        features=(
+            Feature(name="medium", value=f"brine{text}", made_of="medium", note="sent as 'Brine'"),
+            Feature(name="hours_since_service", value=None, made_of="hours_since_service", note="missing"),
+        ),
+        withheld=("owner",),
+        missing={f"serial{text}": "only its hash was kept"},
+    )
 
 
 def explanation(text: str = "") -> Explanation:
@@ -465,7 +514,67 @@ def way(text: str = "", champion: str = "pump-check@3") -> Way:
         challenger_arm=arms[1],
         different=(pair,),
         needs=(Need(guard="accuracy", units=900, due=timedelta(hours=7)),),
+        trail=trail(text),
         events=events(text),
+    )
+
+
+def trail(text: str = "") -> tuple[Point, ...]:
+    """Return how the evidence of two guards narrowed over a day."""
+    found = []
+    for i in range(1, 49):
+        half = 0.6 / math.sqrt(10 * i)
+        accuracy = (-0.01 - half, -0.01, -0.01 + half, -0.02, 10.0 * i)
+        errors = (0.0, 0.002, min(1.0, 5.0 / (10 * i)), 0.01, 10.0 * i)
+        times = (1.0, 2.0, None if i < 9 else 2.0 + 9.0 / i, 4.5, 10.0 * i)
+        lines = {"accuracy": accuracy, "error_rate": errors, f"latency p99{text}": times}
+        found.append(Point(at=NOW - timedelta(minutes=30 * (48 - i)), step=i // 25, lines=lines))
+    return tuple(found)
+
+
+def delivered(text: str = "") -> Delivered:
+    return Delivered(
+        id="ab" * 8,
+        at=NOW,
+        rows={"train": 900, "test": 200, "broken": 3},
+        snapshots={"train": "ab" * 32},
+        checks=(
+            Question(name="missing", question="Is it whole?", verdict="fail", reason=f"medium is missing in 4 %{text}"),
+            Question(name="leaks", question="Does a field tell the truth?", verdict="pass", reason="none does"),
+            Question(name="drift", question="Is it as before?", verdict="not_enough", reason="first", applies=False),
+        ),
+        page=f".mainstay/deliveries/{text}abab/report.html",
+    )
+
+
+def quality(text: str = "") -> QualityReport:
+    line = Quality(
+        metric="accuracy", estimated=Value(value=0.93, low=0.9, high=0.96), few_labels=None,
+        measured=Value(value=0.91, low=None, high=None),
+    )  # fmt: skip
+    window = Window(
+        name=f"2026-03-08{text}",
+        begin=NOW,
+        rows=900,
+        labels=40,
+        lines=(line,),
+        overlap=0.9,
+        warnings=(f"inputs are unlike{text}",),
+    )
+    return QualityReport(
+        model="pump-check",
+        version="pump-check@3",
+        every="day",
+        since=None,
+        complete=False,
+        metrics=("accuracy",),
+        held_out={"accuracy": 0.94},
+        windows=(window,),
+        segments=(replace(window, name=f"medium=oil{text}"),),
+        whole=replace(window, name="all"),
+        assumption="A score means what it meant.",
+        unknown=f"Label 200{text}.",
+        labels_needed=200,
     )
 
 
@@ -575,6 +684,33 @@ def shown(text: str = "") -> Shown:
             {"field": "message", "signal": "message.unseen", "nats": 4.0, "points": None, "error": None, "sure": False},
         ],
         "distances": [{"signal": "medium", "rows": 212, "psi": 0.41, "ks": None}],
+        "shapes": [
+            {
+                "signal": "medium",
+                "segment": "",
+                "rows": 212,
+                "values": [f"brine{text}", "oil", "water"],
+                "before": [40, 180, 170, 10],
+                "now": [72, 70, 66, 4],
+            },
+            {
+                "signal": "hours_since_service",
+                "segment": f"medium=brine{text}",
+                "rows": 72,
+                "edges": [60.0, 90.0, 120.0, 150.0, 180.0, 412.5],
+                "before": [4, 9, 14, 9, 3, 1, 0],
+                "now": [11, 25, 20, 9, 3, 1, 3],
+                "above_all": True,
+            },
+            {
+                "signal": "answer.confidence",
+                "segment": "",
+                "rows": 212,
+                "edges": [0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
+                "before": [4, 6, 8, 10, 16, 26, 40, 70, 100, 120],
+                "now": [20, 22, 24, 22, 20, 18, 20, 22, 24, 20],
+            },
+        ],
         "examples": [
             {"id": f"r-1{text}", "at": NOW.isoformat(), "score": 4.0, "shows": [f"medium 'brine'{text}"]},
             {"id": "r-2", "at": NOW.isoformat(), "score": 3.0, "shows": []},

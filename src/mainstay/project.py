@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.parts import Parts
     from mainstay.pulled.take import Taken
-    from mainstay.replay import Replayed
+    from mainstay.replay import Fed, Replayed
     from mainstay.reproduce import Reproduced
     from mainstay.retraining import Outlook
     from mainstay.review.draws import Drawn
@@ -896,6 +896,12 @@ class Project:
         from mainstay import replay
 
         return replay.replay(self.parts, id_)
+
+    def features_seen(self, id_: str) -> Fed:
+        """Return what the model was handed of a journalled prediction; raises what `explain` raises."""
+        from mainstay import replay
+
+        return replay.features(self.parts, id_)
 
     def reproduce(
         self, version: int, *, tolerance: float = 1e-6, by: str = "", progress: Progress = silent

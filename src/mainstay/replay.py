@@ -8,11 +8,12 @@ models that pass the gate depend on nothing else of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mainstay.core.contracts import Pii
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.data.request_check import compile_request_check
@@ -25,12 +26,15 @@ from mainstay.models.explained import explain as explaining
 from mainstay.models.explained.explain import BUDGET_S, TOP
 from mainstay.models.explained.records import Explanation
 from mainstay.models.load import LoadedModel
+from mainstay.models.signals import words
 from mainstay.store import releases
 
 if TYPE_CHECKING:
     from mainstay.parts import Parts
 
 _encode = msgspec.json.Encoder().encode
+MOST_WORDS = 20
+"""New words that are named of a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,90 @@ def explain(parts: Parts, id_: str, *, label: Any = None, top: int = TOP, budget
     require(id_, missing, loaded.fields_taken)
     row = dict(compile_request_check(loaded.contract).check(values).values)
     return explaining.explain(loaded, row, label=label, top=top, budget_s=budget_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One thing that the model was handed."""
+
+    name: str
+    value: Any
+    """None where it is missing."""
+    made_of: str
+    """The field that it is, or `features.py`."""
+    note: str = ""
+    """What happened on the way: filled in, or words that training never held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """A recorded request as its model saw it."""
+
+    bundle: str
+    code: bool
+    """Whether feature code made the features."""
+    features: tuple[Feature, ...]
+    withheld: tuple[str, ...] = ()
+    """Names of what is not shown, as the contract has it encrypted or it may be computed from what is."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Fields that the record does not hold and the model does not use, with the reason."""
+
+
+def features(parts: Parts, id_: str) -> Fed:
+    """Return what the model was handed of a journalled prediction: after the contract's check and the feature code.
+
+    Values of encrypted fields are named and not shown, nor is what feature code makes where it may look at one.
+    Raises what `explain` raises.
+    """
+    event = _find(parts, id_)
+    if event.served_arm is Arm.FALLBACK:
+        raise UsageError(f"{id_!r} was answered by the declared fallback: no model saw it")
+    loaded = models.load(parts.open_bundle(_digest_of(parts, event.bundle), original=False))
+    values, missing = recorded_inputs(event, loaded.contract, parts.vault)
+    require(id_, missing, loaded.fields_taken)
+    row = dict(compile_request_check(loaded.contract).check(values).values)
+    private = {one.name for one in loaded.contract.fields if one.pii is Pii.ENCRYPT} & loaded.fields_taken
+    if loaded.features is not None:
+        made = _made(loaded, row)
+        hidden = tuple(made) if private else ()
+        shown = [Feature(name=n, value=v, made_of="features.py") for n, v in made.items() if not private]
+    else:
+        hidden = tuple(sorted(private))
+        names = [one.name for one in loaded.contract.fields if one.name in loaded.fields_taken - private]
+        shown = [
+            Feature(name=name, value=row.get(name), made_of=name, note=_note(loaded, name, values, row))
+            for name in names
+        ]
+    return Fed(
+        bundle=event.bundle,
+        code=loaded.features is not None,
+        features=tuple(shown),
+        withheld=hidden,
+        missing=missing,
+    )
+
+
+def _made(loaded: LoadedModel, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what feature code makes of one row, by column; the columns of an array are numbered."""
+    frame = loaded.features_of([row])
+    if hasattr(frame, "to_dicts"):
+        return dict(frame.to_dicts()[0])
+    if hasattr(frame, "columns"):
+        return dict(frame.to_dict("records")[0])
+    values = frame.tolist()[0]
+    return {f"{i}": value for i, value in enumerate(values if isinstance(values, list) else [values])}
+
+
+def _note(loaded: LoadedModel, name: str, given: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    value = row.get(name)
+    if given.get(name) is None:
+        return "missing" if value is None else "missing, filled in"
+    if name in loaded.vocabulary and isinstance(value, str):
+        found = list(dict.fromkeys(words(value)))
+        new = [word for word in found if word not in loaded.vocabulary[name]]
+        told = f": {', '.join(new[:MOST_WORDS])}{' …' if len(new) > MOST_WORDS else ''}" if new else ""
+        return f"{len(new)} of {len(found)} words were never seen in training{told}"
+    return "" if value == given[name] else f"sent as {given[name]!r}"
 
 
 def _find(parts: Parts, id_: str) -> Event:

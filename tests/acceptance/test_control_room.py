@@ -36,9 +36,11 @@ EVERY = (
     f"{MODEL}/compare?one=2&other=3",
     f"{MODEL}/predictions",
     f"{MODEL}/predictions/r-1?show=explanation",
-    f"{MODEL}/predictions/r-1?show=replay",
+    f"{MODEL}/predictions/r-1?show=all",
     f"{MODEL}/review",
     f"{MODEL}/data",
+    f"{MODEL}/data/deliveries/abababababababab",
+    f"{MODEL}/quality",
     f"{MODEL}/scorecard",
     f"{MODEL}/drills",
     f"{MODEL}/settings",
@@ -165,6 +167,37 @@ def test_plots_are_drawn_brushed_and_clicked(browser: Browser) -> None:
         page.wait_for_url("**/predictions?from=*&to=*")
         page.go_back()
         page.wait_for_url("**/time?from=*&to=*")
+        assert complaints == []
+
+
+def test_an_incident_draws_then_beside_now_and_follows_what_is_told_anew(browser: Browser) -> None:
+    room = FakeRoom()
+    with served(room) as address, opened(browser, address) as (page, complaints):
+        page.goto(f"{address}{MODEL}/incidents/17")
+        page.locator(".figure-plot [data-drawn] canvas").nth(2).wait_for()
+        first = page.locator(".figure-plot").first
+        assert first.locator(".u-legend .u-label").all_inner_texts()[1:] == ["reference", "since it began"]
+        first.get_by_text("As a table").click()
+        assert first.locator(".rows tbody tr").all_inner_texts()[0].split() == [
+            "brine",
+            "40",
+            "10.0",
+            "%",
+            "72",
+            "34.0",
+            "%",
+        ]
+        with page.expect_download() as download:
+            first.get_by_role("button", name="PNG of medium").click()
+        assert download.value.suggested_filename.endswith("shape-0-medium.png")
+        with page.expect_download() as download:
+            first.get_by_role("link", name="CSV").click()
+        assert Path(download.value.path()).read_text().splitlines()[1] == "brine,40,0.1,72,0.339623"
+        page.wait_for_timeout(2500)  # the feed's first look
+        room.text, room.beat = " (changed)", "2"
+        page.locator("h1", has_text="(changed)").wait_for(timeout=15_000)
+        page.locator(".figure-plot .rows th", has_text="brine (changed)").wait_for(state="attached")
+        assert page.locator(".figure-plot canvas").count() == 3
         assert complaints == []
 
 

@@ -333,6 +333,13 @@ def test_a_recorded_answer_comes_out_again_to_the_last_bit(desk: Desk) -> None:
     assert found.missing == {"phone": "only its hash was kept", "card": "it was not kept"}
 
 
+def test_what_the_model_was_handed_is_named_and_no_encrypted_value_of_it_shown(desk: Desk) -> None:
+    found = desk.project().features_seen(desk.answered[0]["id"])
+    assert "text" in found.withheld
+    assert TEXT not in repr(found)
+    assert found.missing == {"phone": "only its hash was kept", "card": "it was not kept"}
+
+
 def test_what_is_no_answer_of_ours_is_not_replayed_and_a_changed_bundle_neither(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="holds no prediction 'nothing'"):
         desk.project().replay("nothing")

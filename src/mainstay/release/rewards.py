@@ -140,6 +140,7 @@ def _judge(
         f"{name}_high": told[2],
         f"{name}_units": sure.keys,
         f"{name}_rows": len(held),
+        f"{name}_limit": limits.gain if limits.gain is not None else -(limits.margin or 0.0),
     }
     return _Found(kept=kept, broken=broken, text=text, numbers=numbers)
 

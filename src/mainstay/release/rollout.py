@@ -16,7 +16,7 @@ from mainstay.core.ports import Clock
 from mainstay.core.releases import IN_ROLLOUT, LIVE, Evidence, Move, Policy, Release, Stage, advance, share_at
 from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, window
+from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, trail, window
 from mainstay.store import pairs, releases, routes
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def rollout_turn(
     opinion.keep(tx, model, release, evidence, settings, policy, turn.now)
     passed = elapsed.counted(tx, release, turn.now, jump)
     move = _approved(turn.rollout, release, advance(release, evidence, policy, passed))
+    trail.keep(tx, release, evidence.checks, turn.now, anyway=move is not None)
     failpoints.reach("rollout.judged")
     if move is None:
         _keep_lease(turn, route)

@@ -100,6 +100,7 @@ def _ratio(view: View, mine: Floats, theirs: Floats, p: float, times: float, flo
         f"champion_{name}_low_ms": their_low,
         f"champion_{name}_high_ms": their_high,
         f"{name}_ratio": times,
+        f"{name}_allowed_ms": allowed(_quantile(theirs[first], p)),
         "units": len(first),
     }
     passed = math.isfinite(their_low) and high <= allowed(their_low)

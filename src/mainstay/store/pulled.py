@@ -147,6 +147,17 @@ def letters(tx: Connection, model: str, *, source: str = "", state: str = "open"
     return [Letter(**{name: getattr(row, name) for name in names}) for row in tx.execute(query)]
 
 
+def count_letters(tx: Connection, model: str) -> dict[str, int]:
+    """Return by source how many dead letters are open."""
+    # How many records of each source could not be used.
+    query = (
+        select(letters_table.c.source, func.count())
+        .where(letters_table.c.model == model, letters_table.c.state == "open")
+        .group_by(letters_table.c.source)
+    )
+    return {source: int(count) for source, count in tx.execute(query)}
+
+
 def close_letter(tx: Connection, number: int, state: str) -> None:
     """Say what became of a dead letter."""
     # It is no longer open.

@@ -12,7 +12,7 @@ import numpy as np
 
 from mainstay.core.releases import Release, Stage
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.release import rollout
+from mainstay.release import rollout, trail
 from mainstay.store import pairs, release_events
 from mainstay.store.pairs import Pair
 from mainstay.store.release_events import ReleaseEvent
@@ -80,6 +80,8 @@ class Way:
     challenger_arm: Arm | None
     different: tuple[Pair, ...]
     needs: tuple[Need, ...]
+    trail: tuple[trail.Point, ...]
+    """Each guard's evidence as it was judged over time, oldest first."""
     events: tuple[ReleaseEvent, ...]
     """Moves of the version (of all versions where none is on its way), newest first."""
 
@@ -107,6 +109,7 @@ def read(tx: Connection, model: str, settings: Settings, checks: Sequence[Check]
         challenger_arm=_arm("challenger", found) if found else None,
         different=tuple(one for one in found if one.champion_label != one.challenger_label)[:DIFFERENT],
         needs=() if release is None or release.stage is Stage.PROBATION else needs(checks, pace),
+        trail=() if release is None else trail.read(tx, release),
         events=tuple(events),
     )
 

@@ -23,6 +23,7 @@ from mainstay.watch import (
     outlook,
     recommend,
     severity,
+    shapes,
     story,
     streams,
 )
@@ -294,6 +295,7 @@ def _facts(
         "segments": _segments(state, comparison, profile, columns),
         "fields": fields.ranked(found, seen, profile),
         "distances": distances.distances(found, seen, profile),
+        "shapes": shapes.shapes(found, seen, profile),
         "causes": None if window.causes is None else dict(window.causes),
         "worst_slice": None if window.worst is None else dict(window.worst),
         "words": {

@@ -97,6 +97,11 @@ def _returned(look: Look, form: Form) -> str:
     return links.model(look.model, "rollout")
 
 
+def _tried_again(look: Look, form: Form) -> str:
+    look.room.replay_letters(look.params["subject"], by=form.by)
+    return links.model(look.model, "data")
+
+
 def _drilled(look: Look, form: Form) -> str:
     look.room.start_drill(look.params["subject"], by=form.by)
     return links.model(look.model, "drills")
@@ -266,6 +271,15 @@ ACTS: tuple[Act, ...] = (
         ),
         do=_drawn,
         scope=Scope.FEEDBACK,
+    ),
+    Act(
+        name="replay-letters",
+        title="Try them again",
+        tells=_told(
+            "The records of {} that could not be used are tried again: those that can be used now are learned from, "
+            "the others stay."
+        ),
+        do=_tried_again,
     ),
     Act(
         name="drill",

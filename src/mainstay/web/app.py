@@ -341,12 +341,27 @@ class Shell:
     def _refusal(self, scope: ASGIScope) -> Response | None:
         if scope["method"] not in METHODS:
             return Response("Only GET and POST are answered here.\n", 405, {"Allow": ", ".join(METHODS)}, "text/plain")
+        if _is_foreign(scope["headers"]):
+            return Response(
+                "A page of another site asked for this; nothing was answered.\n", 403, media_type="text/plain"
+            )
         try:
             self.inner.access.guard.check(scope["headers"], scope["http_version"])
         except errors.MainstayError as error:
             # A page elsewhere may point a name of its own at 127.0.0.1 and read this one through the visitor's browser.
             return Response(f"{error.message}\n", 421, media_type="text/plain")
         return None
+
+
+def _is_foreign(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Return whether a page of another site asks for anything but to be left for one of these pages (Fetch Metadata).
+
+    A page costs work, and one that asks a model again costs much: no picture or script elsewhere may cause that.
+    """
+    told = dict(headers)
+    if told.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin"):
+        return False
+    return (told.get(b"sec-fetch-mode"), told.get(b"sec-fetch-dest")) != (b"navigate", b"document")
 
 
 def _static() -> dict[str, tuple[bytes, str]]:

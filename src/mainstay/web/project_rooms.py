@@ -15,13 +15,15 @@ from mainstay.core.profiles import Profile
 from mainstay.modelcard import make
 from mainstay.scorecard import make as scoring
 from mainstay.store import audit
-from mainstay.viewing import axis, datasets, load, predictions, profiles, pulse, rollout, versions
+from mainstay.viewing import axis, datasets, deliveries, load, predictions, profiles, pulse, rollout, versions
 from mainstay.viewing.axis import Axis
 from mainstay.viewing.datasets import Data
+from mainstay.viewing.deliveries import Delivered
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One
 from mainstay.viewing.rollout import Way
 from mainstay.viewing.versions import Compared, Version
+from mainstay.web import asking
 from mainstay.web.drilling import Drill, Drills, Played
 from mainstay.web.rooms import Room
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from mainstay.oncall.gauges import Gauge
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Project, Setting
-    from mainstay.replay import Replayed
+    from mainstay.replay import Fed, Replayed
     from mainstay.review.estimates import Estimate
     from mainstay.review.queue import Queue
     from mainstay.scorecard.records import Scorecard
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from mainstay.store.audit import Entry
     from mainstay.store.release_events import ReleaseEvent
     from mainstay.store.reviews import MarkKind
+    from mainstay.watch.quality_records import QualityReport
 
 T = TypeVar("T")
 KEPT_S = 30.0
@@ -194,13 +197,17 @@ class ProjectRoom:
         """Return one prediction; NotFound where there is none."""
         return predictions.one(self.project.parts, id_)
 
+    def features(self, id_: str) -> Fed:
+        """Return what the model was handed of a request."""
+        return asking.ask(lambda: self.project.features_seen(id_))
+
     def explain(self, id_: str) -> Explanation:
         """Return why an answer is as it is."""
-        return self.project.explain(id_, top=20)
+        return asking.ask(lambda: self.project.explain(id_, top=20))
 
     def replay(self, id_: str) -> Replayed:
         """Return an answer computed again beside the record."""
-        return self.project.replay(id_)
+        return asking.ask(lambda: self.project.replay(id_))
 
     def review(self, *, by: str, first: str) -> Queue:
         """Return the next request that waits for a person's label; `first`: that one, if it waits."""
@@ -234,8 +241,24 @@ class ProjectRoom:
         return self.project.loaded.contract
 
     def data(self) -> Data:
-        """Return snapshots and what waits or failed."""
+        """Return snapshots, what was asked of deliveries, and what waits or failed."""
         return datasets.read(self.project.parts)
+
+    def delivery(self, id_: str) -> Delivered:
+        """Return what was asked of one delivery; NotFound where nothing was."""
+        return deliveries.one(self.project.parts, id_)
+
+    def replay_letters(self, source: str, *, by: str) -> object:
+        """Try a source's dead letters again; the audit says who did."""
+        (taken,) = self.project.pull(source, replay=True)
+        detail = {"kept": taken.kept, "known": taken.known, "dead": taken.dead}
+        with self.project.parts.store.begin() as tx:
+            audit.append(tx, who=by, what="dead letters replayed", subject=source, detail=detail, now=self.now())
+        return taken
+
+    def quality(self, since: datetime) -> QualityReport:
+        """Return how good the answers were by day."""
+        return asking.ask(lambda: self.project.quality(since=since))
 
     @property
     def file(self) -> str:

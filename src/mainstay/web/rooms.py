@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from mainstay.core.incidents import State
 from mainstay.viewing.axis import Axis
 from mainstay.viewing.datasets import Data
+from mainstay.viewing.deliveries import Delivered
 from mainstay.viewing.load import Load
 from mainstay.viewing.predictions import Asked, Found, One
 from mainstay.viewing.rollout import Way
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mainstay.oncall.gauges import Gauge
     from mainstay.oncall.incidents import Listed, Precision, Shown
     from mainstay.project import Setting
-    from mainstay.replay import Replayed
+    from mainstay.replay import Fed, Replayed
     from mainstay.review.estimates import Estimate
     from mainstay.review.queue import Queue
     from mainstay.scorecard.records import Scorecard
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mainstay.store.audit import Entry
     from mainstay.store.release_events import ReleaseEvent
     from mainstay.store.reviews import MarkKind
+    from mainstay.watch.quality_records import QualityReport
 
 
 class Room(Protocol):
@@ -122,6 +124,9 @@ class Room(Protocol):
     def prediction(self, id_: str) -> One:
         """Return one prediction; NotFound where there is none."""
 
+    def features(self, id_: str) -> Fed:
+        """Return what the model was handed of a request."""
+
     def explain(self, id_: str) -> Explanation:
         """Return why an answer is as it is."""
 
@@ -150,7 +155,16 @@ class Room(Protocol):
         """Return the project's contract."""
 
     def data(self) -> Data:
-        """Return snapshots and what waits or failed."""
+        """Return snapshots, what was asked of deliveries, and what waits or failed."""
+
+    def delivery(self, id_: str) -> Delivered:
+        """Return what was asked of one delivery; NotFound where nothing was."""
+
+    def replay_letters(self, source: str, *, by: str) -> object:
+        """Try a source's dead letters again."""
+
+    def quality(self, since: datetime) -> QualityReport:
+        """Return how good the answers were by day."""
 
     @property
     def file(self) -> str:

@@ -273,3 +273,16 @@ def test_the_worst_slice_that_nobody_declared_is_named_where_answers_got_worse(d
     assert not worst["measured"]
     assert any("size" in condition for condition in worst["conditions"])
     assert any(line.startswith("Worst slice: ") for line in found.story)
+
+
+def test_it_keeps_how_the_values_lay_then_and_lie_now(desk, calm, people) -> None:
+    desk.feed(calm, 400)
+    for _ in range(12):
+        desk.turn(desk.make(people(size=16.0, new_words=0.6, confidence=0.6), 20))
+    told = {one["signal"]: one for one in the_incident(desk).facts["shapes"] if not one["segment"]}
+    assert {"size", "note.unseen", "answer.confidence"} <= set(told)
+    reference = {signal.name: signal for signal in desk.reference.profile.signals if not signal.segment}
+    for name, one in told.items():
+        assert sum(one["before"]) == sum(reference[name].counts)
+        assert sum(one["now"]) == one["rows"]
+        assert len(one["before"]) == len(one["now"]) <= 22

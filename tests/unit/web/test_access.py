@@ -221,7 +221,7 @@ def test_every_route_asks_who_is_there(elsewhere: Any) -> None:
     visits, keys, _, _ = elsewhere
     paths = ["/", "/events", "/metrics", "/healthz", f"{ABORT}?subject=4"]
     for one in (*routes.PAGES, *routes.DOCUMENTS):
-        paths.append(one.path.replace("{id:path}", "r-1").format(model="pump-check", number="3"))
+        paths.append(one.path.replace("{id:path}", "r-1").format(model="pump-check", number="3", id="ab"))
     for path in paths:
         assert visits().get(path).status_code in (303, 401), path
         assert visits(authorization=f"Bearer {keys['predict']}").get(path).status_code == 403, path
@@ -239,3 +239,21 @@ def test_several_models_are_shown_to_whom_their_own_keys_let_in(tmp_path: Path) 
     assert "/models/a" not in visit.get("/models").text
     assert visit.get("/models/b").status_code == 200
     assert visit.get("/models/a").status_code in (303, 401)
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}, 403),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, 200),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}, 200),
+        ({"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}, 200),
+        ({}, 200),
+    ],
+)
+def test_a_page_elsewhere_may_lead_here_and_causes_no_work_by_itself(told: dict[str, str], status: int) -> None:
+    room = FakeRoom()
+    visit = Visit(pages.create_app({room.name: room}, host="127.0.0.1"), **told)
+    assert visit.get("/models/pump-check/predictions/r-1?show=all").status_code == status

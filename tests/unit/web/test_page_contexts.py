@@ -17,7 +17,7 @@ from mainstay.web.shown import parts
 from mainstay.web.shown.parts import Frame, Link
 from mainstay.web.shown.trouble import Trouble
 from mainstay.web.words import ago, moment
-from room_examples import FakeRoom, explanation, prediction, replayed, way
+from room_examples import FakeRoom, explanation, fed, prediction, replayed, way
 
 
 class Recorder:
@@ -66,7 +66,7 @@ def contexts() -> dict[str, list[Any]]:
     nobody = replace(way(), release=None)
     found["rollout.html"].append(rollout.build(examples.empty(), nobody, examples.NOW))
     found["prediction.html"] += [
-        predictions.build_one(prediction(), examples.NOW, why=explanation()),
+        predictions.build_one(prediction(), examples.NOW, why=explanation(), fed=fed(), show="all"),
         predictions.build_one(prediction(), examples.NOW, replayed=replayed(), problem="gone"),
     ]
     last = Look(rooms={room.name: room}, model=room.name, params={}, query={"last": "r-9", "guess": "1", "at": "r-1"})
@@ -89,7 +89,7 @@ FRAME = Frame(
     who="ada",
     leaves=True,
 )
-PARTS = {parts.Moment, parts.Cell, parts.Column, parts.Table, parts.Link, parts.Frame}
+PARTS = {parts.Moment, parts.Cell, parts.Column, parts.Table, parts.Link, parts.Figure, parts.Frame}
 """Held as a whole: no one page uses all of what tables and frames can show."""
 
 

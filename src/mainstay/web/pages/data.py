@@ -10,11 +10,13 @@ from mainstay.core.contracts import Contract, Field
 from mainstay.core.events import Feedback
 from mainstay.status.records import Held as Journal
 from mainstay.store.jobs import Job, JobState
+from mainstay.store.pulled import Letter, State
 from mainstay.viewing import datasets
 from mainstay.web import links, tables
 from mainstay.web.looks import Look
+from mainstay.web.pages import deliveries
 from mainstay.web.shown.data import Data
-from mainstay.web.shown.parts import Cell, Column, Table
+from mainstay.web.shown.parts import Cell, Column, Link, Table
 from mainstay.web.words import counted, figure, spaced
 
 JOB_TONES = {JobState.DONE: "good", JobState.FAILED: "bad", JobState.RUNNING: "open", JobState.QUEUED: "quiet"}
@@ -34,6 +36,18 @@ def build(model: str, contract: Contract, found: datasets.Data, journal: Journal
         told=f"{contract.task.value}: {contract.target} from {len(contract.fields)} fields{key}.",
         contract=_contract(contract, model),
         snapshots=_snapshots(found.snapshots, model, now),
+        deliveries=deliveries.table(found.deliveries, model, now),
+        quality=links.model(model, "quality"),
+        sources=_sources(found.sources, model, now),
+        letters=_letters(found.letters, found.sources, model, now),
+        tries=tuple(
+            Link(
+                text=f"Try the {counted(one.letters)} of {one.name} again",
+                href=links.model(model, "do/replay-letters", subject=one.name, back=links.model(model, "data")),
+            )
+            for one in found.sources
+            if one.letters and one.declared
+        ),
         damaged=found.damaged,
         waiting=_waiting(found.waiting, model, now),
         jobs=_jobs(found.jobs, model, now),
@@ -105,7 +119,7 @@ def _snapshots(found: Sequence[datasets.Held], model: str, now: datetime) -> Tab
                 tables.time(one.at, now),
                 tables.count(one.rows),
                 Cell(text=", ".join(map(str, one.versions)) or "–"),
-                Cell(text=_short(json.dumps(dict(one.lineage), ensure_ascii=False, default=str))),
+                Cell(text=deliveries.short(json.dumps(dict(one.lineage), ensure_ascii=False, default=str))),
             )
             for one in found
         ),
@@ -114,8 +128,68 @@ def _snapshots(found: Sequence[datasets.Held], model: str, now: datetime) -> Tab
     )
 
 
-def _short(text: str, most: int = 200) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _sources(found: Sequence[datasets.Source], model: str, now: datetime) -> Table:
+    return Table(
+        id="sources",
+        caption=f"Sources of fresh rows for {model}",
+        columns=(
+            Column(name="Source"),
+            Column(name="Last pull"),
+            Column(name="State"),
+            Column(name="Up to"),
+            Column(name="Dead letters", number=True),
+            Column(name="Why", quiet=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=one.name, note="" if one.declared else "no longer declared"),
+                tables.time(one.state.at, now),
+                _state(one.state),
+                Cell(text=one.state.mark or "–"),
+                tables.count(one.letters),
+                Cell(text=deliveries.short(one.state.failed or one.state.held) or "–"),
+            )
+            for one in found
+        ),
+        empty="None is declared. [retrain.sources.NAME] in mainstay.toml names files, an address or a query.",
+        csv=links.model(model, "data", csv="sources"),
+    )
+
+
+def _state(one: State) -> Cell:
+    if one.failed:
+        return Cell(text="failed", tone="bad")
+    if one.held:
+        return Cell(text="held", tone="open")
+    return Cell(text="–") if one.at is None else Cell(text="well", tone="good")
+
+
+def _letters(found: Sequence[Letter], sources: Sequence[datasets.Source], model: str, now: datetime) -> Table:
+    total = sum(one.letters for one in sources)
+    return Table(
+        id="letters",
+        caption=f"Records for {model} that could not be used, newest first",
+        columns=(
+            Column(name="Record", number=True),
+            Column(name="Source"),
+            Column(name="Came"),
+            Column(name="Why"),
+            Column(name="As it came", quiet=True),
+        ),
+        rows=tuple(
+            (
+                Cell(text=str(one.n)),
+                Cell(text=one.source),
+                tables.time(one.at, now),
+                Cell(text=one.reason),
+                Cell(text=deliveries.short(one.raw), plain=one.raw, code=True),
+            )
+            for one in found
+        ),
+        empty="None: every record that was pulled could be used.",
+        csv=links.model(model, "data", csv="letters"),
+        note=f"The newest {counted(len(found))} of {counted(total)}." if total > len(found) else "",
+    )
 
 
 def _waiting(found: Sequence[Feedback], model: str, now: datetime) -> Table:
@@ -134,7 +208,7 @@ def _waiting(found: Sequence[Feedback], model: str, now: datetime) -> Table:
                 tables.time(one.at, now),
                 Cell(text=one.id, code=True),
                 Cell(text=one.name),
-                Cell(text=_short(json.dumps(one.value, ensure_ascii=False, default=str), 80)),
+                Cell(text=deliveries.short(json.dumps(one.value, ensure_ascii=False, default=str), 80)),
                 Cell(text=one.by or "–"),
             )
             for one in found
@@ -161,7 +235,7 @@ def _jobs(found: Sequence[Job], model: str, now: datetime) -> Table:
                 Cell(text=one.state.value, tone=JOB_TONES[one.state]),
                 tables.time(one.updated_at, now),
                 tables.count(one.attempts),
-                Cell(text=_short(one.error)),
+                Cell(text=deliveries.short(one.error)),
             )
             for one in found
         ),

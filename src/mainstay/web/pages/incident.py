@@ -11,6 +11,7 @@ from mainstay.core.incidents import TRANSITIONS, Finding, State
 from mainstay.oncall.incidents import Shown
 from mainstay.web import links, tables
 from mainstay.web.looks import Look
+from mainstay.web.pages import shapes
 from mainstay.web.pages.incidents import TONES
 from mainstay.web.shown.incident import Button, Case, Entry, Level, Word, Words
 from mainstay.web.shown.parts import Cell, Column, Link, Table
@@ -73,6 +74,7 @@ def build(found: Shown, now: datetime) -> Case:
         ),
         note_action=links.model(model, "do/note"),
         levels=tuple(_level(one) for one in incident.findings[:MOST_LEVELS]),
+        shapes=shapes.figures(_list(facts.get("shapes")), here),
         words=tuple(
             Words(field=name, words=tuple(_words(told, facts)))
             for name, told in _mapping(facts.get("words")).items()

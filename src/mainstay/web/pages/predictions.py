@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from mainstay.core import errors
 from mainstay.core.events import Event, Feedback
 from mainstay.models.explained.records import Explanation, Part
-from mainstay.replay import Replayed
+from mainstay.replay import Fed, Replayed
 from mainstay.viewing.predictions import KINDS, LONGEST, MOST, USUAL, Asked, Found, One, Row
 from mainstay.web import links, tables
 from mainstay.web.looks import Look
@@ -21,6 +21,14 @@ from mainstay.web.words import counted, length, moment, percent, seconds, spaced
 TRUSTS = ("ok", "low", "abstain")
 TONES = {"ok": "good", "low": "open", "abstain": "bad"}
 LONGEST_TEXT = 300
+ASKS = (
+    ("all", "Ask its model again"),
+    ("features", "What the model saw"),
+    ("explanation", "Why this answer"),
+    ("replay", "Compute it again"),
+)
+"""What can be asked of the model that answered, by its name in the address."""
+T = TypeVar("T")
 NAMES = ("Request", "When", "Answer", "Confidence", "Trust", "Version", "Arm", "Inputs")
 
 
@@ -97,21 +105,34 @@ def _row(one: Row, model: str, now: datetime) -> tuple[Cell, ...]:
 
 
 def one_page(look: Look) -> Prediction:
-    """Read one prediction; `?show=explanation` and `?show=replay` ask the model that answered it."""
+    """Read one prediction; `?show=features`, `explanation`, `replay` or `all` ask the model that answered it."""
     id_, wanted = look.params["id"], look.query.get("show", "")
-    found = look.room.prediction(id_)
-    why: Explanation | None = None
-    replayed: Replayed | None = None
-    problem = ""
-    try:
-        if wanted == "explanation":
-            why = look.room.explain(id_)
-        elif wanted == "replay":
-            replayed = look.room.replay(id_)
-    except errors.MainstayError as error:
-        problem = f"{error.message}. {error.remedy}"
-    classes = look.room.contract().classes
-    return build_one(found, look.now(), classes=classes, why=why, replayed=replayed, problem=problem)
+    found, room, problems = look.room.prediction(id_), look.room, []
+
+    def asked(what: str, ask: Callable[[str], T]) -> T | None:
+        if wanted not in (what, "all"):
+            return None
+        try:
+            return ask(id_)
+        except errors.MainstayError as error:
+            problems.append(f"{error.message}. {error.remedy}".strip())
+            return None
+
+    fed, why, replayed = (
+        asked("features", room.features),
+        asked("explanation", room.explain),
+        asked("replay", room.replay),
+    )
+    return build_one(
+        found,
+        look.now(),
+        classes=room.contract().classes,
+        show=wanted,
+        fed=fed,
+        why=why,
+        replayed=replayed,
+        problem=" ".join(dict.fromkeys(problems)),
+    )
 
 
 def build_one(
@@ -119,11 +140,13 @@ def build_one(
     now: datetime,
     *,
     classes: Sequence[str] = (),
+    show: str = "",
+    fed: Fed | None = None,
     why: Explanation | None = None,
     replayed: Replayed | None = None,
     problem: str = "",
 ) -> Prediction:
-    """Return the page's context."""
+    """Return the page's context; `show`: what was asked of the model."""
     event = found.event
     here = links.prediction(event.model, event.id)
     return Prediction(
@@ -159,8 +182,9 @@ def build_one(
         shadow=""
         if found.shadow is None
         else f"{found.shadow.bundle} would have said {shown_value(found.shadow.label)}.",
-        explain=Link(text="Explain it", href=f"{here}?show=explanation", here=why is not None),
-        replay=Link(text="Compute it again", href=f"{here}?show=replay", here=replayed is not None),
+        asks=tuple(Link(text=text, href=f"{here}?show={name}", here=show == name) for name, text in ASKS),
+        fed_told="" if fed is None else _fed_told(fed),
+        fed=_fed(fed, here, show),
         why=None if why is None else _why(why),
         why_not=problem,
         replayed="" if replayed is None else _told(replayed),
@@ -174,8 +198,34 @@ def build_one(
                 for one in (() if replayed is None else replayed.differences)
             ),
             empty="",
-            csv=f"{here}?show=replay&csv=differences",
+            csv=f"{here}?show={show or 'replay'}&csv=differences",
         ),
+    )
+
+
+def _fed_told(found: Fed) -> str:
+    made = "what features.py makes of the inputs" if found.code else "the inputs after the contract's check"
+    hidden = f" Not shown, as a field is encrypted: {', '.join(found.withheld)}." if found.withheld else ""
+    gone = "".join(f" {name}: {why}." for name, why in found.missing.items())
+    return f"{found.bundle} was handed {made}.{hidden}{gone}"
+
+
+def _fed(found: Fed | None, here: str, show: str) -> Table:
+    return Table(
+        id="features",
+        caption="What the model was handed",
+        columns=(Column(name="Feature"), Column(name="Value"), Column(name="From"), Column(name="Note", quiet=True)),
+        rows=tuple(
+            (
+                Cell(text=one.name),
+                Cell(text="–" if one.value is None else shown_value(one.value)),
+                Cell(text=one.made_of),
+                Cell(text=one.note),
+            )
+            for one in (() if found is None else found.features)
+        ),
+        empty="Nothing of it can be shown.",
+        csv=f"{here}?show={show or 'features'}&csv=features",
     )
 
 
@@ -194,8 +244,6 @@ def shown_value(value: Any) -> str:
 def _details(event: Event, now: datetime) -> tuple[Detail, ...]:
     version = event.bundle.rpartition("@")[2]
     found = [
-        ("When", moment(event.occurred_at, now).text, "", False),
-        ("Arrived", moment(event.received_at, now).text, "", False),
         ("Version", event.bundle, links.version(event.model, int(version)) if version.isdigit() else "", False),
         ("Arm", f"{event.served_arm or 'none'}, chosen {event.assigned_arm or 'none'}", "", False),
         ("Trust", str(event.trust or ""), "", False),
@@ -207,7 +255,11 @@ def _details(event: Event, now: datetime) -> tuple[Detail, ...]:
         ("Key", event.key_hash, "", True),
         ("Record", f"{event.worker}, {event.seq}", "", True),
     ]
-    return tuple(Detail(name=name, value=value, href=href, code=code) for name, value, href, code in found if value)
+    times = [("When", moment(event.occurred_at, now)), ("Arrived", moment(event.received_at, now))]
+    return (
+        *(Detail(name=name, value=at.text, href="", code=False, at=at) for name, at in times),
+        *(Detail(name=name, value=value, href=href, code=code) for name, value, href, code in found if value),
+    )
 
 
 def inputs_table(model: str, id_: str, inputs: Mapping[str, Any]) -> Table:

@@ -16,6 +16,7 @@ from mainstay.store.release_events import ReleaseEvent
 from mainstay.viewing.rollout import Arm, Need, Way
 from mainstay.web import links, tables
 from mainstay.web.looks import Look
+from mainstay.web.pages import bands
 from mainstay.web.pages.overview import GUARD_WORDS
 from mainstay.web.shown.parts import Cell, Column, Table
 from mainstay.web.shown.rollout import Action, Current, Limit, Rollout, Step
@@ -86,6 +87,7 @@ def _current(model: str, standing: Standing, way: Way, now: datetime) -> Current
         pace=f"{pace}; {counted(way.pairs)} so far." if pace else f"{counted(way.pairs)} distinct requests so far.",
         steps=_steps(way, standing.stage),
         limits=tuple(_limit(check, needs.get(check.name)) for check in standing.checks),
+        over_time=bands.figures(way.trail, now, links.model(model, "rollout")),
         arms=_arms(way, model),
         different=_different(way.different, model, now),
     )

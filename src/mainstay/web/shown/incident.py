@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mainstay.web.shown.parts import Link, Moment, Table
+from mainstay.web.shown.parts import Figure, Link, Moment, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,8 @@ class Case:
     marks: tuple[Button, ...]
     note_action: str
     levels: tuple[Level, ...]
+    shapes: tuple[Figure, ...]
+    """How the values lay then and lie now, a histogram for each signal that moved and for the answers."""
     words: tuple[Words, ...]
     segments: Table
     fields: Table

@@ -71,6 +71,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A plot that the browser draws, the same in words for who does not see it, and as a table."""
+
+    id: str
+    title: str
+    note: str
+    """What it is drawn from, or empty."""
+    told: str
+    """What it shows, in a sentence."""
+    data: str
+    """JSON for `static/figures.js`: bars or bands."""
+    table: Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """What stands around every page."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mainstay.web.shown.parts import Link, Table
+from mainstay.web.shown.parts import Link, Moment, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Detail:
     value: str
     href: str
     code: bool
+    at: Moment | None = None
+    """Where the value is a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +83,14 @@ class Prediction:
     """What it may be labelled with; empty: a number."""
     shadow: str
     """What the other side of a rollout would have said, or empty."""
-    explain: Link
-    replay: Link
+    asks: tuple[Link, ...]
+    """What the model that answered can be asked again."""
+    fed_told: str
+    """What the model was handed, in a sentence; empty where it was not asked."""
+    fed: Table
     why: Why | None
     why_not: str
-    """Why it could not be explained, or empty."""
+    """Why the model could not be asked, or empty."""
     replayed: str
     """How the answer came out again, or empty."""
     replayed_tone: str

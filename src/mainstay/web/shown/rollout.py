@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mainstay.web.shown.parts import Moment, Table
+from mainstay.web.shown.parts import Figure, Moment, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class Current:
     pace: str
     steps: tuple[Step, ...]
     limits: tuple[Limit, ...]
+    over_time: tuple[Figure, ...]
+    """Each guard's interval as it was judged, against its limit."""
     arms: Table
     different: Table
 

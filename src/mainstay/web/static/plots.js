@@ -8,18 +8,7 @@
   const TONES = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6", "--line-7", "--line-8", "--line-9"];
   let drawn = new Map(), figures = null;
 
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const percent = (v, digits = 0) => `${(100 * v).toFixed(digits)} %`;
-  const AXES = {
-    share: (values) => { const step = values.length > 1 ? values[1] - values[0] : 1; return values.map((v) => percent(v, step < 0.01 ? 1 : 0)); },
-    seconds: (values) => values.map((v) => (v < 1 ? `${+(v * 1000).toPrecision(3)} ms` : `${+v.toPrecision(3)} s`)),
-    count: (values) => values.map((v) => v.toLocaleString()),
-  };
-  const VALUES = {
-    share: (v) => percent(v, 1),
-    seconds: (v) => AXES.seconds([v])[0],
-    count: (v) => Math.round(v).toLocaleString(),
-  };
+  const { css, axis, AXES, TIMES, VALUES } = mainstayDrawing;
 
   // Of an area the line's colour, half of it the ground's: many areas side by side must not shout.
   function muted(tone) {
@@ -93,18 +82,7 @@
 
   // All plots have the same room at their left, so that one moment stands in one line.
   const room = (width) => (width < 500 ? 84 : 150);
-  const DAY = "{D} {MMM}";
-  const TIMES = [
-    [31536000, "{YYYY}", null, null, null, null, null, null, 1],
-    [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
-    [86400, DAY, "\n{YYYY}", null, null, null, null, null, 1],
-    [3600, "{HH}:{mm}", `\n${DAY}`, null, `\n${DAY}`, null, null, null, 1],
-    [60, "{HH}:{mm}", `\n${DAY}`, null, `\n${DAY}`, null, null, null, 1],
-    [1, "{HH}:{mm}:{ss}", `\n${DAY}`, null, `\n${DAY}`, null, null, null, 1],
-  ];
-
   function options(id, width, extra) {
-    const ink = css("--quiet"), grid = { stroke: css("--line"), width: 1 };
     return {
       width,
       height: HEIGHT,
@@ -112,8 +90,8 @@
       cursor: { sync: { key: "time" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       scales: { x: { range: () => [figures.from, figures.to] }, ...extra.scales },
       axes: [
-        { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif", space: 70, values: TIMES },
-        { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif", size: room(width), ...extra.yAxis },
+        { ...axis(), space: 70, values: TIMES },
+        { ...axis(), size: room(width), ...extra.yAxis },
       ],
       hooks: {
         drawClear: [marks],
