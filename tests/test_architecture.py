@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "upkeep",
         "watchdog",
         "pulled",
+        "online",
         "review",
         "rollouts",
         "powerplan",

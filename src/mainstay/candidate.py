@@ -108,9 +108,12 @@ def deliver_candidate(
         _require_training(parts)
     progress(STEPS[0], 0, len(STEPS))
     data = _prepare(parts, as_of=as_of)
+    chosen = _HANDED
+    if handed is not None and handed.continued is not None:
+        data = replace(data, train=handed.continued.train)
+        chosen = replace(_HANDED, best=handed.continued.plan.name)
     data = replace(data, examined=_examine(parts, data))
     progress(STEPS[1], 1, len(STEPS))
-    chosen = _HANDED
     if handed is None:
         chosen = _choose(parts, data, pipeline, pipelines, attended=trigger == MANUAL, progress=progress)
     choice = chosen.text if chosen.scores else ""
@@ -118,6 +121,8 @@ def deliver_candidate(
     if handed is None:
         sifted = sift.sift(parts.loaded, parts.snapshots, data.train, chosen, parts.clock.now())
         data, chosen, labels = replace(data, train=sifted.train), sifted.choice, sifted.facts
+    elif chosen.best in parts.settings.train.pipelines and handed.continued is not None:
+        labels = sift.sift(parts.loaded, parts.snapshots, data.train, chosen, parts.clock.now()).facts
     progress(STEPS[2], 2, len(STEPS))
     trained = run.train_candidate(
         parts.loaded,
@@ -456,6 +461,11 @@ def register(
     """
     now = parts.clock.now()
     lineage = trained.lineage
+    facts: dict[str, Any] = {"metrics": trained.metrics}
+    reason = "adopted" if lineage.get("adopted") else "trained"
+    if online := lineage.get("online"):
+        facts["online"] = {name: value for name, value in online.items() if name != "chain"}
+        reason = f"learned online from {online['from']['version']}"
     with parts.store.begin() as tx:
         known = next((r for r in rows.all_of(tx, parts.model) if r.digest == trained.bundle.digest), None)
         version = known or rows.add(
@@ -471,9 +481,9 @@ def register(
                 snapshot=str(lineage["train"]),
                 commit=str(lineage["commit"]),
                 salt=trained.bundle.digest[:16],
-                reason="adopted" if lineage.get("adopted") else "trained",
+                reason=reason,
                 trigger=trigger,
-                facts={"metrics": trained.metrics},
+                facts=facts,
             ),
         )
     if "mlflow" in version.facts:

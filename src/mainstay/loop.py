@@ -1,5 +1,5 @@
 """One turn of the wheel (read after serve/handle.py): tombstones → configuration → feedback → learn → watch → budget →
-upkeep → rollout → retrain → jobs → aliases → alerts → retention.
+upkeep → rollout → retrain → online → jobs → aliases → alerts → retention.
 
 A turn reads what is, compares it with what is declared, and does the next step. Every step is idempotent and writes its
 result with its position in one transaction, so a turn can be killed at any instant and run again. A step that fails is
@@ -33,6 +33,7 @@ from mainstay.core import errors, releases
 from mainstay.core.events import Event, Kind
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.journal import seal
+from mainstay.online import place
 from mainstay.pulled import take
 from mainstay.release import rollout
 from mainstay.retrain import guard, trigger
@@ -54,7 +55,7 @@ log = logging.getLogger("mainstay.loop")
 LEASE = "loop"
 LEASE_S = 15.0
 """Without a renewal for so long, another loop takes over (seconds)."""
-TRAIN, TRIAL, PULL = "train", "trial", "pull"
+TRAIN, TRIAL, PULL, ONLINE = "train", "trial", "pull", "online"
 """Kinds of jobs."""
 MOST_ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=5)
@@ -62,6 +63,10 @@ LEAST_ADDRESS_SPACE_MB = 8_000
 """Libraries map far more address space than they use; a smaller bound stops training at its imports."""
 TRIAL_AFTER = timedelta(minutes=1)
 """A version waits so long for the trial that belongs to its training; then the loop does it."""
+ONLINE_EVERY = timedelta(seconds=10)
+"""How often it is looked whether labels wait for the online learner."""
+ONLINE_AGAIN_S = 300
+"""A batch that a guard kept from being learned is tried again after so long (seconds)."""
 BUDGET_EVERY = timedelta(seconds=15)
 """How often error budgets are looked at."""
 CHUNK = 5_000
@@ -113,6 +118,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
         ("upkeep", _upkeep),
         ("rollout", _rollout),
         ("retrain", _retrain),
+        ("online", _online),
         ("jobs", _jobs),
         ("aliases", _aliases),
         ("alerts", _alerts),
@@ -356,6 +362,26 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
     return [f"retraining: {due[0].why}"] if job is not None else []
 
 
+def _online(parts: Parts, _runner: Runner) -> list[str]:
+    """Have what waits for the online learner learned, once it makes a batch; serving learns nothing by that."""
+    now = parts.clock.now()
+    looked = parts.looked_at.get(ONLINE)
+    if not parts.settings.retrain.online or (looked is not None and abs(now - looked) < ONLINE_EVERY):
+        return []
+    parts.looked_at[ONLINE] = now
+    try:
+        where = place.read(parts)
+    except errors.NotEnoughEvidence:
+        return []
+    waiting = place.count_waiting(parts, where, now)
+    if waiting < parts.settings.retrain.online_batch:
+        return []
+    dedupe = f"online:{where.newest}:{where.live.version}:{int(now.timestamp() // ONLINE_AGAIN_S)}"
+    with parts.store.begin() as tx:
+        job = jobs.enqueue(tx, model=parts.model, kind=ONLINE, dedupe=dedupe, payload={"waiting": waiting}, now=now)
+    return [f"{waiting} labels wait for the online learner"] if job is not None else []
+
+
 def _jobs(parts: Parts, runner: Runner) -> list[str]:
     """Collect the job that ended, begin the next; one at a time, in a child with bounds."""
     told: list[str] = []
@@ -370,7 +396,7 @@ def _jobs(parts: Parts, runner: Runner) -> list[str]:
         _ask_for_trial(tx, parts, now)
         _ask_for_pull(tx, parts, now)
         lease_s = parts.settings.train.timeout_s + 60.0
-        claimed = jobs.claim(tx, kinds=(TRAIN, TRIAL, PULL), owner=str(os.getpid()), lease_s=lease_s, now=now)
+        claimed = jobs.claim(tx, kinds=(TRAIN, TRIAL, PULL, ONLINE), owner=str(os.getpid()), lease_s=lease_s, now=now)
     if claimed is not None:
         runner.start(claimed)
         told.append(f"job {claimed.id} ({claimed.kind}) begins")
@@ -569,6 +595,8 @@ class ChildRunner:
     def _do(self, job: jobs.Job) -> str:
         if job.kind == PULL:
             return self._pull(str(job.payload["source"]))
+        if job.kind == ONLINE:
+            return self._child("learning", "online", "learn", "--batch")
         return self._try(int(job.payload["version"])) if job.kind == TRIAL else self._train(str(job.payload["trigger"]))
 
     def _pull(self, name: str) -> str:
@@ -578,18 +606,12 @@ class ChildRunner:
         )
 
     def _train(self, trigger_name: str) -> str:
+        return self._child("training", "train", "--trigger", trigger_name)
+
+    def _child(self, what: str, *command: str) -> str:
+        """Run a command of ours on this project in a bounded child; return what it told."""
         train = self._parts.settings.train
-        argv = [
-            sys.executable,
-            "-m",
-            "mainstay",
-            "train",
-            "--project",
-            str(self._parts.loaded.file),
-            "--json",
-            "--trigger",
-            trigger_name,
-        ]
+        argv = [sys.executable, "-m", "mainstay", *command, "--project", str(self._parts.loaded.file), "--json"]
         done = sandbox.run_bounded(
             argv,
             timeout_s=train.timeout_s,
@@ -600,7 +622,7 @@ class ChildRunner:
         )
         judged = (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED, errors.ExitCode.NOT_ENOUGH_EVIDENCE)
         if done.returncode not in judged:
-            raise errors.EnvironmentFault(f"training ended with exit code {done.returncode}: {done.stderr[-1500:]}")
+            raise errors.EnvironmentFault(f"{what} ended with exit code {done.returncode}: {done.stderr[-1500:]}")
         return done.stdout[:2000]
 
     def _try(self, number: int) -> str:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from mainstay.oncall.alerts import Tried
     from mainstay.oncall.gauges import Gauge
     from mainstay.oncall.incidents import Listed, Precision, Shown
+    from mainstay.online.learn import Learned
+    from mainstay.online.told import Standing
     from mainstay.parts import Parts
     from mainstay.pulled.take import Taken
     from mainstay.replay import Fed, Replayed
@@ -530,6 +532,10 @@ class Project:
                 f"there is no pipeline {pipeline!r}; [train.pipelines] declares {list(train.pipelines)}{hint}",
                 remedy="Name one of them, or declare it under [train.pipelines].",
             )
+        if retrain.online and trigger != MANUAL and pipeline is None:
+            from mainstay import retraining
+
+            return _told(retraining.offered(self.parts, by=by, trigger=trigger, release=release, progress=progress))
         delivered = candidate.deliver_candidate(
             self.parts,
             pipeline=pipeline,
@@ -540,6 +546,21 @@ class Project:
             progress=progress,
         )
         return _told(delivered)
+
+    def online_learn(self, *, batch: bool = False) -> Learned:
+        """Have the online learner take what waits; `batch`: only if it is as many labels as make one."""
+        _must_answer_here(self, "nothing is learned here")
+        from mainstay.online import learn
+        from mainstay.train import sandbox
+
+        sandbox.end_with_parent(self._environ)
+        return learn.batch(self.parts, least=self.settings.retrain.online_batch if batch else 1)
+
+    def online(self) -> Standing:
+        """Return where the online learner stands, and how it does."""
+        from mainstay.online import told
+
+        return told.standing(self.parts)
 
     def pull(self, source: str = "", *, replay: bool = False) -> list[Taken]:
         """Take what is new in a declared source, or in all; `replay`: try dead letters again."""

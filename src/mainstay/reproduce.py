@@ -29,11 +29,14 @@ from mainstay.core.ports import Progress, silent
 from mainstay.models import environment, featured
 from mainstay.models.bundle import Bundle
 from mainstay.models.load import load
+from mainstay.models.own import PICKLE
+from mainstay.train import online as online_learning
 from mainstay.train import run
 from mainstay.train.fit import read_rows
 
 if TYPE_CHECKING:
     from mainstay.core.releases import Release
+    from mainstay.data.snapshot import Snapshot
     from mainstay.parts import Parts
 
 TOLERANCE = 1e-6
@@ -68,6 +71,8 @@ class Reproduced:
     """Files of shared features, outside the project, that are other ones now; the version's own were used."""
     environment: tuple[str, ...]
     """Packages whose version here is not the one that trained."""
+    begun: str = ""
+    """Of a version that was learned online: from which version's bundle it was gone through again, and how far."""
 
     @property
     def identical(self) -> bool:
@@ -106,6 +111,7 @@ def reproduce(
         loaded = config.load(root / parts.loaded.file.name, environ=parts.environ)
         _lend_state(parts.state, loaded)
         progress(STEPS[1], 1, len(STEPS))
+        handed, begun = _gone_on(parts, loaded, lineage, taken["train"]) if lineage.get("online") else (None, "")
         trained = run.train_candidate(
             loaded,
             pipeline=str(lineage["pipeline"]),
@@ -115,6 +121,7 @@ def reproduce(
             folder_bundles=Path(folder) / "state" / "bundles",
             commit=str(lineage.get("commit", "")),
             tuned=lineage.get("tuned"),
+            handed=handed,
         )
         progress(STEPS[2], 2, len(STEPS))
         rows, largest = _compare(bundle, trained.bundle, loaded, taken["test"])
@@ -131,9 +138,37 @@ def reproduce(
             erased=erased,
             shared=shared,
             environment=tuple(environment.differences(bundle.read("environment.lock").decode().splitlines())),
+            begun=begun,
         )
     progress(STEPS[2], len(STEPS), len(STEPS))
     return found
+
+
+def _gone_on(parts: Parts, loaded: Loaded, lineage: Mapping[str, Any], train: Snapshot) -> tuple[run.Handed, str]:
+    """Return what comes out when a chain is learned again, and from where that was done.
+
+    From the version that it went on from; where that one's bundle is gone, from the one that the chain began with.
+    Raises NotFound or Damaged where a bundle or a snapshot of the chain is gone or changed, naming it.
+    """
+    online = lineage["online"]
+    chain, began = list(online["chain"]), int(online["began"])
+    told, steps = online["from"], chain[began:]
+    try:
+        source = parts.open_bundle(str(told["digest"]), original=True)
+    except (EnvironmentFault, Refused):
+        told, steps = online["root"], chain
+        source = parts.open_bundle(str(told["digest"]), original=True)
+    model = load(source, original=True)
+    rows = [read_rows(loaded.contract, parts.snapshots.open(str(one["rows"])).frame()) for one in steps]
+    batches = [online_learning.Batch(rows=r, digest=str(one["digest"])) for r, one in zip(rows, steps, strict=True)]
+    seed = int(model.lineage.get("seed", 0))
+    taught = online_learning.replay(model, source.read(PICKLE), batches, seed=seed)
+    if taught is None:
+        raise Refused(f"{lineage['online']['from']['version']} was learned from by nothing: its chain is empty")
+    since = sum(len(r) for r in rows[-(len(chain) - began) :])
+    handed = online_learning.handed(taught, model, source, lineage, train, since=since)
+    count = sum(len(r) for r in rows)
+    return handed, f"from {told['version']}, {count} labels in {len(steps)} batches learned again"
 
 
 def refuse_difference(found: Reproduced) -> None:

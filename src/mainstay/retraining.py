@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from mainstay import candidate
 from mainstay.core import errors
 from mainstay.core.ports import Progress, silent
 from mainstay.core.verdicts import Check, Verdict, combine
+from mainstay.online import learn, offer
 from mainstay.retrain import guard, trigger
 from mainstay.retrain.trigger import Trigger
 from mainstay.store import audit
@@ -18,6 +19,9 @@ from mainstay.store import audit
 if TYPE_CHECKING:
     from mainstay.candidate import Delivered
     from mainstay.parts import Parts
+
+
+MANUAL = candidate.MANUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,4 +83,38 @@ def by_hand(
             detail = {"reason": anyway, "guards": [check.name for check in against]}
             audit.append(tx, who=by, what="retrain anyway", subject=parts.model, detail=detail, now=parts.clock.now())
     pipelines = parts.settings.retrain.pipelines
+    if parts.settings.retrain.online:
+        if as_of is not None:
+            raise errors.UsageError(
+                "an online learner goes on from what it is, not from what was known at a moment",
+                remedy="Leave --as-of out, or train anew: mainstay train.",
+            )
+        return offered(parts, by=by, anyway=bool(against), progress=progress)
     return candidate.deliver_candidate(parts, pipelines=pipelines, by=by, as_of=as_of, progress=progress)
+
+
+def offered(
+    parts: Parts,
+    *,
+    by: str,
+    trigger: str = MANUAL,
+    release: bool = True,
+    anyway: bool = False,
+    progress: Progress = silent,
+) -> Delivered:
+    """Have the online learner take what waits, and what it has learned since the version that answers judged.
+
+    Raises NotEnoughEvidence where it learned nothing, Refused where the version that answers cannot go on learning, or
+    where a guard says no and nothing was learned before.
+    """
+    while True:
+        done = learn.batch(parts, anyway=anyway)
+        if done.state is None:
+            break
+    try:
+        handed, notes = offer.make(parts)
+    except errors.NotEnoughEvidence:
+        learn.refuse(done)
+        raise
+    made = candidate.deliver_candidate(parts, handed=handed, trigger=trigger, release=release, by=by, progress=progress)
+    return replace(made, warnings=(*made.warnings, *notes))

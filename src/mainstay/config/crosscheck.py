@@ -617,8 +617,25 @@ def _retraining(settings: Settings) -> Iterator[Found]:
     for key in ("max_flip_share", "max_label_noise", "min_agreement"):
         if getattr(retrain, key) is not None and not task.is_classification:
             yield _problem(("retrain", key), f"a {task} has no classes", getattr(retrain, key))
+    yield from _online(settings)
     if retrain.suspects != "keep" and not task.is_classification:
         yield _problem(("retrain", "suspects"), f"a {task} has no classes", retrain.suspects, allowed=["keep"])
+
+
+def _online(settings: Settings) -> Iterator[Found]:
+    """What is asked of a fit from nothing is not done to a model that goes on learning."""
+    retrain = settings.retrain
+    if not retrain.online:
+        return
+    path, what = ("retrain", "online"), "is not possible with that"
+    if settings.project.task is Task.RANKING:
+        yield _problem(path, "rankings are not learned online", value=True, allowed="false")
+    if retrain.suspects != "keep":
+        yield _problem(path, what, 'suspects = "leave_out"', allowed='suspects = "keep"; max_label_noise judges too')
+    if settings.train.class_weight is not None:
+        yield _problem(path, what, "class_weight", allowed="no [train] class_weight: labels count as they come")
+    if retrain.pipelines:
+        yield _problem(path, what, list(retrain.pipelines), allowed="no [retrain] pipelines: nothing is fitted anew")
 
 
 def _subjects(settings: Settings) -> Iterator[Found]:

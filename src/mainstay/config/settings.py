@@ -909,6 +909,11 @@ class RetrainSettings(Section):
     out for ever, unless `incident:data_fault` is named here."""
     time_zone: str = "UTC"
     """Time zone of schedules, as IANA names it (`Europe/Berlin`)."""
+    online: bool = False
+    """Whether the model goes on learning from labels as they come (River, or `partial_fit`): instead of a training
+    anew, what it has learned since is offered. Without `on` every `min_labels` labels ask for that."""
+    online_batch: int = Field(50, ge=1)
+    """Labels that an online learner takes at once, those that it passes over among them (rows)."""
     pipelines: tuple[str, ...] = ()
     """Pipelines that are compared; the best is offered. None given: the pipeline of [train]."""
     min_labels: int = Field(150, ge=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,7 @@ def labelled(
         else feedback.labels_as_of(tx, model, contract.target, as_of=as_of, limit=MOST_LABELS)
     )
     for graded in reversed(known_then):
-        if graded.name != contract.target or not _usable(graded.value, contract):
+        if graded.name != contract.target or not usable(graded.value, contract):
             continue
         if until is not None and graded.occurred_at > until:
             continue
@@ -124,11 +124,11 @@ def labelled(
         seen.add(unit)
         of_key[key] += piece not in counted
         counted.add(piece)
-        kept.append(_row(graded, known, contract, key=key, unit=unit))
-    return kept[::-1] + _fresh(tx, model, settings, contract, as_of=as_of, until=until)
+        kept.append(row_of(graded, known, contract, key=key, unit=unit))
+    return kept[::-1] + fresh(tx, model, settings, contract, as_of=as_of, until=until)
 
 
-def _fresh(
+def fresh(
     tx: Connection,
     model: str,
     settings: Settings,
@@ -144,7 +144,7 @@ def _fresh(
         own = one.inputs.get(contract.time) if contract.time else None
         happened = datetime.fromisoformat(own) if isinstance(own, str) else own if isinstance(own, datetime) else at
         happened = happened if happened.tzinfo is not None else happened.replace(tzinfo=UTC)
-        if not _usable(one.value, contract) or (until is not None and happened > until):
+        if not usable(one.value, contract) or (until is not None and happened > until):
             continue
         content = msgspec.json.encode(
             {f.name: one.inputs.get(f.name) for f in contract.features}, order="deterministic"
@@ -210,8 +210,12 @@ def labelled_rows(
     that the model learns from.
     """
     contract = contract_of(settings)
-    _refuse_unkept(contract)
-    rows = labelled(tx, model, settings, as_of=as_of, until=until)
+    refuse_unkept(contract)
+    return frame_of(contract, labelled(tx, model, settings, as_of=as_of, until=until))
+
+
+def frame_of(contract: Contract, rows: Sequence[LabelledRow]) -> pl.DataFrame:
+    """Return labelled requests as a frame, in their order; see `labelled_rows`."""
     columns: dict[str, pl.Series] = {}
     for field in contract.fields:
         if field.name != contract.target:
@@ -258,7 +262,8 @@ def retrain_snapshot(base_train: pl.DataFrame, labelled_fit: pl.DataFrame) -> pl
     return joined.select([*order, ORIGIN])
 
 
-def _row(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: str, unit: str) -> LabelledRow:
+def row_of(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: str, unit: str) -> LabelledRow:
+    """Return a label joined with its request; `known` are the inputs, opened where they were sealed."""
     seen = {f.name: known.get(f.name) for f in contract.features}
     content = msgspec.json.encode(seen, order="deterministic").decode()
     return LabelledRow(
@@ -274,7 +279,8 @@ def _row(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: s
     )
 
 
-def _usable(value: Any, contract: Contract) -> bool:
+def usable(value: Any, contract: Contract) -> bool:
+    """Return whether a label can be learned: one of the declared classes, or a number."""
     if contract.task.is_classification:
         return isinstance(value, str) and value in contract.classes
     lowest = 0.0 if contract.task is Task.RANKING else float("-inf")
@@ -289,7 +295,8 @@ def _value(value: Any, kind: FieldType) -> Any:
     return float(value) if kind is FieldType.NUMBER else value
 
 
-def _refuse_unkept(contract: Contract) -> None:
+def refuse_unkept(contract: Contract) -> None:
+    """Raise ContractViolation when the journal does not keep a field that the model learns from."""
     lost = [f for f in contract.features if f.pii not in KEPT]
     if lost:
         raise ContractViolation(

@@ -65,26 +65,32 @@ class _Known:
         return max((release.created_at for release in self.versions), default=None)
 
 
+def declared(settings: Settings) -> tuple[str, ...]:
+    """Return what asks for a version; of an online learner for which nothing is declared, every `min_labels` labels."""
+    retrain = settings.retrain
+    return retrain.on or ((f"rows:{retrain.min_labels}",) if retrain.online else ())
+
+
 def due_triggers(tx: Connection, model: str, settings: Settings, now: datetime) -> list[Trigger]:
     """Return the reasons to train that hold now, incidents first; whether one may, the guard says.
 
     An incident asks until a version trained for it is under way or live, and asks again when that one failed.
     """
-    if not settings.retrain.on:
+    if not declared(settings):
         return []
     known = _Known(versions=releases.all_of(tx, model), ended=_ended(tx, model))
     found = _incidents(tx, model, settings, known, now)
-    for declared in settings.retrain.on:
-        kind, _, wanted = declared.partition(":")
+    for asked in declared(settings):
+        kind, _, wanted = asked.partition(":")
         one: Trigger | None = None
         if kind == "rows":
-            one = _rows(tx, model, declared, int(wanted), known)
+            one = _rows(tx, model, asked, int(wanted), known)
         elif kind == "age":
-            one = _age(declared, float(wanted), known, now)
+            one = _age(asked, float(wanted), known, now)
         elif kind == "schedule":
-            one = _schedule(declared, wanted, settings.retrain.time_zone, known, now)
+            one = _schedule(asked, wanted, settings.retrain.time_zone, known, now)
         elif kind == "quality":
-            one = _quality(tx, model, declared, settings, known, now)
+            one = _quality(tx, model, asked, settings, known, now)
         found += [one] if one is not None else []
     return found
 

@@ -501,3 +501,37 @@ review_marks = Table(
     Column("kind", String(20), nullable=False),
     _at("at"),
 )
+
+online_states = Table(
+    "online_states",
+    METADATA,
+    _key("model"),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    _v(),
+    Column("parent", Integer),
+    Column("base", Integer, nullable=False),
+    _text("base_digest"),
+    _text("digest"),
+    _text("rows"),
+    Column("learned", Integer, nullable=False),
+    _json("passed_over"),
+    Column("mark", Moment),
+    _json("score"),
+    _text("why"),
+    _at("at"),
+)
+
+online_seen = Table(
+    "online_seen",
+    METADATA,
+    _key("model"),
+    _key("id"),
+    Column("state", Integer, primary_key=True, autoincrement=False),
+    _v(),
+    Column("fate", String(20), nullable=False),
+    _json("value"),
+    _text("key_hash"),
+    _text("unit"),
+    _at("occurred_at"),
+    Index(None, "model", "state"),
+)

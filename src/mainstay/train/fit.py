@@ -16,6 +16,7 @@ import numpy as np
 from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, ProjectFileError
 from mainstay.core.profiles import Profile
+from mainstay.models import streaming
 from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, class_name, load_features
 from mainstay.train import paths, used, weights
@@ -189,7 +190,7 @@ def unfitted(pipeline: Pipeline, contract: Contract) -> Any:
     """Build the estimator, its unset seeds set. Raises ProjectFileError when the code fails or builds no estimator."""
     params, of_estimator = paths.laid_over(pipeline.params, pipeline.tuned)
     with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
-        estimator = pipeline.build(params)
+        estimator = streaming.as_estimator(pipeline.build(params), contract, pipeline.seed)
     _require_estimator(estimator, pipeline, contract)
     with guarded(f"Pipeline {pipeline.name!r} cannot be built"):
         if of_estimator:

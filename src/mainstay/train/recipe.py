@@ -57,6 +57,8 @@ def of(loaded: Loaded, code: ProjectCode, model: LoadedModel, train: Rows, test:
     """Return the recipe of a version by its lineage, or why there is none; `train` are the rows of its snapshot."""
     lineage, settings = model.lineage, loaded.settings
     name = str(lineage.get("pipeline", ""))
+    if lineage.get("online"):
+        return "it went on learning from another version: no fit makes it, and `mainstay reproduce` goes its way again"
     if lineage.get("adopted") or name not in settings.train.pipelines:
         return "it was not fitted here, and no declared pipeline can fit it again"
     pipeline = load_pipeline(

@@ -55,6 +55,24 @@ PARITY_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """What a model that went on learning from a version brings along (`online`)."""
+
+    plan: Pipeline
+    """How rows reach it, with the feature code of the version that it went on from."""
+    train: Snapshot
+    """All that its chain was fitted to and learned."""
+    lineage: Mapping[str, Any]
+    """What its lineage says otherwise than a fit's."""
+    unseen: Unseen | None
+    """Rows with what it said of them before it learned them; None where they are too few to calibrate on."""
+    calibration: Calibration
+    """Of the version that it went on from, for when they are too few."""
+    twin: Any = None
+    """What came out when the chain was gone through once more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:
     """A fitted model that was handed over; it is not fitted again."""
 
@@ -68,6 +86,8 @@ class Handed:
     """How rows reach it, where the project declares no pipeline to fit it again; None: as that pipeline says."""
     packages: tuple[str, ...] = ()
     """Lines `name==version` of what it needs beside what its pickle names."""
+    continued: Continued | None = None
+    """Set: it was not adopted, it went on learning from a version of this project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +142,7 @@ def train_candidate(
     classes = classes_of(contract, rows.truth)
     rows, apart = (rows, None) if handed is not None else held_apart(settings, contract, rows)
     saw_test = handed is not None and handed.saw_test
+    continued = None if handed is None else handed.continued
     with project_code(loaded.root, settings.features.paths) as code:
         plan = _plan(code, loaded, pipeline, handed, tuned)
         progress("fit", 1, len(STEPS))
@@ -146,9 +167,13 @@ def train_candidate(
         model.calibration = Calibration(probabilities=prior)
         seen = recipe.seen(model, rows, test_rows, held_out, seed=settings.project.seed)
         unseen = _unseen(model, plan, rows, apart, held_out)
-        if handed is not None and held_out is None:  # test rows, which it never saw: it cannot be fitted anew
+        if continued is not None:
+            unseen = continued.unseen
+        elif handed is not None and held_out is None:  # test rows, which it never saw: it cannot be fitted anew
             unseen = Unseen(rows=test_rows, output=said, source="holdout")
         found = calibrated(settings, contract, unseen, classes, prior)
+        if continued is not None and unseen is None:
+            found = replace(found, calibration=continued.calibration)
         model.calibration = found.calibration
         model.thresholds = msgspec.structs.replace(model.thresholds, decision=found.decision)
         if held_out is not None:
@@ -162,7 +187,9 @@ def train_candidate(
                 model, beside, wish="out_of_fold" if saw_test else settings.watch.reference
             )
         lineage = _lineage(code, plan, settings, train=train, test=test, recent=recent, commit=commit)
-        if handed is not None:
+        if continued is not None:
+            lineage |= continued.lineage
+        elif handed is not None:
             lineage |= {"adopted": True, "saw_test": saw_test}
         progress("bundle", 5, len(STEPS))
         pickled = pickles.dump(model.estimator, own_modules=code.hide_paths()) if handed is None else handed.pickle
@@ -194,6 +221,9 @@ def train_candidate(
         evaluation["behaviour"] = behaviour
     if not saw_test:  # what it says about rows that it was fitted on would flatter it
         evaluation |= beyond(loaded, served, test_rows, rows, said=said_there) | {"seen": seen}
+    if continued is not None and "again" in evaluation and continued.twin is not None:
+        twin = as_model(continued.plan, contract, continued.twin, classes, calibration=served.calibration)
+        evaluation["again"] = recipe.again(served, twin, test_rows)
     recent_rows = read_rows(contract, recent.frame()) if recent is not None else None
     plots = save_plots(evaluation, classes, loaded.state / "plots" / bundle.digest[:16])
     progress("evaluate", len(STEPS), len(STEPS))
@@ -216,6 +246,8 @@ def _plan(
 ) -> Pipeline:
     """Return the declared pipeline, or one that cannot be built for a model that cannot be fitted again."""
     train, seed = loaded.settings.train, loaded.settings.project.seed
+    if handed is not None and handed.continued is not None:
+        return handed.continued.plan
     if handed is None or handed.spec is None:
         weighing = weights.declared(train) if handed is None else weights.NONE  # its clones are fitted as it was
         return load_pipeline(
@@ -236,6 +268,8 @@ def _cannot_build(_params: Mapping[str, Any]) -> Any:
 
 def _needs_clones(handed: Handed, test: Rows) -> bool:
     """Return whether clones must speak for a model: it saw the test rows, or they are too few to calibrate on."""
+    if handed.continued is not None:
+        return False
     return handed.spec is None and (handed.saw_test or len(test) < MIN_ROWS)
 
 

@@ -35,6 +35,7 @@ COMMANDS = [
     "profile",
     "train",
     "retrain",
+    "online",
     "pull",
     "review",
     "trust",
@@ -75,6 +76,7 @@ COMMANDS = [
     "drill",
 ]
 GROUPS = {
+    "online": ("learn", "status"),
     "review": ("draw", "estimate", "label", "list", "skip", "undo", "unsure"),
     "alerts": ("export", "list", "test"),
     "config": ("show",),
