@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loop_kit import CODE, MODEL, TOML, WORDS, FakeRegistry, Shop, fared, write_project
-from mainstay import candidate
+from mainstay import candidate, ingest
 from mainstay.core.events import Event
 from mainstay.models import answers
 from mainstay.serve import measured, trial
@@ -35,11 +36,9 @@ def declared(build: str = "build_river", **retrain: str) -> str:
     lines = "".join(f"{name} = {value}\n" for name, value in retrain.items())
     start, end = TOML.index("words = {"), TOML.index("[gate]")
     pipeline = f'words = {{ build = "model:{build}", input = "text" }}\n'
-    return (
-        (TOML[:start] + pipeline + TOML[end:])
-        .replace('on = ["rows:60"]\npipelines = ["third"]\n', f"online = true\nonline_batch = 20\n{lines}")
-        .replace('calibrate = "none"', 'calibrate = "out_of_fold"')
-    )
+    return (TOML[:start] + pipeline + TOML[end:]).replace(
+        'on = ["rows:60"]\npipelines = ["third"]\n', f"online = true\nonline_batch = 20\n{lines}"
+    ).replace('calibrate = "none"', 'calibrate = "out_of_fold"') + "[stress]\nenabled = false\n"
 
 
 def make_online_shop(folder: Path, build: str = "build_river") -> Shop:
@@ -56,7 +55,7 @@ def make_online_shop(folder: Path, build: str = "build_river") -> Shop:
     return shop
 
 
-def asked(shop: Shop, count: int, *, new: float = 1.0, version: int = 1) -> list[tuple[Event, str]]:
+def asked(shop: Shop, count: int, *, new: float = 1.0, version: int = 1, **more: Any) -> list[tuple[Event, str]]:
     """Let customers ask, a share in new words; return what was answered with what is true."""
     rows, kinds = [], []
     for number in range(len(shop.said), len(shop.said) + count):
@@ -69,7 +68,7 @@ def asked(shop: Shop, count: int, *, new: float = 1.0, version: int = 1) -> list
     shop.clock.advance(seconds=60)
     events = shop.write(
         lambda seq: [
-            shop._event(seq + n, first + n, bundle=f"{MODEL}@{version}", inputs=row, answer=answer)
+            shop._event(seq + n, first + n, bundle=f"{MODEL}@{version}", inputs=row, answer=answer, **more)
             for n, (row, answer) in enumerate(zip(rows, told, strict=True))
         ]
     )
@@ -81,7 +80,8 @@ def labelled(shop: Shop, pairs: Sequence[tuple[Event, str]], *, tag: str = "f") 
     """Tell the truth of what was asked, and let the loop join it."""
     for kind in sorted(WORDS):
         shop.label([event.id for event, said in pairs if said == kind], value=kind, tag=tag)
-    shop.turns(1)
+    parts = shop.parts()
+    ingest.take_feedback(parts.store, parts.journal, model=MODEL, contract=parts.loaded.contract)
 
 
 def states(shop: Shop) -> list[online.State]:

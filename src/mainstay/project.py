@@ -547,14 +547,14 @@ class Project:
         )
         return _told(delivered)
 
-    def online_learn(self, *, batch: bool = False) -> Learned:
-        """Have the online learner take what waits; `batch`: only if it is as many labels as make one."""
+    def online_learn(self, *, batch: bool = False, again: bool = False) -> Learned:
+        """Have the learner take what waits; `batch`: if it makes one, `again`: with what was set aside."""
         _must_answer_here(self, "nothing is learned here")
         from mainstay.online import learn
         from mainstay.train import sandbox
 
         sandbox.end_with_parent(self._environ)
-        return learn.batch(self.parts, least=self.settings.retrain.online_batch if batch else 1)
+        return learn.batch(self.parts, least=self.settings.retrain.online_batch if batch else 1, again=again)
 
     def online(self) -> Standing:
         """Return where the online learner stands, and how it does."""

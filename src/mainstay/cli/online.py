@@ -50,6 +50,8 @@ def lines(found: Standing) -> list[str]:
         f"{found.learned} labels learned since {found.root}, {found.since} of them since {found.version}{mark}; "
         f"{found.waiting} wait.",
     ]
+    if found.aside:
+        told.append(f"{found.aside} labels of what was taken back are set aside: mainstay online learn --again")
     if found.rows:
         told.append(
             f"{found.metric} over {found.rows} labels, each before it was learned: {_both(found.learner)}; "
@@ -66,6 +68,9 @@ def _both(score: Mapping[str, float | None]) -> str:
 def learn(
     call: edge.Call,
     batch: Annotated[bool, typer.Option("--batch", help="Only if [retrain] online_batch labels wait.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also labels that were set aside with a version that was taken back.")
+    ] = False,
 ) -> None:
     """Learn what waits, now: one batch, which becomes a state; nothing that answers changes.
 
@@ -80,7 +85,7 @@ def learn(
     from mainstay.core.errors import ExitCode
     from mainstay.project import Project
 
-    found = Project.open(call.project).online_learn(batch=batch)
+    found = Project.open(call.project).online_learn(batch=batch, again=again)
     state = found.state
     call.out.document(
         {

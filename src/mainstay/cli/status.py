@@ -12,7 +12,7 @@ from mainstay.cli import edge, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mainstay.status.records import Estimate, Held, RunnerProcess, ServiceProcess, Status
+    from mainstay.status.records import Estimate, Held, ReleaseLine, RunnerProcess, ServiceProcess, Status
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +74,7 @@ def lines(found: Status) -> list[RenderableType]:
     parts += [*_rollout(found), *_incidents(found)]
     if found.releases:
         rows = [
-            (str(r.version), r.stage.value, moment(r.since), number(r.value), r.trigger, output.safe(r.reason))
+            (str(r.version), r.stage.value, moment(r.since), number(r.value), _came(r), output.safe(r.reason))
             for r in found.releases[:10]
         ]
         metric = next((r.metric for r in found.releases if r.metric), "metric")
@@ -86,6 +86,11 @@ def lines(found: Status) -> list[RenderableType]:
         seen = f", seen {moment(beat.at)}" if beat.at else ""
         parts.append(f"{beat.name:<10} {'alive' if beat.alive else 'not running'}{seen}")
     return parts
+
+
+def _came(line: ReleaseLine) -> str:
+    """Return what asked for a version, and of one that was learned online from where it went on."""
+    return f"{line.trigger}; online {line.online}" if line.online else line.trigger
 
 
 def _process(one: ServiceProcess) -> str:

@@ -89,7 +89,8 @@ def _newton(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float,
     ridge = np.diag([1e-3, 1e-9])
     best = _loss(design, beta, target)
     for _ in range(100):
-        fitted = _sigmoid(design @ beta)
+        with np.errstate(over="ignore"):  # of rows that are wrong and very sure a first step may go far: 0 is right
+            fitted = _sigmoid(design @ beta)
         weight = np.maximum(fitted * (1 - fitted), 1e-9)
         step = np.linalg.solve((design * weight[:, None]).T @ design + ridge, design.T @ (target - fitted))
         scale = 1.0

@@ -25,6 +25,8 @@ class Start:
     line: tuple[int, ...]
     """The chain up to `parent`, oldest first."""
     why: str
+    aside: tuple[int, ...] = ()
+    """States that led to a version that was taken back: what they learned is not learned again by itself."""
 
     @property
     def since(self) -> tuple[int, ...]:
@@ -71,9 +73,9 @@ def start(
     """Return where to go on.
 
     The newest state that came from the version that answers is gone on from. Left are those that led to a version that
-    was taken back or that the gate said no to, all of them since the version that answers; those that learned what is
-    no longer so (`spoiled`, by why) and what came after; and those whose bytes are not here (`lost`). Where none
-    stays, the version that answers is gone on from, and labels since come again.
+    was taken back or that the gate said no to, all of them since the version that answers (what they learned is set
+    aside), and what came after these; those that learned what is no longer so (`spoiled`, by why) and what came after;
+    and those whose bytes are not here (`lost`). Where none stays, the version that answers is gone on from.
     """
     by_number = {state.n: state for state in states}
     anchor = state_of(live, by_number)
@@ -83,12 +85,13 @@ def start(
     for number, release in back.items():
         for one in lines[number]:
             bad.setdefault(one, f"{release.name} was {_what(release)}")
+    aside = tuple(sorted(bad))
     for number, why in (spoiled or {}).items():
         bad.setdefault(number, why)
     sound = [n for n, line in lines.items() if bad.keys().isdisjoint(line) and n not in lost]
     chosen = max(sound, default=anchor)
     why = _told(live, chosen, anchor, max(lines, default=None), bad)
-    return Start(parent=chosen, anchor=anchor, line=line_of(by_number, chosen), why=why)
+    return Start(parent=chosen, anchor=anchor, line=line_of(by_number, chosen), why=why, aside=aside)
 
 
 def _after(states: Mapping[int, State], number: int, anchor: int | None, live: Release) -> tuple[int, ...] | None:

@@ -53,10 +53,11 @@ class Learned:
         return f"state {self.state.n}: {self.state.learned} labels learned; {self.why}{passed}"
 
 
-def batch(parts: Parts, *, least: int = 1, anyway: bool = False) -> Learned:
+def batch(parts: Parts, *, least: int = 1, anyway: bool = False, again: bool = False) -> Learned:
     """Learn what waits, if it is at least so many labels (those that are passed over count); see the module.
 
-    `anyway`: whatever the guards say, as a person's word passes over them. Raises Refused where the version that
+    `anyway`: whatever the guards say, as a person's word passes over them. `again`: also what was set aside with a
+    version that was taken back. Raises Refused where the version that
     answers cannot go on learning, StaleTransition where another learner was quicker.
     """
     now = parts.clock.now()
@@ -64,7 +65,7 @@ def batch(parts: Parts, *, least: int = 1, anyway: bool = False) -> Learned:
     if against:
         return Learned(state=None, why="; ".join(f"{c.name}: {c.reason}" for c in against), against=against)
     begun = place.begin(parts)
-    found = place.waiting(parts, begun.place, begun.model.estimator, now, most=MOST)
+    found = place.waiting(parts, begun.place, begun.model.estimator, now, most=MOST, again=again)
     chosen = [one.row for one in found if one.fate == rows.LEARNED]
     if len(found) < least:
         return Learned(state=None, why=f"{len(found)} labels wait, {least} make a batch")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from mainstay.core import errors
@@ -18,8 +19,13 @@ from mainstay.train.fit import read_rows
 
 if TYPE_CHECKING:
     from mainstay.data.snapshot import Snapshot
+    from mainstay.models.load import LoadedModel
     from mainstay.parts import Parts
     from mainstay.train.run import Handed
+
+ASKED = 500
+"""Newest learned rows that both learnings are asked about."""
+TOLERANCE = 1e-6
 
 
 def make(parts: Parts) -> tuple[Handed, list[str]]:
@@ -48,15 +54,21 @@ def make(parts: Parts) -> tuple[Handed, list[str]]:
     told = _lineage(begun, line, since)
     train = _all_rows(parts, where, line)
     handed = teaching.handed(again, model, begun.bundle, told, train, newest=begun.pickle)
-    return handed, _notes(again, begun)
+    return handed, _notes(again, handed, model)
 
 
-def _notes(again: teaching.Taught, begun: place.Begun) -> list[str]:
-    if again.digest == sha256(begun.pickle).hexdigest():
+def _notes(again: teaching.Taught, handed: Handed, model: LoadedModel) -> list[str]:
+    """Say where the learner and a second learning of the same labels answer these otherwise."""
+    if again.pickle == handed.pickle or handed.continued is None:
+        return []
+    asked = again.rows.values[-ASKED:]
+    one, other = (replace(model, estimator=e).predict(asked) for e in (handed.estimator, handed.continued.twin))
+    largest = float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else float("inf")
+    if largest <= TOLERANCE:
         return []
     return [
-        "gone through once more, the labels since the version that answers give other bytes: the model is not "
-        "deterministic (seed what is random); what it learned first is offered"
+        f"learned once more, the same labels give answers that differ by up to {largest:.3g}: "
+        "the model is not deterministic (seed what is random); what it learned first is offered"
     ]
 
 

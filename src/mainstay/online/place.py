@@ -55,6 +55,10 @@ class Place:
         """Return the state that is gone on from; None: the version that answers, which was not learned online."""
         return None if self.start.parent is None else self.states[self.start.parent]
 
+    def looked(self, *, again: bool = False) -> rows.Runs:
+        """Return the states whose labels do not wait any more; `again`: those that were set aside do."""
+        return chain.runs(sorted({*self.start.line, *(() if again else self.start.aside)}))
+
     @property
     def newest(self) -> int:
         """Return the number of the newest state, 0 before the first."""
@@ -131,7 +135,7 @@ def count_waiting(parts: Parts, place: Place, now: datetime) -> int:
     since = place.root_at - GRACE
     with parts.store.read() as tx:
         waiting = rows.count_unseen(
-            tx, parts.model, parts.settings.target.field, runs=chain.runs(place.start.line), since=since, until=until
+            tx, parts.model, parts.settings.target.field, runs=place.looked(), since=since, until=until
         )
         if parts.settings.retrain.sources:
             after = place.parent.at if place.parent is not None else place.root_at
@@ -139,12 +143,17 @@ def count_waiting(parts: Parts, place: Place, now: datetime) -> int:
     return waiting
 
 
-def waiting(parts: Parts, place: Place, estimator: Any, now: datetime, *, most: int) -> list[stream.Sorted]:
-    """Return the labels that the learner did not look at yet, each with its fate, in the order of their events."""
+def waiting(
+    parts: Parts, place: Place, estimator: Any, now: datetime, *, most: int, again: bool = False
+) -> list[stream.Sorted]:
+    """Return the labels that the learner did not look at yet, each with its fate, in the order of their events.
+
+    `again`: those too that were set aside with a version that was taken back.
+    """
     contract, settings = parts.loaded.contract, parts.settings
     dataset.refuse_unkept(contract)
     until = dataset.mature_until(settings, now)
-    runs = chain.runs(place.start.line)
+    runs = place.looked(again=again)
     with parts.store.read() as tx:
         found = rows.unseen(
             tx, parts.model, contract.target, runs=runs, since=place.root_at - GRACE, until=until, limit=most

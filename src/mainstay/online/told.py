@@ -38,6 +38,8 @@ class Standing:
     """The newest event that was learned."""
     waiting: int
     """Labels that were not looked at."""
+    aside: int
+    """Labels set aside with versions that were taken back."""
     metric: str
     """accuracy, or mae of a regression."""
     learner: Mapping[str, float | None]
@@ -66,6 +68,7 @@ def standing(parts: Parts) -> Standing:
         since=sum(state.learned for state in since),
         mark=line[-1].mark if line else None,
         waiting=place.count_waiting(parts, where, parts.clock.now()),
+        aside=sum(where.states[number].learned for number in where.start.aside),
         metric="accuracy" if is_class else "mae",
         learner=scored(score.get("learner"), is_class=is_class),
         answered=scored(score.get("answered"), is_class=is_class),

@@ -279,4 +279,13 @@ def _line(release: Release, primary: str) -> ReleaseLine:
         reason=release.reason,
         metric=primary,
         value=None if measured is None else measured.value,
+        online=learned_online(release),
     )
+
+
+def learned_online(release: Release) -> str:
+    """Return of a version that was learned online from which one it went on and how many labels it learned since."""
+    told = release.facts.get("online")
+    if not isinstance(told, dict):
+        return ""
+    return f"from {told['from']['version']}, {told['since']} labels"

@@ -161,6 +161,8 @@ class ReleaseLine:
     """Name of the primary metric, or empty."""
     value: float | None = None
     """It, on the held-out rows."""
+    online: str = ""
+    """Of a version that was learned online: from which version it went on, and how much it learned since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

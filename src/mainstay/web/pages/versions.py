@@ -8,6 +8,7 @@ from typing import Any
 
 from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, Release, Stage
+from mainstay.status.read import learned_online
 from mainstay.status.records import Status
 from mainstay.store.release_events import ReleaseEvent
 from mainstay.viewing.versions import Compared, Version, plain
@@ -97,6 +98,7 @@ def _lineage(release: Release, now: datetime, mlflow: str) -> tuple[Fact, ...]:
         ("Code", release.commit, True),
         ("Runs as", f"{runtime.get('runtime', '')}: {runtime.get('why', '')}".strip(": "), False),
         ("Choice", str(release.facts.get("choice") or ""), False),
+        ("Learned online", learned_online(release), False),
     ]
     found = [
         Fact(name=name, value=value or "not recorded", href="", code=code and bool(value))
