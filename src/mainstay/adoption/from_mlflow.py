@@ -28,6 +28,7 @@ from mainstay.core import releases, verdicts
 from mainstay.core.contracts import Contract, FieldType
 from mainstay.core.errors import BadData, Problem, UsageError
 from mainstay.core.ports import Progress, silent
+from mainstay.data import gaps
 from mainstay.data.cells import read_cells
 from mainstay.data.infer import infer_contract
 from mainstay.data.rules import nearest
@@ -185,6 +186,8 @@ def _reference(stored: Stored, path: Path, *, target: str | None, key: str | Non
         ) from error
     frame = frame.select(name for name in frame.columns if not name.startswith(PANDAS_INDEX))
     spelled = path.suffix.lower() == ".csv"
+    if spelled:
+        frame = gaps.opened(frame)
     for option, column in (("--target", target), ("--key", key), ("--time", time)):
         if column is not None and column not in frame.columns:
             near = nearest(column, frame.columns)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mainstay.core.contracts import Contract, FieldType
 from mainstay.core.errors import ContractViolation, Problem
+from mainstay.data.gaps import is_gap
 from mainstay.serve import wire
 from mainstay.serve.strict import Malformed
 
@@ -20,7 +21,7 @@ csv.field_size_limit(_FIELD_BYTES)  # a body has its own limit, and a cell may b
 
 
 def rows_of(body: bytes, contract: Contract, *, max_rows: int) -> list[dict[str, Any]]:
-    """Return the inputs of each row; an empty cell is missing, and so is NaN in a column of numbers.
+    """Return the inputs of each row; an empty cell is missing, and so is a gap as `data.gaps` knows it, by its field.
 
     A first column without a name is the index that pandas writes, and left out. Raises Malformed for what is no CSV,
     ContractViolation for a row of another length, TooLarge.
@@ -71,7 +72,7 @@ def _number(cell: str) -> Any:
     plain = cell.strip()
     if _NUMERAL.fullmatch(plain):
         return float(plain)
-    return None if plain.lower() == "nan" else cell
+    return None if is_gap(plain) else cell
 
 
 def _integer(cell: str) -> Any:
@@ -80,13 +81,17 @@ def _integer(cell: str) -> Any:
 
 
 def _boolean(cell: str) -> Any:
-    return {"true": True, "false": False}.get(cell.strip().lower(), cell)
+    return {"true": True, "false": False}.get(cell.strip().lower(), None if is_gap(cell) else cell)
+
+
+def _moment(cell: str) -> str | None:
+    return None if is_gap(cell) else cell.strip()
 
 
 _READERS: dict[FieldType, Callable[[str], Any]] = {
     FieldType.NUMBER: _number,
     FieldType.INTEGER: _integer,
     FieldType.BOOLEAN: _boolean,
-    FieldType.TIMESTAMP: str.strip,
+    FieldType.TIMESTAMP: _moment,
 }
 """Other cells are taken as they are."""

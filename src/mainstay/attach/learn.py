@@ -27,7 +27,7 @@ from mainstay.core.contracts import Contract, FieldType, Pii, Task
 from mainstay.core.events import Event, Kind
 from mainstay.core.profiles import Profile
 from mainstay.core.releases import Release, Stage
-from mainstay.data import frame_check, infer, source
+from mainstay.data import frame_check, gaps, infer, source
 from mainstay.data.request_check import compile_request_check
 from mainstay.data.snapshot import Snapshots
 from mainstay.journal import frames
@@ -409,6 +409,7 @@ def rows_of_file(loaded: Loaded) -> Rows:
     truth_there = contract.target in frame.columns
     names = [field.name for field in contract.fields if field.name in frame.columns]
     wanted = frame.select([*names, *([contract.target] if truth_there else [])]).with_row_index("_origin")
+    wanted = gaps.declared(wanted, contract)
     good = frame_check.check_frame(contract, wanted, with_target=truth_there).good
     origin = good["_origin"].to_list()
 

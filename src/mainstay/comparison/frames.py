@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mainstay.comparison import words
 from mainstay.core.errors import BadData, MainstayError, Problem, UsageError
-from mainstay.data import infer, source
+from mainstay.data import gaps, infer, source
 from mainstay.data.near import did_you_mean
 from mainstay.data.rules import nearest
 
@@ -75,7 +75,7 @@ def load(data: Any, *, side: str, root: Path | None = None) -> Loaded:
 def _read(address: str, root: Path) -> pl.DataFrame:
     """Return the rows of a file; what is wrong with it is told without a project's words."""
     try:
-        return source.read_frame(address, root)
+        return gaps.opened(source.read_frame(address, root))
     except MainstayError as error:
         if "[data]" not in f"{error.message}{error.remedy}":
             raise

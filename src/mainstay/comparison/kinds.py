@@ -77,6 +77,10 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
         return Column(name=a.name, kind=kind, a=a, b=b)
     read_a, spoiled_a = read_as(a, kind)
     read_b, spoiled_b = read_as(b, kind)
+    if kind is Kind.INTEGER and forced is None and (holds_decimals(a, read_a) or holds_decimals(b, read_b)):
+        # Rarer than the sample shows.
+        kind = Kind.NUMBER
+        (read_a, spoiled_a), (read_b, spoiled_b) = read_as(a, kind), read_as(b, kind)
     if forced is not None and spoiled_a == len(a) - a.null_count() > 0:
         raise UsageError(
             f"{a.name!r} was said to hold {forced}, and no cell of the reference does; for example "
@@ -125,8 +129,14 @@ def own_kind(cells: pl.Series) -> Kind:
             continue
         read = read_as(different, kind)[0]
         if (times.filter(read.is_not_null()).sum() or 0) >= READS * len(some):
-            return kind
+            return Kind.NUMBER if kind is Kind.INTEGER and holds_decimals(different, read) else kind
     return Kind.CATEGORY
+
+
+def holds_decimals(cells: pl.Series, whole: pl.Series) -> bool:
+    """Return whether cells that are no whole numbers are numbers all the same: rain, mostly 0 and sometimes .25."""
+    others = cells.filter(whole.is_null())
+    return read_as(others, Kind.NUMBER)[0].count() > 0
 
 
 def plain(cells: pl.Series) -> pl.Series:

@@ -18,7 +18,7 @@ from mainstay.config.load import Loaded
 from mainstay.config.settings import FeastSettings
 from mainstay.core.contracts import Field, FieldType
 from mainstay.core.errors import BadData, EnvironmentFault
-from mainstay.data import feast_rows
+from mainstay.data import feast_rows, gaps
 from mainstay.data.as_of import Rule, join_as_of
 from mainstay.data.cells import read_cells
 from mainstay.data.content import digest_of
@@ -63,7 +63,7 @@ def read_joined(loaded: Loaded, address: str) -> Joined:
     if data.feast.declared:
         frame = from_feast(frame, data.feast, root=loaded.root, time=str(data.time), key=data.key)
         told["feast"] = data.feast.model_dump(mode="json", exclude_defaults=True)
-    return Joined(frame=frame, lineage=told)
+    return Joined(frame=gaps.declared(frame, loaded.contract), lineage=told)
 
 
 def from_feast(rows: pl.DataFrame, declared: FeastSettings, *, root: Path, time: str, key: str | None) -> pl.DataFrame:

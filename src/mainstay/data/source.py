@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,9 @@ _PARQUET_MAGIC = b"PAR1"
 def read_frame(address: str, root: Path) -> pl.DataFrame:
     """Return the rows at `address`, a path or pattern below `root` or absolute; files of a pattern in order of name.
 
-    CSV has no types: its cells are text, an empty cell is null, and `frame_check` reads them as the contract says.
+    CSV has no types: its cells are text, an empty cell is null, and `frame_check` reads them as the contract says. Its
+    first line tells what stands between cells; a first column without a name (the row names that R and pandas write) is
+    left out.
     Raises BadData for what is absent, empty, half-written or not UTF-8, and where files of a pattern differ in columns.
     """
     paths = paths_of(address, root)
@@ -75,13 +78,27 @@ def _read(path: Path, address: str) -> pl.DataFrame:
 
 def _read_csv(path: Path) -> pl.DataFrame:
     _require_utf8(path)
+    between = separator(_first_line(path))
     try:
-        frame = pl.read_csv(path, infer_schema=False, encoding="utf8", truncate_ragged_lines=False)
+        frame = pl.read_csv(path, separator=between, infer_schema=False, encoding="utf8", truncate_ragged_lines=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise _half_written(path, "CSV", error) from error
+    _require_last_line_whole(path, frame, between)
+    if frame.width > 1 and not frame.columns[0].strip():
+        frame = frame.drop(frame.columns[0])
     _require_names(path, frame.columns)
-    _require_last_line_whole(path, frame)
     return frame
+
+
+def separator(first_line: str) -> str:
+    """Return what stands between the names of a first line: a comma, else whichever of `;`, tab and `|` there is."""
+    bare = re.sub(r'"[^"]*"', "", first_line)
+    return next((sign for sign in (",", ";", "\t", "|") if sign in bare), ",")
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline(1 << 16)
 
 
 def _read_ndjson(path: Path) -> pl.DataFrame:
@@ -166,7 +183,7 @@ def _require_names(path: Path, columns: list[str]) -> None:
         raise BadData(f"{path.name} has two columns named {name}", remedy="Rename or remove one of them.")
 
 
-def _require_last_line_whole(path: Path, frame: pl.DataFrame) -> None:
+def _require_last_line_whole(path: Path, frame: pl.DataFrame, between: str) -> None:
     """Refuse a file that was cut within its last row: no line end, and fewer cells than columns.
 
     A cut inside the last cell cannot be seen; a file without a final line end but with all cells is accepted.
@@ -178,7 +195,7 @@ def _require_last_line_whole(path: Path, frame: pl.DataFrame) -> None:
     if tail.endswith((b"\n", b"\r")) or frame.width == 1 or frame.is_empty():
         return
     last = frame.row(-1)
-    separators = tail.rsplit(b"\n", 1)[-1].count(b",")
+    separators = tail.rsplit(b"\n", 1)[-1].count(between.encode())
     if separators < frame.width - 1 and last[-1] is None:
         raise BadData(
             f"{path.name} is half-written: its last line has {separators + 1} of {frame.width} cells and no line end",

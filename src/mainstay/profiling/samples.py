@@ -49,6 +49,9 @@ def seen_column(name: str, cells: pl.Series, *, forced: Kind | None = None) -> t
     if kind is Kind.EMPTY:
         return Seen(name=name, kind=kind, cells=cells), 0, ""
     read, spoiled = kinds.read_as(cells, kind)
+    if kind is Kind.INTEGER and forced is None and kinds.holds_decimals(cells, read):
+        kind = Kind.NUMBER
+        read, spoiled = kinds.read_as(cells, kind)
     finer, why = (kind, "") if forced else kinds.finer(kind, read, read)
     return Seen(name=name, kind=finer, cells=read), spoiled, why
 

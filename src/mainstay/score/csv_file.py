@@ -12,6 +12,7 @@ from typing import Any
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import BadData, Problem
 from mainstay.data.rules import shown
+from mainstay.data.source import separator
 from mainstay.score import pieces
 from mainstay.score.pieces import AGAIN, Piece, chosen, first_line, rows_of
 from mainstay.score.records import Row
@@ -34,7 +35,8 @@ class CsvSource:
         self._id = id_column
         self._size = path.stat().st_size
         self._names = self._header()
-        self._columns, self.ignored = chosen(path, contract, self._names, id_column, ignore)
+        named = self._names if self._names[0].strip() else self._names[1:]
+        self._columns, self.ignored = chosen(path, contract, named, id_column, ignore)
         self._require_last_line_whole()
 
     def pieces(self, skip: int) -> Iterator[Piece]:
@@ -95,7 +97,9 @@ class CsvSource:
         return arrow.open_csv(
             file,
             read_options=arrow.ReadOptions(block_size=_block_bytes(), use_threads=False),
-            parse_options=arrow.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            parse_options=arrow.ParseOptions(
+                delimiter=self._between, newlines_in_values=True, invalid_row_handler=note
+            ),
             convert_options=arrow.ConvertOptions(
                 include_columns=wanted,
                 column_types={name: pa.string() for name in wanted},
@@ -108,8 +112,10 @@ class CsvSource:
     def _header(self) -> list[str]:
         with self._path.open("rb") as file:
             head = file.read(1 << 16)
-        first = _first_record(head, self._path)
-        unnamed = [number for number, name in enumerate(first, start=1) if not name.strip()]
+        self._between = separator(head.split(b"\n", 1)[0].decode("utf-8", "replace"))
+        first = _first_record(head, self._path, self._between)
+        # A first column without a name holds the row names that R and pandas write.
+        unnamed = [number for number, name in enumerate(first[1:], start=2) if not name.strip()]
         if unnamed:
             raise BadData(
                 f"{self._path.name}: column {unnamed[0]} has no name",
@@ -128,7 +134,7 @@ class CsvSource:
         last = tail.rsplit("\n", 1)[-1]
         if not last.strip() or tail.endswith(("\n", "\r")) or last.count('"') % 2:
             return
-        cells = next(csv.reader([last]), [])
+        cells = next(csv.reader([last], delimiter=self._between), [])
         if len(cells) < len(self._names):
             raise BadData(
                 f"{self._path.name} is half-written: its last line has {len(cells)} of {len(self._names)} cells "
@@ -168,7 +174,7 @@ def _block_bytes() -> int:
     return min(BLOCK_BYTES, pieces.PIECE_BYTES)
 
 
-def _first_record(head: bytes, path: Path) -> list[str]:
+def _first_record(head: bytes, path: Path, between: str) -> list[str]:
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -183,7 +189,7 @@ def _first_record(head: bytes, path: Path) -> list[str]:
     if "\0" in text:
         raise BadData(f"{path.name} is no CSV: it holds a NUL byte", remedy="Write it as UTF-8 text.")
     try:
-        return next(cells for cells in csv.reader(io.StringIO(text, newline="")) if cells)
+        return next(cells for cells in csv.reader(io.StringIO(text, newline=""), delimiter=between) if cells)
     except (StopIteration, csv.Error) as error:
         raise BadData(f"{path.name} has no columns", remedy="Write their names into the first line.") from error
 

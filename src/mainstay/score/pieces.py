@@ -67,12 +67,15 @@ def rows_of(batch: Any, contract: Contract, columns: Sequence[str], id_column: s
     """Return the rows of an Arrow batch, cells read as training reads them; what cannot be read stays as it came."""
     import polars as pl
 
+    from mainstay.data import gaps
     from mainstay.data.cells import read_cells
 
     frame = pl.DataFrame(pl.from_arrow(batch))
     values = []
     for name in columns:
         field, raw = contract.field(name), frame.get_column(name)
+        if field is not None and field.type in gaps.TYPES and raw.dtype == pl.String:
+            raw = gaps.without(raw)
         cells = raw if field is None else read_cells(field, raw)
         read = cells.to_list()
         if cells.null_count() > raw.null_count():

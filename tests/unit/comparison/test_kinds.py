@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mainstay.comparison.kinds import read_column
+from mainstay.comparison.kinds import LOOK_AT, read_column
 from mainstay.comparison.records import Kind
 from mainstay.core.errors import UsageError
 
@@ -79,3 +79,12 @@ def test_names_of_places_that_come_again_are_categories_however_many() -> None:
     assert kind(RNG.choice(cities, 3000), RNG.choice(cities, 3000)) is Kind.CATEGORY
     assert kind(RNG.choice(cities, 3000), RNG.choice([f"other-{c}" for c in cities], 3000)) is Kind.IDENTIFIER
     assert kind(RNG.choice(cities, 3000), RNG.choice(cities, 3000), "customer") is Kind.IDENTIFIER
+
+
+def test_mostly_whole_numbers_with_some_decimals_are_numbers_and_no_value_is_lost() -> None:
+    rain = pl.Series("rain", ["0"] * 950 + ["0.25"] * 50)
+    found = read_column(rain, rain)
+    assert (found.kind, found.spoiled, found.a.n_unique()) == (Kind.NUMBER, (0, 0), 2)
+    rare = pl.Series("rare", ["0"] * (2 * LOOK_AT) + ["0.5"])
+    found = read_column(rare, rare.head(100))
+    assert (found.kind, found.a.null_count()) == (Kind.NUMBER, 0)

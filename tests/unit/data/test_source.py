@@ -94,3 +94,18 @@ def test_what_is_not_there_is_told(tmp_path: Path, address: str, message: str) -
 def test_addresses_with_a_scheme_say_that_they_are_not_built(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not built yet"):
         read_frame("s3://bucket/x.csv", tmp_path)
+
+
+def test_a_first_column_without_a_name_holds_row_names_and_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "r.csv", b'"","speed","dist"\n"1",4,2\n"2",7,4\n')
+    assert read_frame("r.csv", tmp_path).to_dict(as_series=False) == {"speed": ["4", "7"], "dist": ["2", "4"]}
+
+
+@pytest.mark.parametrize("sign", [b";", b"\t", b"|"])
+def test_the_first_line_tells_what_stands_between_cells(tmp_path: Path, sign: bytes) -> None:
+    put(
+        tmp_path,
+        "w.csv",
+        b'"fixed, acidity",note\n7.4,"a;b"\n'.replace(b'y",', b'y"' + sign).replace(b"4,", b"4" + sign),
+    )
+    assert read_frame("w.csv", tmp_path).rows() == [("7.4", "a;b")]

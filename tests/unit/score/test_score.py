@@ -300,6 +300,16 @@ def test_a_missing_column_is_named_with_the_nearest(bench: Bench, kind: str) -> 
     assert list(bench.folder.glob("*out*")) == []
 
 
+def test_row_names_another_separator_and_spelled_gaps_are_read_as_in_training(bench: Bench) -> None:
+    plain = bench.folder / "plain.csv"
+    plain.write_text("text,place,degrees\nsun,north,\nrain,south,2.5\n")
+    (bench.folder / "r.csv").write_text('"";"text";"place";"degrees"\n"1";"sun";"north";NA\n"2";"rain";"south";2.5\n')
+    bench.score(plain, out="a.ndjson")
+    bench.score(bench.folder / "r.csv", out="b.ndjson")
+    said = [[(one["status"], one["label"]) for one in bench.lines(name)] for name in ("a.ndjson", "b.ndjson")]
+    assert said[0] == said[1] == [("ok", said[0][0][1]), ("ok", said[0][1][1])]
+
+
 def test_a_missing_id_column_is_named_with_the_nearest(bench: Bench) -> None:
     for kind in ("csv", "ndjson"):
         with pytest.raises(BadData) as caught:
