@@ -23,6 +23,7 @@ from mainstay.core.trials import Measured
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.data import golden as goldens
 from mainstay.data import prepare as preparing
+from mainstay.data import tested
 from mainstay.data.frame_check import FrameReport
 from mainstay.data.golden import Golden
 from mainstay.delivery import entry as delivery
@@ -365,30 +366,36 @@ def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
     with parts.store.read() as tx:
         found = dataset.labelled_rows(tx, parts.model, parts.settings, as_of=as_of, until=until)
     labelled = dataset.split(_not_golden(parts, found, prepared.golden), parts.settings)
+    untested = tested.apart(parts.loaded.contract, labelled.fit, prepared.test.frame(), open_value=parts.vault.open)
     lineage = {"model": parts.model, "base": prepared.train.id}
-    if labelled.fit.height == 0:
+    warnings = prepared.warnings
+    if untested.told:
+        warnings = (*warnings, f"of labelled traffic {untested.told}")
+    if untested.frame.height == 0:
         return _Data(
             train=prepared.train,
             test=prepared.test,
             recent=None,
-            warnings=prepared.warnings,
+            warnings=warnings,
             golden=prepared.golden,
             reports=reports,
         )
     own, fit = window.parts(
-        prepared.train.frame(), labelled.fit, parts.loaded.contract.target, parts.settings.retrain, now
+        prepared.train.frame(), untested.frame, parts.loaded.contract.target, parts.settings.retrain, now
     )
     frame = dataset.retrain_snapshot(own, fit)
     train = parts.snapshots.put(frame, lineage | {"traffic_rows": fit.height}, parts.clock.now())
     missing = train.read().told
-    warnings = (*prepared.warnings, f"of labelled traffic {missing}; they are not learned from") if missing else None
+    if missing:
+        warnings = (*warnings, f"of labelled traffic {missing}; they are not learned from")
     recent = None
     newest = window.newest(labelled.recent, parts.settings.retrain, now)
     if newest.height:
         held = parts.snapshots.put(newest, lineage | {"part": "recent"}, parts.clock.now())
         recent = held if held.read().frame.height else None  # every row of it may have been erased
-    told = warnings or prepared.warnings
-    return _Data(train=train, test=prepared.test, recent=recent, warnings=told, golden=prepared.golden, reports=reports)
+    return _Data(
+        train=train, test=prepared.test, recent=recent, warnings=warnings, golden=prepared.golden, reports=reports
+    )
 
 
 def _examine(parts: Parts, data: _Data) -> Examined:

@@ -18,7 +18,7 @@ from mainstay.data.cells import DTYPES, read_cells
 from mainstay.data.rules import NUMBERS, TEXTS, Rule, limits_of, nearest, shown, unknown_field_rule
 
 REASONS = "_reasons"
-CARRIED = ("_origin",)
+CARRIED = ("_origin", "_happened")
 """Columns of ours that are no fields and pass through."""
 _MISSING, _MISTYPED, _PRESENT = "missing", "mistyped", "present"
 _MEANING = {"position": pl.Int64, "where": pl.String, "what": pl.String}

@@ -27,7 +27,7 @@ from mainstay.data import alike
 from mainstay.data.content import digest_of
 from mainstay.data.frame_check import check_frame
 from mainstay.data.joined import read_joined
-from mainstay.data.sealed import SEALED, OpenValue, unsealed
+from mainstay.data.sealed import OpenValue, opened
 from mainstay.data.snapshot import Snapshot, Snapshots
 from mainstay.data.split import Rule, split
 
@@ -172,7 +172,7 @@ def apart(
     """
     if golden is None or golden.is_empty() or frame.is_empty():
         return Apart(frame=frame)
-    seen = _opened(frame, open_value)
+    seen = opened(frame, open_value)
     of_key = [False] * frame.height
     if "key" in ways and contract.key is not None and contract.key in golden.columns:
         keys = {str(key) for key in golden[contract.key].drop_nulls().to_list()}
@@ -194,16 +194,6 @@ def apart(
         by_key=sum(known and not itself for known, itself in zip(of_key, equal, strict=True)),
         by_content=only_same,
     )
-
-
-def _opened(frame: pl.DataFrame, open_value: OpenValue | None) -> pl.DataFrame:
-    """Return the rows, all and in their order, with sealed values opened where they can be."""
-    if open_value is None or SEALED not in frame.columns:
-        return frame
-    rows = frame.with_row_index("#row")
-    opened = unsealed(rows, open_value).frame
-    gone = rows.join(opened, on="#row", how="anti").drop(SEALED)
-    return pl.concat([opened, gone], how="diagonal").sort("#row").drop("#row")
 
 
 def _equal(frame: pl.DataFrame, golden: pl.DataFrame) -> list[bool]:

@@ -73,3 +73,13 @@ def unsealed(frame: pl.DataFrame, open_value: OpenValue | None) -> Read:
         if name in frame.columns
     ]
     return Read(frame=frame.with_columns(columns).filter(pl.Series(kept)).drop(SEALED), gone=gone)
+
+
+def opened(frame: pl.DataFrame, open_value: OpenValue | None) -> pl.DataFrame:
+    """Return the rows, all and in their order, with sealed values opened where they can be."""
+    if open_value is None or SEALED not in frame.columns:
+        return frame
+    rows = frame.with_row_index("#row")
+    found = unsealed(rows, open_value).frame
+    gone = rows.join(found, on="#row", how="anti").drop(SEALED)
+    return pl.concat([found, gone], how="diagonal").sort("#row").drop("#row")

@@ -243,14 +243,15 @@ def split(rows: pl.DataFrame, settings: Settings) -> Parts:
 
 
 def retrain_snapshot(base_train: pl.DataFrame, labelled_fit: pl.DataFrame) -> pl.DataFrame:
-    """Return base rows and labelled traffic in one frame, `_origin` saying which is which; other lineage is dropped.
+    """Return base rows and labelled traffic in one frame; other lineage than `_origin` and `_happened` is dropped.
 
-    Columns that only one side has are null on the other. Raises NotEnoughEvidence when there is no traffic row.
+    `_origin` says which is which, `_happened` when a request was asked. Columns that only one side has are null on the
+    other. Raises NotEnoughEvidence when there is no traffic row.
     """
     if labelled_fit.is_empty():
         raise NotEnoughEvidence("there is no labelled traffic to train on")
     base = base_train.drop([c for c in base_train.columns if c.startswith("_")])
-    traffic = labelled_fit.drop([KEY, UNIT, ID, AT, HAPPENED], strict=False)
+    traffic = labelled_fit.drop([KEY, UNIT, ID, AT], strict=False)
     joined = pl.concat(
         [
             base.with_columns(pl.lit(BASE).alias(ORIGIN)),
@@ -258,8 +259,8 @@ def retrain_snapshot(base_train: pl.DataFrame, labelled_fit: pl.DataFrame) -> pl
         ],
         how="diagonal_relaxed",
     )
-    order = [c for c in joined.columns if c != ORIGIN]
-    return joined.select([*order, ORIGIN])
+    last = [HAPPENED, ORIGIN] if HAPPENED in joined.columns else [ORIGIN]
+    return joined.select([*(c for c in joined.columns if c not in last), *last])
 
 
 def row_of(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key: str, unit: str) -> LabelledRow:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from mainstay.core.contracts import Contract, Task
 from mainstay.core.errors import BadData, EnvironmentFault, ModelOutputInvalid, ProjectFileError
 from mainstay.core.profiles import Profile
+from mainstay.data.times import to_utc
 from mainstay.models import streaming
 from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, class_name, load_features
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_GRADE = 31
 """Of relevance; the gain of a grade is 2^grade − 1."""
-ORIGIN = "_origin"
+ORIGIN, HAPPENED = "_origin", "_happened"
 TRAFFIC = "traffic"
 
 
@@ -68,6 +70,8 @@ class Rows:
     """Of a ranking: whose candidates are ordered together, per row."""
     is_traffic: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """Per row: it was seen in production (column `_origin`)."""
+    happened: Sequence[datetime | None] | None = None
+    """Per row: when the request was asked that it came with (column `_happened`); None of the project's own rows."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -80,7 +84,17 @@ class Rows:
             keys=None if self.keys is None else [self.keys[i] for i in index],
             groups=None if self.groups is None else [self.groups[i] for i in index],
             is_traffic=self.is_traffic[index] if len(self.is_traffic) else self.is_traffic,
+            happened=None if self.happened is None else [self.happened[i] for i in index],
         )
+
+    def moments(self, contract: Contract) -> list[datetime | None]:
+        """Return of each row when it happened: [data] time where it carries one, else when its request was asked.
+
+        So the server has it too. What the model sees is not touched: where a request came without a time, the model
+        that answered it saw none either.
+        """
+        own = [to_utc(row.get(contract.time)) if contract.time else None for row in self.values]
+        return own if self.happened is None else [a or b for a, b in zip(own, self.happened, strict=True)]
 
 
 def joined(first: Rows, second: Rows) -> Rows:
@@ -95,6 +109,9 @@ def joined(first: Rows, second: Rows) -> Rows:
         truth=np.concatenate([first.truth, second.truth]),
         keys=both("keys"),
         groups=both("groups"),
+        happened=None
+        if first.happened is None and second.happened is None
+        else [*(first.happened or [None] * len(first)), *(second.happened or [None] * len(second))],
     )
 
 
@@ -170,6 +187,7 @@ def read_rows(contract: Contract, frame: pl.DataFrame) -> Rows:
         keys=keys,
         groups=groups,
         is_traffic=np.array([value == TRAFFIC for value in origin], dtype=bool),
+        happened=frame.get_column(HAPPENED).to_list() if HAPPENED in frame.columns else None,
     )
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence, ProjectFileError
 from mainstay.core.ports import Progress, silent
-from mainstay.data.times import to_utc
 from mainstay.models import answers, environment, own, pickles
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration
@@ -420,9 +419,7 @@ def beyond(
     if said is None:
         with quiet():
             said = answers.answer(model, rows.values)
-    moments = (
-        [at for row in train.values if (at := to_utc(row.get(contract.time))) is not None] if contract.time else []
-    )
+    moments = [at for at in train.moments(contract) if at is not None] if contract.time else []
     found["newest"] = max(moments).isoformat() if moments else None
     if not only_judged:
         found["importance"] = importance.measure(model, rows, settings)

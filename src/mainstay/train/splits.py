@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence
 from mainstay.core.routes import position
 from mainstay.data.folds import Fold, cross_validation
-from mainstay.data.times import to_utc
 from mainstay.train.fit import Rows
 from mainstay.train.folds import assign_folds
 
@@ -132,19 +132,20 @@ def _keys(rows: Rows) -> list[tuple[int, object]]:
 def _cut(by: FoldSettings, contract: Contract, rows: Rows, *, seed: int) -> list[Fold]:
     """Cut the rows as declared; of a ranking's group all rows are of the latest moment of any."""
     values = rows.values
-    if by.by in TIMED and rows.groups is not None and contract.time is not None:
-        latest: dict[Any, Any] = {}
-        for row, group in zip(values, rows.groups, strict=True):
-            at = row.get(contract.time)
-            moment = to_utc(at)
-            if moment is not None and (group not in latest or moment > latest[group]):
-                latest[group] = moment
-        values = [{**row, contract.time: latest.get(group)} for row, group in zip(values, rows.groups, strict=True)]
+    if by.by in TIMED and contract.time is not None and (rows.groups is not None or rows.happened is not None):
+        moments = rows.moments(contract)
+        if rows.groups is not None:
+            latest: dict[Any, datetime] = {}
+            for moment, group in zip(moments, rows.groups, strict=True):
+                if moment is not None and (group not in latest or moment > latest[group]):
+                    latest[group] = moment
+            moments = [latest.get(group) for group in rows.groups]
+        values = [{**row, contract.time: moment} for row, moment in zip(values, moments, strict=True)]
     return cross_validation(by, contract, values, rows.truth.tolist(), seed=seed)
 
 
 def _in_time(contract: Contract, rows: Rows) -> Index:
     """Return the order of the rows in time; rows without a time come first."""
-    moments = [to_utc(row.get(str(contract.time))) for row in rows.values]
+    moments = rows.moments(contract)
     seconds = np.array([-np.inf if at is None else at.timestamp() for at in moments])
     return np.argsort(seconds, kind="stable").astype(np.int64)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import ProjectFileError
-from mainstay.data.times import to_utc
 from mainstay.models.probabilities import ProbabilityMap
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def ages(weighing: Weighing, contract: Contract, rows: Rows) -> Floats:
     half_life = weighing.half_life_days
     if half_life is None or contract.time is None or not len(rows):
         return np.ones(len(rows))
-    moments = [to_utc(row.get(contract.time)) for row in rows.values]
+    moments = rows.moments(contract)
     seconds = np.array([np.nan if at is None else at.timestamp() for at in moments])
     if not np.isfinite(seconds).any():
         return np.ones(len(rows))

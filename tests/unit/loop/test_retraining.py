@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -114,3 +115,17 @@ def test_the_command_tells_what_the_loop_would_do(shop: Shop, monkeypatch: pytes
     assert told.exit_code == 0
     assert "rows:60" in told.stdout
     assert "The loop waits (nothing_under_way)" in told.stdout.replace("\n", " ")
+
+
+def test_traffic_that_says_the_same_as_a_frozen_test_row_is_not_learned_from(shop: Shop) -> None:
+    labelled(shop, 100, flipped=0)
+    before = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
+    learned = shop.parts().snapshots.open(before.release.snapshot).frame()
+    pasted = learned.filter(pl.col("_origin") == "traffic").head(3)
+    file = shop.folder / "test.csv"
+    tests = pl.read_csv(file)
+    again = pl.concat([tests, pasted.select("text", buyer=pl.lit("somebody"), kind="kind")])
+    again.write_csv(file)
+    after = candidate.deliver_candidate(shop.parts(), pipelines=("third",), release=False)
+    assert shop.parts().snapshots.open(after.release.snapshot).frame().height == learned.height - 3
+    assert any("3 rows say nearly the same as a frozen test row" in line for line in after.warnings)

@@ -415,7 +415,8 @@ def test_the_retraining_frame_says_where_each_row_comes_from(tx: Connection) -> 
     base = pl.DataFrame({"text": ["old"], "kind": ["b"], "_lineage": ["x"]})
     frame = dataset.retrain_snapshot(base, dataset.labelled_rows(tx, MODEL, SETTINGS))
     assert frame.get_column("_origin").to_list() == ["base", "traffic", "traffic", "traffic"]
-    assert [c for c in frame.columns if c.startswith("_")] == ["_origin"]
+    assert [c for c in frame.columns if c.startswith("_")] == ["_happened", "_origin"]
+    assert frame.get_column("_happened").to_list() == [None, NOW, NOW, NOW]
     assert frame.get_column("text").null_count() == 0
 
 
