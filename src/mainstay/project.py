@@ -562,12 +562,12 @@ class Project:
 
         return told.standing(self.parts)
 
-    def pull(self, source: str = "", *, replay: bool = False) -> list[Taken]:
-        """Take what is new in a declared source, or in all; `replay`: try dead letters again."""
+    def pull(self, source: str = "", *, replay: bool = False, anyway: str = "") -> list[Taken]:
+        """Take what is new in a declared source, or in all; `replay`: dead letters; `anyway`: why, checks or not."""
         from mainstay.pulled import take
 
         names = [source] if source else list(self.settings.retrain.sources)
-        return [(take.replay if replay else take.pull)(self.parts, name) for name in names]
+        return [(take.replay if replay else take.pull)(self.parts, name, anyway=anyway) for name in names]
 
     def dead_letters(self, source: str = "") -> list[Letter]:
         """Return the pulled records that could not be used, newest first."""

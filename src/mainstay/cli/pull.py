@@ -25,18 +25,23 @@ def pull(
     ] = "",
     dead: Annotated[bool, typer.Option("--dead", help="List the records that could not be used.")] = False,
     replay: Annotated[bool, typer.Option("--replay", help="Try the records that could not be used again.")] = False,
+    anyway: Annotated[
+        str, typer.Option("--anyway", metavar="WHY", help="Take what its checks would hold; the audit keeps why.")
+    ] = "",
 ) -> None:
     """Take fresh training rows from the declared sources.
 
     Each record is kept once, by its id; the next pull asks from the last mark on. What breaks the contract becomes a
-    dead letter with its reason; where that is much of a page, the delivery is held and nothing is trained until it is
-    mended. Exit code 3: a delivery is held; 6: a source did not answer.
+    dead letter with its reason; where that is much of a page, or where the questions to every delivery find leaks,
+    wrong labels, copies or personal values, the delivery is held with a report, and nothing is trained until a pull
+    goes through. Exit code 3: a delivery is held; 6: a source did not answer.
 
     \b
     Example:
       mainstay pull
       mainstay pull crm --dead
       mainstay pull crm --replay
+      mainstay pull crm --anyway "they are copies by nature"
     """
     from mainstay.project import Project
 
@@ -49,7 +54,7 @@ def pull(
             output.table("", ("n", "source", "since (UTC)", "why", "record"), rows) if rows else "There are none."
         )
         return
-    taken = project.pull(source, replay=replay)
+    taken = project.pull(source, replay=replay, anyway=anyway)
     call.out.document(taken)
     lines = [(t.source, str(t.kept), str(t.known), str(t.deleted), str(t.dead), t.mark) for t in taken]
     call.out.say(output.table("", ("source", "new", "known", "deleted", "dead letters", "up to"), lines))
@@ -57,5 +62,6 @@ def pull(
     if held:
         raise errors.ContractViolation(
             f"a delivery is held: {'; '.join(held)}",
-            remedy="Mend the source, or say how its fields are called (rename), pull again, then `--replay`.",
+            remedy="Mend the source, or say how its fields are called (rename), pull again, then `--replay`. What is "
+            'right though a report says otherwise: --anyway "why".',
         )

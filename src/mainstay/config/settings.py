@@ -897,6 +897,15 @@ class SourceSettings(Section):
     """Whether the address may lead into a private network."""
     max_bad_share: Share = 0.05
     """Where more of a page's records than this cannot be used, the delivery is held and nothing is trained (0 to 1)."""
+    checks: tuple[DeliveryQuestion, ...] = (
+        DeliveryQuestion.SCHEMA,
+        DeliveryQuestion.DUPLICATES,
+        DeliveryQuestion.LEAKAGE,
+        DeliveryQuestion.LABEL_NOISE,
+        DeliveryQuestion.PERSONAL,
+    )
+    """Of the questions to every delivery (docs/data-checks.md) those whose failing holds what was pulled, too; empty:
+    none. `drift` would hold what a changed world delivers, which is what retraining is for."""
 
 
 class RetrainSettings(Section):

@@ -29,6 +29,7 @@ def check_delivery(
     last: pl.DataFrame | None = None,
     reports: Sequence[FrameReport] = (),
     probabilities: Floats | None = None,
+    right: float | None = None,
     progress: Progress = silent,
 ) -> tuple[DeliveryReport, Comparison | None]:
     """Return what is to be known of a delivery before anything is fitted to it, and its comparison with the last one.
@@ -41,6 +42,8 @@ def check_delivery(
         last: the training rows of the delivery before.
         reports: what `check_frame` said of all rows as they came; without them the schema is not judged.
         probabilities: held-out class probabilities for `frame`, to find wrong labels by; else a quick model's.
+        right: share of rows that the model of `probabilities` is right in where labels are trusted; without it in
+            `frame`, whose wrong labels make any model look bad.
 
     Pure: reads and writes nothing else; equal data give equal answers. Raises NotEnoughEvidence for no rows.
     """
@@ -58,7 +61,7 @@ def check_delivery(
     first += leakage.leakage(given, rng)
     first.append(leakage.time_travel(given, now))
     progress("labels", 3, steps)
-    first += [noise.label_noise(given, rng, probabilities), frames.balance(given)]
+    first += [noise.label_noise(given, rng, probabilities, right=right), frames.balance(given)]
     progress("drift", 4, steps)
     moved, compared = drift.drift(given, seed=seed)
     progress("personal", 5, steps)

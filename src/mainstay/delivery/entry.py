@@ -12,6 +12,7 @@ from typing import Any
 
 import mainstay
 from mainstay.comparison import page as comparison
+from mainstay.comparison.result import Comparison
 from mainstay.config.folders import make_private
 from mainstay.config.load import Loaded
 from mainstay.core.errors import MainstayError
@@ -118,9 +119,20 @@ def _look(
         progress=progress,
     )
     found = replace(found, snapshots=ids)
-    make_private(folder)
-    comparison.write(page.document(found, compared, judged=_judged(loaded)), folder / PAGE)
+    _write_page(found, compared, folder, _judged(loaded))
     return found.as_dict()
+
+
+def keep(found: DeliveryReport, compared: Comparison | None, folder: Path, *, judged: tuple[str, ...]) -> Path:
+    """Write a report's page and its JSON into a folder; return the page."""
+    _write_page(found, compared, folder, judged)
+    _write(folder / REPORT, found.as_dict())
+    return folder / PAGE
+
+
+def _write_page(found: DeliveryReport, compared: Comparison | None, folder: Path, judged: tuple[str, ...]) -> None:
+    make_private(folder)
+    comparison.write(page.document(found, compared, judged=judged), folder / PAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,12 +33,14 @@ CHARS = 110
 ASKS = "Are few enough labels likely wrong?"
 
 
-def label_noise(given: Delivery, rng: np.random.Generator, probabilities: Floats | None = None) -> Answer:
+def label_noise(
+    given: Delivery, rng: np.random.Generator, probabilities: Floats | None = None, *, right: float | None = None
+) -> Answer:
     """Ask how many labels are likely wrong, by confident learning (Northcutt, Jiang, Chuang 2021).
 
     `probabilities` are held-out ones of a better model for the training rows, in the order of the declared classes;
     without them a linear model of words, categories and binned numbers is cross-validated on a sample of rows. Rows of
-    one key, and equal rows, are in one fold.
+    one key, and equal rows, are in one fold. `right`: how often the better model is where labels are trusted.
     """
     question, contract = DeliveryQuestion.LABEL_NOISE, given.contract
     if not contract.task.is_classification:
@@ -59,7 +61,7 @@ def label_noise(given: Delivery, rng: np.random.Generator, probabilities: Floats
     keys = keys_of(given, some)
     units = None if keys is None else float(len(np.unique(keys)))
     found = confident(truth, p, units=units)
-    return _told(given, found, p, truth, names, rows, by)
+    return _told(given, found, p, truth, names, rows, by, right)
 
 
 def _rows(given: Delivery, rng: np.random.Generator) -> Rows:
@@ -116,12 +118,21 @@ def _one_hot(codes: Rows) -> Any:
     return csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)), shape=(len(codes), int(codes.max()) + 1))
 
 
-def _told(given: Delivery, found: Confident, p: Floats, truth: Rows, names: list[str], rows: Rows, by: str) -> Answer:
+def _told(
+    given: Delivery,
+    found: Confident,
+    p: Floats,
+    truth: Rows,
+    names: list[str],
+    rows: Rows,
+    by: str,
+    known: float | None,
+) -> Answer:
     limit = given.settings.delivery.label_noise
     if not np.isfinite(found.share):
         why = "no row is confident enough to count"
         return answer(DeliveryQuestion.LABEL_NOISE, ASKS, Verdict.NOT_ENOUGH, why)
-    right = float((p.argmax(axis=1) == truth).mean())
+    right = float((p.argmax(axis=1) == truth).mean()) if known is None else known
     common = float(np.bincount(truth).max()) / len(truth)
     verdict = within(found.low, found.high, limit)
     reason = (

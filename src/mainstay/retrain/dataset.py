@@ -36,7 +36,7 @@ KEPT = (Pii.KEEP, Pii.ENCRYPT)
 BEFORE_FAULT = timedelta(hours=1)
 """The start of a fault is an estimate: requests of the hour before it are not learned from either."""
 
-_DTYPES: Mapping[FieldType, pl.DataType] = {
+DTYPES: Mapping[FieldType, pl.DataType] = {
     FieldType.TEXT: pl.String(),
     FieldType.CATEGORY: pl.String(),
     FieldType.IDENTIFIER: pl.String(),
@@ -221,7 +221,7 @@ def frame_of(contract: Contract, rows: Sequence[LabelledRow]) -> pl.DataFrame:
         if field.name != contract.target:
             kept = [row.inputs.get(field.name) for row in rows]
             values = [None if is_sealed(value) else _value(value, field.type) for value in kept]
-            columns[field.name] = pl.Series(field.name, values, dtype=_DTYPES[field.type])
+            columns[field.name] = pl.Series(field.name, values, dtype=DTYPES[field.type])
     tokens = [{name: value[TAG] for name, value in row.inputs.items() if is_sealed(value)} for row in rows]
     if any(tokens):
         columns[SEALED] = sealed_column(tokens)
