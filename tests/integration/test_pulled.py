@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from mainstay import wiring
@@ -50,7 +50,6 @@ on = ["rows:10"]
 [retrain.sources.crm]
 address = "{address}"
 deleted = "gone"
-timeout_s = 0.4
 {more}
 """
 
@@ -63,6 +62,7 @@ class Source:
         self.faults: list[Callable[[BaseHTTPRequestHandler], bool]] = []
         self.asked: list[str] = []
         self.page = 10
+        self.over = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -94,9 +94,28 @@ class Source:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server.server_port}/records"
 
+    def hang(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Say nothing until the test is over."""
+        self.over.wait(60.0)
+        handler.close_connection = True
+        return True
+
     def add(self, number: int, **more: Any) -> None:
         base = {"id": f"r{number}", "updated_at": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}Z"}
         self.records.append(base | {"text": f"saw and nail {number}", "buyer": f"b{number}", "kind": "tool"} | more)
+
+
+class Hasty(httpx.BaseTransport):
+    """A real network that waits long for every answer but one, which is known never to come."""
+
+    def __init__(self, *, asked: int) -> None:
+        self._real, self._number, self._asked = httpx.HTTPTransport(), 0, asked
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        wait = 0.05 if self._number == self._asked else 30.0
+        self._number += 1
+        request.extensions["timeout"] = dict.fromkeys(("connect", "write", "pool"), 30.0) | {"read": wait}
+        return self._real.handle_request(request)
 
 
 def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], bool]:
@@ -109,11 +128,6 @@ def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], bool
         return True
 
     return answer
-
-
-def hang(handler: BaseHTTPRequestHandler) -> bool:
-    time.sleep(0.8)
-    return status(200)(handler)
 
 
 def cut(handler: BaseHTTPRequestHandler) -> bool:
@@ -130,6 +144,7 @@ def cut(handler: BaseHTTPRequestHandler) -> bool:
 def source() -> Iterator[Source]:
     made = Source()
     yield made
+    made.over.set()
     made.server.shutdown()
     made.server.server_close()
 
@@ -174,10 +189,19 @@ def test_a_busy_slow_or_broken_server_is_asked_again_with_growing_rests_and_its_
 ) -> None:
     for number in range(12):
         source.add(number)
-    source.faults = [status(429, Retry_After="7"), status(503), hang, cut, lambda _: False, status(500)]
+    faults = [status(429, Retry_After="7"), status(503), source.hang, cut, lambda _: False, status(500)]
+    source.faults = list(faults)
     began = clock.monotonic()
     with closing(opened(tmp_path, source.address, clock)) as parts:
-        taken = take.pull(parts, "crm", luck=random.Random(1))
+        reader = Reader(
+            source=parts.settings.retrain.sources["crm"],
+            root=tmp_path,
+            clock=clock,
+            luck=random.Random(1),
+            environ={},
+            transport=Hasty(asked=faults.index(source.hang)),
+        )
+        taken = take.pull(parts, "crm", reader=reader)
     assert (taken.kept, taken.pages) == (12, 2)
     assert len(source.asked) == 7
     assert 7.0 <= clock.monotonic() - began <= 7 + 1 + 0.5 * (1 + 2 + 4 + 8) + 2

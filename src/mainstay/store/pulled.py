@@ -8,12 +8,13 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from mainstay.store import states
 from mainstay.store.columns import to_json
 from mainstay.store.tables import dead_letters as letters_table
 from mainstay.store.tables import pulled as table
+from mainstay.store.tables import pulled_before as before_table
 from mainstay.store.writes import insert_new, upsert
 
 LONGEST = 65_536
@@ -71,7 +72,10 @@ def order(mark: str) -> tuple[float, str]:
 
 
 def put(tx: Connection, model: str, source: str, record: Kept, *, now: datetime) -> bool:
-    """Keep a record; return whether it was new or otherwise than before. An older mark than the kept one is ignored."""
+    """Keep a record; return whether it was new or otherwise than before. An older mark than the kept one is ignored.
+
+    The form that it had stays known, with until when, for data sets as of a time; of what is deleted nothing stays.
+    """
     # What is kept of it so far.
     where = (table.c.model == model, table.c.source == source, table.c.id == record.id)
     known = tx.execute(select(table).where(*where)).one_or_none()
@@ -83,6 +87,7 @@ def put(tx: Connection, model: str, source: str, record: Kept, *, now: datetime)
         )
         if same or order(record.mark) < order(known.mark):
             return False
+        _keep_before(tx, known, gone=record.deleted, now=now)
     row = {
         "model": model,
         "source": source,
@@ -101,14 +106,41 @@ def put(tx: Connection, model: str, source: str, record: Kept, *, now: datetime)
 def kept(
     tx: Connection, model: str, *, sources: Sequence[str], limit: int, as_of: datetime | None = None
 ) -> list[Kept]:
-    """Return the newest records of these sources that were not deleted, oldest first; `as_of`: pulled by then."""
+    """Return the newest records of these sources that were not deleted, oldest first.
+
+    `as_of`: those that had been pulled by then, in the form that they had then. What was deleted since is not known
+    either: what its owner had deleted is never learned again.
+    """
     # Everything that may be learned from.
     query = select(table).where(table.c.model == model, table.c.source.in_(list(sources)), table.c.deleted.is_(False))
     if as_of is not None:
         query = query.where(table.c.at <= as_of)
     query = query.order_by(table.c.at.desc(), table.c.source, table.c.id).limit(limit)
-    names = ("id", "mark", "key_hash", "inputs", "value", "deleted", "at")
-    return [Kept(**{name: getattr(row, name) for name in names}) for row in tx.execute(query)][::-1]
+    found = list(tx.execute(query))
+    if as_of is not None:
+        # The forms that were replaced later.
+        earlier = select(before_table).where(
+            before_table.c.model == model,
+            before_table.c.source.in_(list(sources)),
+            before_table.c.at <= as_of,
+            before_table.c.until > as_of,
+        )
+        found += tx.execute(earlier.order_by(before_table.c.at.desc(), before_table.c.n).limit(limit))
+        found = sorted(found, key=lambda row: (-row.at.timestamp(), row.source, row.id))[:limit]
+    names = ("id", "mark", "key_hash", "inputs", "value", "at")
+    return [Kept(**{name: getattr(row, name) for name in names}) for row in found][::-1]
+
+
+def _keep_before(tx: Connection, known: Any, *, gone: bool, now: datetime) -> None:
+    """Keep the form that a record had, until now; where it is gone, none of its forms."""
+    if gone:
+        # Every earlier form of what was deleted.
+        same = (before_table.c.model == known.model, before_table.c.source == known.source)
+        tx.execute(delete(before_table).where(*same, before_table.c.id == known.id))
+    elif not known.deleted:
+        names = ("model", "source", "id", "mark", "key_hash", "inputs", "value", "at")
+        # What it was until now.
+        tx.execute(insert(before_table).values(**{name: getattr(known, name) for name in names}, until=now))
 
 
 def count(tx: Connection, model: str, *, since: datetime | None = None) -> int:

@@ -457,6 +457,23 @@ pulled = Table(
     Index(None, "model", "at"),
 )
 
+pulled_before = Table(
+    "pulled_before",
+    METADATA,
+    Column("n", BIG_ID, primary_key=True, autoincrement=True),
+    _v(),
+    _text("model"),
+    _text("source"),
+    _text("id"),
+    _text("mark"),
+    _text("key_hash"),
+    _json("inputs"),
+    _json("value"),
+    _at("at"),
+    _at("until"),
+    Index(None, "model", "until"),
+)
+
 dead_letters = Table(
     "dead_letters",
     METADATA,
