@@ -46,6 +46,8 @@ RIDGE = 0.5
 SHARP = 12.0
 """Of the softmax that makes probabilities of a ridge classifier's scores."""
 FOLDS = 5
+NEIGHBOURS = 200
+"""So many of each row are looked at; some are always known."""
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -59,9 +61,9 @@ class Bank:
     test_x: Floats
     test_y: Codes
     classes: int
-    near: NDArray[np.float32]
-    """Similarity of every training row with every other, for the nearest neighbour; empty where nobody asks it."""
-    test_near: NDArray[np.float32]
+    near: Codes
+    """Of every training row the NEIGHBOURS others that are nearest, the nearest first; empty where nobody asks."""
+    test_near: Codes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +99,30 @@ def read(folder: Path = DATA, *, width: int = 300, neighbours: bool = True) -> B
     train = squeeze.fit_transform(weigh.fit_transform(hashed.transform([text for text, _ in told[0]])))
     test = squeeze.transform(weigh.transform(hashed.transform([text for text, _ in told[1]])))
     x, test_x = _unit(train), _unit(test)
-    nothing = np.zeros((0, 0), dtype=np.float32)
-    small = x.astype(np.float32)
+    nothing = np.zeros((0, 0), dtype=np.int64)
     return Bank(
         x=x,
         y=np.array([code[label] for _, label in told[0]]),
         test_x=test_x,
         test_y=np.array([code[label] for _, label in told[1]]),
         classes=len(names),
-        near=small @ small.T if neighbours else nothing,
-        test_near=test_x.astype(np.float32) @ small.T if neighbours else nothing,
+        near=_nearest(x, x)[:, 1:] if neighbours else nothing,
+        test_near=_nearest(test_x, x) if neighbours else nothing,
     )
+
+
+def _nearest(some: Floats, known: Floats) -> Codes:
+    """Return for each row the nearest of `known`, nearest first, shape (n, NEIGHBOURS + 1); a row is nearest itself."""
+    found = np.zeros((len(some), NEIGHBOURS + 1), dtype=np.int64)
+    those = known.astype(np.float32).T
+    for start in range(0, len(some), 500):
+        like = some[start : start + 500].astype(np.float32) @ those
+        if some is known:
+            like[np.arange(len(like)), start + np.arange(len(like))] = 2.0
+        top = np.argpartition(-like, NEIGHBOURS, axis=1)[:, : NEIGHBOURS + 1]
+        order = np.argsort(-np.take_along_axis(like, top, axis=1), axis=1, kind="stable")
+        found[start : start + 500] = np.take_along_axis(top, order, axis=1)
+    return found
 
 
 def _unit(x: Floats) -> Floats:
@@ -189,16 +204,20 @@ class Learner:
         if self.name == "ridge":
             weights = fit(bank.x[known], labels, bank.classes)
             return lambda rows: (_x(bank, rows) @ weights).argmax(axis=1)
-        return lambda rows: labels[_near(bank, rows, known).argmax(axis=1)]
+        told = np.full(len(bank.y), -1)
+        told[known] = labels
+        return lambda rows: _first(told[bank.test_near if rows[0] < 0 else bank.near[rows]])
 
     def held_out(self, known: Codes, labels: Codes, fold: Codes) -> OutOfFold:
         """Return out-of-fold probabilities of rows `known`."""
         bank = self.bank
         out = np.zeros((len(known), bank.classes))
         if self.name == "nearest":
-            near = bank.near[np.ix_(known, known)]
-            near[fold[:, None] == fold[None, :]] = -2.0
-            out[np.arange(len(known)), labels[near.argmax(axis=1)]] = 1.0
+            told, place = np.full(len(bank.y), -1), np.full(len(bank.y), -1)
+            told[known], place[known] = labels, fold
+            near = bank.near[known]
+            said = _first(np.where(place[near] == fold[:, None], -1, told[near]))
+            out[np.arange(len(known)), said] = 1.0
             return OutOfFold(output=out, fold=fold)
         for number in range(FOLDS):
             outside = fold == number
@@ -211,8 +230,12 @@ def _x(bank: Bank, rows: Codes) -> Floats:
     return bank.test_x if rows[0] < 0 else bank.x[rows]
 
 
-def _near(bank: Bank, rows: Codes, known: Codes) -> NDArray[np.float32]:
-    return bank.test_near[:, known] if rows[0] < 0 else bank.near[np.ix_(rows, known)]
+def _first(told: Codes) -> Codes:
+    """Return of each row the first label that is known (0 or more)."""
+    known = told >= 0
+    if not known.any(axis=1).all():
+        raise SystemExit(f"no known row among the {NEIGHBOURS} nearest of some row")
+    return told[np.arange(len(told)), known.argmax(axis=1)]
 
 
 def scored(said: Codes, y: Codes) -> metrics.Scored:

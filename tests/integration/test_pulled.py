@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from mainstay import wiring
-from mainstay.core.errors import EnvironmentFault, Refused
+from mainstay.core.errors import EnvironmentFault, NotFound, Refused
 from mainstay.core.verdicts import Verdict
 from mainstay.parts import Parts
 from mainstay.pulled import take
@@ -385,3 +385,35 @@ def test_retry_after_is_a_number_or_a_date_and_rests_grow_with_jitter() -> None:
 
     with pytest.raises(EnvironmentFault, match="5 tries"):
         patience.of(never, "it")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (status(401), "lets nobody in (no token was sent)"),
+        (status(302, Location="https://login.example/x"), "a redirect to login.example"),
+        (status(404), "answered 404; allowed: 200"),
+    ],
+)
+def test_an_answer_that_another_try_would_not_change_is_told_with_what_to_do(
+    tmp_path: Path, source: Source, clock: FakeClock, fault: Callable[[BaseHTTPRequestHandler], bool], told: str
+) -> None:
+    source.faults = [fault]
+    with closing(opened(tmp_path, source.address, clock)) as parts:
+        with pytest.raises(EnvironmentFault) as failed:
+            take.pull(parts, "crm")
+        assert told in failed.value.message
+        assert len(source.asked) == 1
+        with pytest.raises(NotFound, match="did you mean 'crm'"):
+            take.pull(parts, "crn")
+
+
+def test_a_connection_that_breaks_is_told_in_words(tmp_path: Path, source: Source, clock: FakeClock) -> None:
+    source.faults = [cut] * 6
+    with closing(opened(tmp_path, source.address, clock)) as parts, pytest.raises(EnvironmentFault, match="broke off"):
+        take.pull(parts, "crm")
+    with (
+        closing(opened(tmp_path, "http://127.0.0.1:9/x", clock)) as parts,
+        pytest.raises(EnvironmentFault, match="nobody takes the connection"),
+    ):
+        take.pull(parts, "crm")

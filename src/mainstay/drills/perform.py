@@ -12,6 +12,7 @@ from typing import Any
 from mainstay.core import errors
 from mainstay.core.incidents import Incident
 from mainstay.core.ports import Clock
+from mainstay.core.releases import Release, Stage
 from mainstay.drills import stage as stages
 from mainstay.drills.ledger import Ledger
 from mainstay.drills.records import Asked, Drill, Phase, Report, Tally, View
@@ -27,6 +28,8 @@ class _Play:
     """(due, id, truth), in order."""
     told: set[int] = field(default_factory=set)
     """Incidents that were told."""
+    stood: dict[str, str] = field(default_factory=dict)
+    """Where each version stood at the last look."""
 
     def look(self) -> View:
         view = self.stage.view()
@@ -34,6 +37,9 @@ class _Play:
             if incident.id not in self.told:
                 self.told.add(incident.id)
                 self.say(view.at, f"incident {incident.id} ({incident.severity.value}): {incident.title}")
+        for name, place in moved(view.releases, self.stood, self.stage):
+            self.say(view.at, f"{name} is at {place}")
+            self.stood[name] = place
         for line in self.ledger.look(view):
             self.say(view.at, line)
         return view
@@ -41,6 +47,18 @@ class _Play:
     def say(self, at: datetime, text: str) -> None:
         day = (at - self.stage.drill.begins).days + 1
         self.stage.say(f"  day {day} {at:%H:%M}  {text}")
+
+
+def moved(releases: Sequence[Release], stood: Mapping[str, str], stage: stages.Stage) -> list[tuple[str, str]]:
+    """Return the versions that stand elsewhere than at the last look (`stood`), each with where (a canary's share)."""
+    found = []
+    for release in releases:
+        place = release.stage.value
+        if release.stage is Stage.CANARY:
+            place += f" {stage.project.settings.rollout.steps[release.step]:g} %"
+        if stood.get(release.name) != place:
+            found.append((release.name, place))
+    return found
 
 
 def run(

@@ -29,9 +29,9 @@ from mainstay.store import heartbeats, incidents, jobs, releases, routes
 
 NEEDED_MB = 100
 """Free space for a drill's project, its journal and MLflow's tables (MB); the three drills use 10 to 20."""
-READY_S = 240.0
+READY_S = 600.0
 """Longest real time until training is done or a process answers."""
-TURN_S = 60.0
+TURN_S = 120.0
 """Longest real time until the loop has taken a step's requests."""
 STOP_S = 15.0
 LOOK_S = 0.02

@@ -105,13 +105,13 @@ class Reader:
         try:
             response = client.send(pinned, stream=True)
         except (httpx.TimeoutException, httpx.TransportError) as error:
-            raise Busy(type(error).__name__) from error
+            raise Busy(_plain(error)) from error
         try:
             if response.status_code in AGAIN:
                 wait = retry_after_s(response.headers.get("Retry-After"), self.clock.now())
                 raise Busy(f"status {response.status_code}", wait_s=wait)
             if response.status_code != 200:
-                raise EnvironmentFault(f"the source answered {response.status_code}; allowed: 200")
+                raise _refusal(response, self.source)
             body = bytearray()
             for piece in response.iter_bytes():
                 body += piece
@@ -119,7 +119,7 @@ class Reader:
                     raise BadData(f"a page is larger than {MOST_BYTES // 1_000_000} MB")
             return bytes(body)
         except httpx.HTTPError as error:  # cut off in the middle of a page
-            raise Busy(type(error).__name__) from error
+            raise Busy(_plain(error)) from error
         finally:
             response.close()
 
@@ -151,11 +151,38 @@ class Reader:
             yield page
 
 
+def _plain(error: httpx.HTTPError) -> str:
+    """Return what happened to a connection, in words."""
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer within timeout_s"
+    if isinstance(error, httpx.ConnectError):
+        return "nobody takes the connection"
+    return "the connection broke off" if isinstance(error, httpx.TransportError) else type(error).__name__
+
+
+def _refusal(response: httpx.Response, source: SourceSettings) -> EnvironmentFault:
+    code = response.status_code
+    if code in (401, 403):
+        held = f"the token in {source.token_env} was sent" if source.token_env else "no token was sent"
+        remedy = "Name the variable with a token that may read it: token_env = … of the source."
+        return EnvironmentFault(f"the source answered {code}: it lets nobody in ({held})", remedy=remedy)
+    if response.is_redirect:
+        place = urlsplit(response.headers.get("Location", "")).hostname or "another path"
+        remedy = "Declare the address that it leads to, if that is right: no redirect is followed."
+        return EnvironmentFault(f"the source answered {code}, a redirect to {place}", remedy=remedy)
+    return EnvironmentFault(
+        f"the source answered {code}; allowed: 200", remedy="Correct the source's address, or ask who runs it."
+    )
+
+
 def _read_page(body: bytes, source: SourceSettings) -> tuple[list[Raw], str]:
     try:
         page = json.loads(body.decode("utf-8", "surrogateescape"))
     except ValueError as error:
-        raise BadData(f"the source answered no JSON: {error}") from error
+        raise BadData(
+            f"the source answered no JSON: {error}",
+            remedy="It must answer a list of records, or an object that holds one. Is that the address?",
+        ) from error
     items = page if isinstance(page, list) else page.get(source.items) if isinstance(page, dict) else None
     if not isinstance(items, list):
         raise BadData(f"the source's page has no list {source.items!r}", remedy="Name it: items = … of the source.")

@@ -41,8 +41,9 @@ class Patience:
                 return act()
             except Busy as busy:
                 if number == self.attempts or (busy.wait_s is not None and busy.wait_s > LONGEST_S):
-                    told = f"; it asks to wait {busy.wait_s:g} s" if busy.wait_s else ""
-                    raise EnvironmentFault(f"{what} did not answer in {number} tries: {busy}{told}") from busy
+                    asks = f"; it asks to wait {busy.wait_s:g} s" if busy.wait_s else ""
+                    tries = f"{number} tries" if number > 1 else "one try"
+                    raise EnvironmentFault(f"{what} did not answer in {tries}: {busy}{asks}") from busy
                 self.clock.sleep(self.pause_s(number, busy.wait_s))
         raise AssertionError("unreachable")  # pragma: no cover
 

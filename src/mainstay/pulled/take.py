@@ -11,6 +11,7 @@ from mainstay.config.settings import SourceSettings
 from mainstay.core import errors
 from mainstay.core.contracts import Task
 from mainstay.data.request_check import RequestCheck, compile_request_check
+from mainstay.data.rules import nearest
 from mainstay.journal import personal
 from mainstay.pulled.examine import examine
 from mainstay.pulled.pages import Raw, Reader
@@ -259,8 +260,10 @@ def _object(text: str) -> Mapping[str, Any] | None:
 def _source(parts: Parts, name: str) -> SourceSettings:
     known = parts.settings.retrain.sources
     if name not in known:
+        near = nearest(name, list(known))
+        hint = f"; did you mean {near!r}?" if near else ""
         raise errors.NotFound(
-            f"there is no source {name!r}; [retrain.sources] declares {list(known)}",
+            f"there is no source {name!r}; [retrain.sources] declares {', '.join(known) or 'none'}{hint}",
             remedy="Declare it: [retrain.sources.NAME] with an address.",
         )
     return known[name]

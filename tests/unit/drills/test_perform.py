@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from mainstay.core.releases import Release
+from mainstay.core.releases import Stage as Place
 from mainstay.drills import perform
 from mainstay.drills.ledger import Ledger
 from mainstay.drills.records import DAY, HOUR, MINUTE, Asked, Drill, Leg, Phase, Tally, View, rhythm
@@ -148,3 +151,22 @@ def test_what_is_done_first_is_done_before_any_user_comes(tmp_path: Path) -> Non
     stage = played(replace(PHASE, before=lambda s: seen.append(len(s.asked))))  # type: ignore[attr-defined]
     assert seen == [0]
     assert stage.asked
+
+
+def test_each_step_of_a_version_is_told_once_with_its_share() -> None:
+    rollout = SimpleNamespace(steps=(5.0, 10.0, 100.0))
+    stage: Any = SimpleNamespace(project=SimpleNamespace(settings=SimpleNamespace(rollout=rollout)))
+    stood: dict[str, str] = {}
+    told = []
+    for place, step in (
+        (Place.SHADOW, 0),
+        (Place.CANARY, 0),
+        (Place.CANARY, 0),
+        (Place.CANARY, 1),
+        (Place.PROBATION, 0),
+    ):
+        one = Release(model="m", version=2, digest="d", stage=place, step=step, since=START, created_at=START)
+        for name, where in perform.moved([one], stood, stage):
+            told.append(f"{name} {where}")
+            stood[name] = where
+    assert told == ["m@2 shadow", "m@2 canary 5 %", "m@2 canary 10 %", "m@2 probation"]
