@@ -147,6 +147,10 @@ class FakeRegistry:
             self.versions.append((version, digest))
         return str(self.versions.index((version, digest)) + 1)
 
+    def experiment_of(self, run_id: str) -> str:
+        self._ask()
+        return "7"
+
     def number_of(self, model: str, *, version: int, digest: str) -> str | None:
         self._ask()
         return str(self.versions.index((version, digest)) + 1) if (version, digest) in self.versions else None

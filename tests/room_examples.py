@@ -145,7 +145,7 @@ class FakeRoom:
         return ModelCard(name=f"pump-check@{number}", summary=f"A classifier{self.text}", parts=parts)
 
     def mlflow(self) -> str:
-        return "https://mlflow.example/#/experiments/0/runs/"
+        return "https://mlflow.example"
 
     def evidence(self) -> str:
         return f"0123abcd{self.text}"
@@ -450,7 +450,7 @@ def made(number: int, text: str = "", *, accuracy: float = 0.9375) -> Release:
             "evaluation": {"slices": {f"medium=oil{text}": {"rows": 120, "accuracy": {"value": 0.95}}}},
             "gate": {"verdict": "pass", "checks": checks},
             "runtime": {"runtime": "compiled", "why": f"a forest{text}"},
-            "mlflow": {"run": "f00d"},
+            "mlflow": {"run": "f00d", "experiment": "3", "version": "2"},
             "choice": f"forest was best{text}",
         },
     )

@@ -120,7 +120,7 @@ def traffic(count: int) -> Traffic:
         )
         for i in range(count)
     )
-    return Traffic(rows=sum(line.rows for line in lines), last_at=lines[-1].last_at, blocks=lines)
+    return Traffic(rows=sum(line.rows for line in lines), failed=3, refused=1, last_at=lines[-1].last_at, blocks=lines)
 
 
 def incident(

@@ -520,9 +520,10 @@ def _record(
     )
     run_id = parts.registry.record(parts.model, facts)
     number = parts.registry.register(parts.model, run_id, version=version.version, digest=version.digest)
+    told = {"run": run_id, "experiment": parts.registry.experiment_of(run_id), "version": number}
     with parts.store.begin() as tx:
         kept = rows.get(tx, parts.model, version.version).facts
-        return rows.set_facts(tx, parts.model, version.version, {**kept, "mlflow": {"run": run_id, "version": number}})
+        return rows.set_facts(tx, parts.model, version.version, {**kept, "mlflow": told})
 
 
 def _after_gate(

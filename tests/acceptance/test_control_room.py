@@ -170,6 +170,31 @@ def test_plots_are_drawn_brushed_and_clicked(browser: Browser) -> None:
         assert complaints == []
 
 
+def test_plots_are_read_brushed_and_followed_by_keyboard_alone(browser: Browser) -> None:
+    with served(FakeRoom()) as address, opened(browser, address) as (page, complaints):
+        page.goto(f"{address}{MODEL}/time")
+        page.locator("#plots[data-drawn='5']").wait_for()
+        for plot in ("quality", "heat"):
+            page.locator(f"#plot-{plot}").focus()
+            page.keyboard.press("Home")
+            page.keyboard.press("ArrowRight")
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.locator("#plot-quality").focus()
+        page.keyboard.press("ArrowRight")
+        assert "estimated: 9" in page.locator("#told").inner_text()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/predictions?from=*&to=*")
+        page.go_back()
+        page.locator("#plots[data-drawn='5']").wait_for()
+        page.locator("#plot-traffic").focus()
+        page.keyboard.press("End")
+        for _ in range(5):
+            page.keyboard.press("Shift+ArrowLeft")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/time?from=*&to=*")
+        assert complaints == []
+
+
 def test_an_incident_draws_then_beside_now_and_follows_what_is_told_anew(browser: Browser) -> None:
     room = FakeRoom()
     with served(room) as address, opened(browser, address) as (page, complaints):

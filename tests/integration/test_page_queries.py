@@ -33,8 +33,13 @@ LARGE = (
     "usage",
 )
 """Tables that grow with traffic, labels or time. The audit, which grows with people's acts, is verified as a whole."""
-VALUES = {"number": "1", "id": "w0-77"}
-WITHOUT_STORE = {"/models/{model}/predictions", "/models/{model}/drills"}
+DELIVERY = "ab" * 8
+VALUES = {"number": "1", "id": "w0-77", "delivery": DELIVERY}
+WITHOUT_STORE = {
+    "/models/{model}/predictions",
+    "/models/{model}/drills",
+    "/models/{model}/data/deliveries/{delivery}",
+}
 SEARCHES = {"/models/{model}/predictions"}
 """May look into the journal beyond one id: a day at most, which their own tests hold."""
 
@@ -66,6 +71,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         created_at=at,
         facts={"metrics": {"accuracy": {"value": 0.9, "low": 0.85, "high": 0.94}}, "evaluation": {"rows": 200}},
     )
+    report = made.parts.loaded.state / "deliveries" / DELIVERY / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text('{"rows": {"train": 1}, "checks": []}')
     room_store.fill(made, seed, room_store.Size(pairs=200, predictions=200), random.Random(1))
     return made
 

@@ -117,6 +117,11 @@ class Registry:
             made = client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0)
             return str(made.version)
 
+    def experiment_of(self, run_id: str) -> str:
+        """Return the id of the experiment that a run belongs to: MLflow's pages are found by both."""
+        with edge("look up the run", self.url):
+            return str(self._open().get_run(run_id).info.experiment_id)
+
     def number_of(self, model: str, *, version: int, digest: str) -> str | None:
         """Return MLflow's number of a version that was registered with that digest, or None."""
         with edge("look up the version", self.url):

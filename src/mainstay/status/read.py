@@ -214,6 +214,8 @@ def _traffic(seen: Sequence[blocks.Block]) -> Traffic:
     return Traffic(
         rows=sum(b.rows for b in lines),
         repeats=sum(int(b.summary.get("repeats", 0)) for b in seen),
+        failed=sum(int(b.summary.get("outcomes", {}).get("failed", 0)) for b in seen),
+        refused=sum(int(b.summary.get("outcomes", {}).get("refused", 0)) for b in seen),
         last_at=max((b.last_at for b in lines), default=None),
         blocks=lines,
     )

@@ -83,6 +83,10 @@ class Traffic:
     """Rows in `blocks`."""
     repeats: int = 0
     """Requests beside them whose id another host had answered too: counted once."""
+    failed: int = 0
+    """Of the rows, those that a fallback answered as the model could not, or nobody."""
+    refused: int = 0
+    """Of the rows, those that break the contract."""
     last_at: datetime | None = None
     """Event time of the newest row seen by the watch."""
     blocks: tuple[BlockLine, ...] = ()

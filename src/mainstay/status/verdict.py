@@ -62,7 +62,7 @@ def summarise(
     if traffic.rows < enough_rows:
         return Summary(
             health=Health.UNKNOWN,
-            since=None,
+            since=answering.since,
             why=f"Too little traffic was seen to judge by: {traffic.rows} rows, and {enough_rows} are needed.",
             next_step="Send requests.",
         )

@@ -45,6 +45,7 @@ class _Told(msgspec.Struct, frozen=True):
     estimate: dict[str, Any] | None = None
     outlook: dict[str, Any] | None = None
     repeats: int = 0
+    outcomes: dict[str, int] = {}
     quality: _Quality | None = None
 
 
@@ -99,8 +100,8 @@ def blocks(
 def newest(tx: Connection, model: str, *, limit: int) -> list[Block]:
     """Return the newest `limit` blocks, oldest first, with what of their summaries tells how the model is now.
 
-    That is `estimate`, `outlook`, `repeats`, and of `quality` the rows and the loss of the whole; the rest, most of a
-    summary's kilobytes, is not decoded.
+    That is `estimate`, `outlook`, `repeats`, `outcomes`, and of `quality` the rows and the loss of the whole; the
+    rest, most of a summary's kilobytes, is not decoded.
     """
     text: ColumnElement[Any] = type_coerce(table.c.summary, Text).label("text")
     columns = [table.c[name] for name in Block.__dataclass_fields__ if name != "summary"]

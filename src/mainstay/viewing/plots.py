@@ -75,6 +75,7 @@ def _tidy(value: float) -> float:
 
 
 def quality(span: Span, seen: Sequence[series.Sampled], told: Sequence[series.Right]) -> Plot:
+    """Return accuracy over time, estimated and on labels; of a number its estimated distance from the truth."""
     estimated, low, high, off = Mean(span), Mean(span), Mean(span), Mean(span)
     for block in seen:
         found, sums = block.summary.estimate, _whole(block)
@@ -128,6 +129,7 @@ def _real(labels: Sequence[int], right: Sequence[int]) -> Line:
 
 
 def confidence(span: Span, seen: Sequence[series.Sampled]) -> Plot:
+    """Return mean confidence over time."""
     mean = Mean(span)
     for block in seen:
         mean.add(block.last_at, block.summary.means.get(CONFIDENCE), block.rows)
@@ -136,6 +138,7 @@ def confidence(span: Span, seen: Sequence[series.Sampled]) -> Plot:
 
 
 def answers(span: Span, seen: Sequence[series.Sampled], classes: Sequence[str]) -> Plot:
+    """Return the shares of the answers over time."""
     by_class: dict[str, Mean] = {}
     for block in seen:
         for name, count in _mix(block, classes).items():
@@ -189,6 +192,7 @@ def accuracy_of(sums: series.Sums) -> float | None:
 
 
 def segments(span: Span, seen: Sequence[series.Sampled]) -> Plot:
+    """Return estimated accuracy of the largest segments over time."""
     by_segment: dict[str, Mean] = {}
     rows: dict[str, float] = {}
     for block in seen:
@@ -223,6 +227,7 @@ def _largest(lines: Mapping[str, tuple[float | None, ...]]) -> list[Line]:
 
 
 def traffic(span: Span, counted: Sequence[series.Rows]) -> Plot:
+    """Return answers over time by version."""
     by_bundle: dict[str, list[float | None]] = {}
     for one in counted:
         place = span.place(span.group(one.group))
@@ -234,6 +239,7 @@ def traffic(span: Span, counted: Sequence[series.Rows]) -> Plot:
 
 
 def latency(span: Span, told: Sequence[series.Timed]) -> Plot:
+    """Return quantiles of latency over time."""
     parts: dict[int, dict[float, int]] = {}
     for one in told:
         place = span.place(one.at)
@@ -270,12 +276,6 @@ def quantile(counts: Mapping[float, int], share: float) -> float | None:
 
 def failures(span: Span, calls: Sequence[series.Calls], seen: Sequence[series.Sampled]) -> Plot:
     """Return shares of bad calls over time: of the calls that a budget counts, else of the blocks."""
-    """Return quantiles of latency over time."""
-    """Return answers over time by version."""
-    """Return estimated accuracy of the largest segments over time."""
-    """Return the shares of the answers over time."""
-    """Return mean confidence over time."""
-    """Return accuracy over time, estimated and on labels; of a number its estimated distance from the truth."""
     total, failed, slow = Mean(span), Mean(span), Mean(span)
     for one in calls:
         at = span.group(one.group)

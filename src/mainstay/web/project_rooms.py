@@ -160,9 +160,9 @@ class ProjectRoom:
         return scoring.scorecard(self.project)
 
     def mlflow(self) -> str:
-        """Return where MLflow's page of a run is, where its registry is a server."""
+        """Return where MLflow's own pages are, where its registry is a server."""
         url = str(self.project.settings.registry.url)
-        return f"{url.rstrip('/')}/#/experiments/0/runs/" if url.startswith(("http://", "https://")) else ""
+        return url.rstrip("/") if url.startswith(("http://", "https://")) else ""
 
     def evidence(self) -> str:
         """Return the digest of what the loop thinks of the version on its way."""

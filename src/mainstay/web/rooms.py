@@ -98,7 +98,7 @@ class Room(Protocol):
         """Return a version's model card."""
 
     def mlflow(self) -> str:
-        """Return where MLflow's page of a run is, without the run's id; empty where MLflow has no pages."""
+        """Return where MLflow's own pages are; empty where it has none."""
 
     def evidence(self) -> str:
         """Return the digest of what the loop thinks of the version on its way: what an approval agrees to."""

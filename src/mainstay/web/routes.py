@@ -97,9 +97,9 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(path="/models/{model}/data", template="data.html", title="Data", build=data.page, tab="Data"),
     Page(
-        path="/models/{model}/data/deliveries/{id}",
+        path="/models/{model}/data/deliveries/{delivery}",
         template="delivery.html",
-        title="Delivery {id}",
+        title="Delivery {delivery}",
         build=deliveries.page,
         tab="Data",
         parents=(("Data", "data"),),

@@ -71,7 +71,7 @@ def test_traffic_that_ended_a_day_ago_is_never_taken_for_well() -> None:
 def test_a_handful_of_requests_is_never_taken_for_well() -> None:
     few = replace(examples.traffic(1), rows=4)
     found = verdict(traffic=few)
-    assert (found.health, found.since) == (Health.UNKNOWN, None)
+    assert (found.health, found.since) == (Health.UNKNOWN, QUIET["answering"].since)
     assert "4 rows, and 32 are needed" in found.why
     assert verdict(traffic=few, open_incidents=(examples.incident(1, Severity.WATCH, ""),)).health == Health.WATCH
 

@@ -221,7 +221,7 @@ def test_every_route_asks_who_is_there(elsewhere: Any) -> None:
     visits, keys, _, _ = elsewhere
     paths = ["/", "/events", "/metrics", "/healthz", f"{ABORT}?subject=4"]
     for one in (*routes.PAGES, *routes.DOCUMENTS):
-        paths.append(one.path.replace("{id:path}", "r-1").format(model="pump-check", number="3", id="ab"))
+        paths.append(one.path.replace("{id:path}", "r-1").format(model="pump-check", number="3", delivery="ab"))
     for path in paths:
         assert visits().get(path).status_code in (303, 401), path
         assert visits(authorization=f"Bearer {keys['predict']}").get(path).status_code == 403, path

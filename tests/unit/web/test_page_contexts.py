@@ -55,7 +55,7 @@ def contexts() -> dict[str, list[Any]]:
     look = Look(
         rooms={room.name: room},
         model=room.name,
-        params={"number": "17", "subject": "17", "id": "r-1"},
+        params={"number": "17", "subject": "17", "id": "r-1", "delivery": "ab"},
         query={"one": "2", "other": "3"},
     )
     three = (examples.empty, examples.well, examples.unwell)

@@ -63,7 +63,7 @@ def verdict_of(one: Delivered) -> tuple[str, str]:
 
 def page(look: Look) -> Delivery:
     """Read what was asked of one delivery."""
-    return build(look.model, look.room.delivery(look.params["id"]), look.now())
+    return build(look.model, look.room.delivery(look.params["delivery"]), look.now())
 
 
 def build(model: str, found: Delivered, now: datetime) -> Delivery:

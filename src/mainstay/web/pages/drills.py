@@ -39,7 +39,7 @@ def build(model: str, known: Sequence[Drill], played: Sequence[Played]) -> Drill
 
 
 def _run(one: Played, here: str) -> Run:
-    word, tone = "ended", "quiet"
+    word, tone = "broken off", "open"
     if one.is_running:
         word, tone = "runs", "open"
     elif one.report is not None:
@@ -75,6 +75,8 @@ def _found(one: Played, here: str) -> Table:
             )
             for line in _list(None if one.report is None else one.report.get("found"))
         ),
-        empty="What it found is told at its end.",
+        empty="What it found is told at its end."
+        if one.is_running
+        else "It ended before it found anything: it was stopped or could not run. Read its last words; run it again.",
         csv=f"{here}?csv={id_}",
     )

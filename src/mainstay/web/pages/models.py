@@ -17,8 +17,22 @@ from mainstay.web.words import counted, length, percent, seconds, whole_percent
 
 WORST_FIRST = (Health.UNWELL, Health.WATCH, Health.UNKNOWN, Health.WELL)
 TONES = {Health.UNWELL: "bad", Health.WATCH: "open", Health.UNKNOWN: "quiet", Health.WELL: "good"}
-NAMES = ("Model", "", "Why", "Accuracy", "Promised", "Last day", "p99", "Open", "Answers", "On its way", "Watch")
-NUMBERS = frozenset({"Accuracy", "Promised", "Last day", "p99", "Open"})
+NAMES = (
+    "Model",
+    "",
+    "Since",
+    "Why",
+    "Accuracy",
+    "Promised",
+    "Last day",
+    "p99",
+    "Bad",
+    "Open",
+    "Answers",
+    "On its way",
+    "Watch",
+)
+NUMBERS = frozenset({"Accuracy", "Promised", "Last day", "p99", "Bad", "Open"})
 
 
 def page(look: Look) -> Models:
@@ -47,7 +61,8 @@ def build(found: Sequence[tuple[str, Status | None, Load, str]]) -> Models:
             rows=tuple(_row(name, status, load, why) for name, status, load, why in order),
             empty="There is no model here. mainstay init makes one to try.",
             csv="/models?csv=models",
-            note="Accuracy: on labels where some came, else estimated from confidence.",
+            note="Accuracy: on labels where some came, else estimated from confidence. Bad: calls that broke the error "
+            "budget's promise in the last day; where none is declared, those of the newest blocks that failed.",
         ),
     )
 
@@ -59,11 +74,13 @@ def _health(status: Status | None) -> Health:
 def _row(name: str, status: Status | None, load: Load, why: str) -> tuple[Cell, ...]:
     link = Cell(text=name, href=links.model(name))
     if status is None:
-        return (link, Cell(text="unknown", tone="quiet"), Cell(text=why), *[Cell(text="–")] * (len(NAMES) - 3))
+        none = Cell(text="–")
+        return (link, Cell(text="unknown", tone="quiet"), none, Cell(text=why), *[none] * (len(NAMES) - 4))
     now, health, who, way = status.at, status.summary.health, status.answering, status.rollout
     return (
         link,
         Cell(text=health.value, tone=TONES[health]),
+        tables.time(status.summary.since, now),
         Cell(text=status.summary.why),
         _accuracy(status),
         _share(None if status.quality.held_out is None else status.quality.held_out.value),
@@ -71,6 +88,7 @@ def _row(name: str, status: Status | None, load: Load, why: str) -> tuple[Cell, 
         Cell(
             text="–" if load.p99_s is None else seconds(load.p99_s), plain="" if load.p99_s is None else str(load.p99_s)
         ),
+        _bad(status, load),
         Cell(text=str(len(status.incidents)), href=links.model(name, "incidents") if status.incidents else ""),
         Cell(text="nobody" if who is None else f"version {who.version}", note=_age(status, now)),
         Cell(
@@ -92,6 +110,12 @@ def _accuracy(status: Status) -> Cell:
         plain=repr(best.value),
         note=f"{interval}, {'on labels' if status.quality.real else 'estimated'}".lstrip(", "),
     )
+
+
+def _bad(status: Status, load: Load) -> Cell:
+    """Return the share of bad calls: as the error budget counts them, else as the watch saw the newest blocks."""
+    bad, of = (load.bad, load.calls) if load.calls else (status.traffic.failed, status.traffic.rows)
+    return Cell(text=percent(bad / of), plain=repr(bad / of)) if of else Cell(text="–")
 
 
 def _share(value: float | None) -> Cell:

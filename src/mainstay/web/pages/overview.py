@@ -67,7 +67,7 @@ def build(status: records.Status, load: Load | None = None) -> shown.Overview:
         unknown=status.quality.unknown if status.answering is not None else "",
         detectable=status.quality.detectable if status.answering is not None else "",
         traffic=_traffic(status.traffic, now),
-        load=_load(load),
+        load=_load(load, status.traffic),
         age=_age(status, now),
         incidents=tuple(_incident(incident, now) for incident in status.incidents),
         past_incidents=tuple(
@@ -154,7 +154,7 @@ def _traffic(found: records.Traffic, now: datetime) -> shown.Traffic | None:
     return shown.Traffic(
         rows=counted(found.rows),
         blocks="1 block" if len(blocks) == 1 else f"{len(blocks)} blocks",
-        span=f"{moment(blocks[0].first_at, now).text} to {moment(found.last_at, now).text}",
+        oldest=moment(blocks[0].first_at, now),
         newest=moment(found.last_at, now),
         bars=tuple(bars),
     )
@@ -238,14 +238,24 @@ def releases_table(lines: Sequence[records.ReleaseLine], model: str, now: dateti
     )
 
 
-def _load(found: Load | None) -> shown.Load:
+def _load(found: Load | None, traffic: records.Traffic) -> shown.Load:
     found = found or Load()
     return shown.Load(
         rows=counted(found.rows),
         p50="" if found.p50_s is None else seconds(found.p50_s),
         p99="" if found.p99_s is None else seconds(found.p99_s),
-        bad=f"{percent(found.bad / found.calls)} of {counted(found.calls)}" if found.calls else "",
+        bad=_bad(found, traffic),
     )
+
+
+def _bad(found: Load, traffic: records.Traffic) -> str:
+    """Return the share of bad calls: as the error budget counts them, else as the watch saw the newest blocks."""
+    if found.calls:
+        return f"{percent(found.bad / found.calls)} of {counted(found.calls)} broke the promise"
+    if not traffic.rows:
+        return ""
+    failed, refused = traffic.failed / traffic.rows, traffic.refused / traffic.rows
+    return f"{percent(failed)} failed, {percent(refused)} refused of {counted(traffic.rows)}"
 
 
 def _age(status: records.Status, now: datetime) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from mainstay.core import errors
 from mainstay.core.releases import IN_ROLLOUT, Release, Stage
@@ -90,7 +91,6 @@ def _lineage(release: Release, now: datetime, mlflow: str) -> tuple[Fact, ...]:
     run = str(told.get("run", "") or release.run_id)
     runtime = plain(release.facts, "runtime")
     facts = [
-        ("Made", moment(release.created_at, now).text, False),
         ("Trigger", release.trigger, False),
         ("Pipeline", release.pipeline, False),
         ("Bundle", release.digest, True),
@@ -100,13 +100,20 @@ def _lineage(release: Release, now: datetime, mlflow: str) -> tuple[Fact, ...]:
         ("Choice", str(release.facts.get("choice") or ""), False),
         ("Learned online", learned_online(release), False),
     ]
-    found = [
+    made = moment(release.created_at, now)
+    found = [Fact(name="Made", value=made.text, href="", code=False, at=made)]
+    found += [
         Fact(name=name, value=value or "not recorded", href="", code=code and bool(value))
         for name, value, code in facts
         if value or name in ("Code", "Training data")
     ]
     if run:
-        found.append(Fact(name="MLflow run", value=run, href=f"{mlflow}{run}" if mlflow else "", code=True))
+        # Of versions of before the experiment was recorded there is no address: MLflow's pages take both.
+        known = f"{mlflow}/#/experiments/{quote(str(told['experiment']))}" if mlflow and told.get("experiment") else ""
+        found.append(Fact(name="MLflow run", value=run, href=f"{known}/runs/{quote(run)}" if known else "", code=True))
+    if mlflow and told.get("version"):
+        model = f"{mlflow}/#/models/{quote(release.model)}/versions/{quote(str(told['version']))}"
+        found.append(Fact(name="MLflow version", value=str(told["version"]), href=model, code=False))
     return tuple(found)
 
 

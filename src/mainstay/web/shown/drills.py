@@ -25,7 +25,7 @@ class Run:
 
     name: str
     word: str
-    """runs, passed, missed, or ended."""
+    """runs, passed, missed, or broken off."""
     tone: str
     found: Table
     log: str

@@ -78,8 +78,7 @@ class Traffic:
 
     rows: str
     blocks: str
-    span: str
-    """From when to when."""
+    oldest: Moment
     newest: Moment
     bars: tuple[Bar, ...]
 
@@ -122,7 +121,7 @@ class Load:
     p99: str
     """Both or neither is empty."""
     bad: str
-    """Share of bad calls, or empty where none are counted."""
+    """Share of bad calls, as an error budget counts them or as the watch saw the newest; empty before any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

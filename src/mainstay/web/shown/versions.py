@@ -34,6 +34,8 @@ class Fact:
     value: str
     href: str
     code: bool
+    at: Moment | None = None
+    """Where the value is a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,13 +106,61 @@
             if (plot.select.width >= 4) return;
             const mark = near(plot, event);
             if (mark) { location.href = mark.href; return; }
-            const i = plot.posToIdx(event.offsetX), start = figures.x[i];
-            location.href = `${place.dataset.requests}?from=${iso(start)}&to=${iso(start + figures.step)}`;
+            requests(plot.posToIdx(event.offsetX));
           });
           plot.over.addEventListener("mousemove", (event) => { plot.over.title = near(plot, event)?.text || ""; });
         }],
       },
     };
+  }
+
+  // By keyboard: arrows move the cursor (with Shift they choose a stretch), Enter looks closer at what was chosen or
+  // leads to the requests there, Escape lets go. What stands under the cursor is told to screen readers.
+  function keys(place, plot) {
+    let anchor = null;
+    const at = () => plot.cursor.idx ?? figures.x.length - 1;
+
+    function show(i) {
+      plot.setCursor({ left: plot.valToPos(figures.x[i] + figures.step / 2, "x"), top: plot.over.clientHeight / 2 });
+      if (anchor !== null) {
+        const [a, b] = [Math.min(anchor, i), Math.max(anchor, i)];
+        const left = plot.valToPos(figures.x[a], "x"), right = plot.valToPos(figures.x[b] + figures.step, "x");
+        plot.setSelect({ left, width: right - left, top: 0, height: plot.over.clientHeight }, false);
+      }
+      const told = [new Date(1000 * figures.x[i]).toLocaleString()];
+      plot.series.forEach((one, j) => {
+        if (j && one.label && plot.legend.values?.[j]) told.push(`${one.label}: ${plot.legend.values[j]._}`);
+      });
+      document.getElementById("told").textContent = told.join(", ");
+    }
+
+    function letGo() {
+      anchor = null;
+      plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    }
+
+    place.onkeydown = (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      const last = figures.x.length - 1, i = at(), jump = Math.max(1, Math.round(last / 20));
+      const to = { ArrowLeft: i - 1, ArrowRight: i + 1, PageUp: i - jump, PageDown: i + jump, Home: 0, End: last }[event.key];
+      if (to !== undefined) {
+        if (event.shiftKey && anchor === null) anchor = i;
+        else if (!event.shiftKey) letGo();
+        show(Math.max(0, Math.min(last, to)));
+      } else if (event.key === "Enter") {
+        if (anchor !== null && anchor !== i) {
+          const [a, b] = [Math.min(anchor, i), Math.max(anchor, i)];
+          go(figures.x[a], figures.x[b] + figures.step);
+        } else requests(i);
+      } else if (event.key === "Escape") letGo();
+      else return;
+      event.preventDefault();
+    };
+    place.onfocus = () => { if (plot.cursor.idx === null || plot.cursor.idx === undefined) show(figures.x.length - 1); };
+  }
+
+  function requests(i) {
+    location.href = `${place.dataset.requests}?from=${iso(figures.x[i])}&to=${iso(figures.x[i] + figures.step)}`;
   }
 
   const iso = (seconds) => new Date(1000 * seconds).toISOString().slice(0, 16);
@@ -201,6 +249,7 @@
     }
     const here = document.getElementById("plot-heat");
     if (here && figures.heat.names.length) drawn.set("heat", ofHeat(figures.heat, here.clientWidth));
+    for (const [id, plot] of drawn) keys(document.getElementById(`plot-${id}`), plot);
     place.dataset.drawn = String(drawn.size);
   }
 
