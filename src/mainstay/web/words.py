@@ -59,8 +59,9 @@ def seconds(value: float) -> str:
 
 
 def figure(value: float) -> str:
-    """Return a number with three significant digits."""
-    return f"{value:.3g}"
+    """Return a number with three significant digits, without an exponent where it is of a usual size."""
+    text = f"{value:.3g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e7 else text
 
 
 def spaced(name: str) -> str:

@@ -17,7 +17,7 @@ from mainstay.web.looks import Look
 from mainstay.web.pages import deliveries
 from mainstay.web.shown.data import Data
 from mainstay.web.shown.parts import Cell, Column, Link, Table
-from mainstay.web.words import counted, figure, spaced
+from mainstay.web.words import counted, spaced
 
 JOB_TONES = {JobState.DONE: "good", JobState.FAILED: "bad", JobState.RUNNING: "open", JobState.QUEUED: "quiet"}
 MOST_VALUES = 12
@@ -81,7 +81,7 @@ def _contract(contract: Contract, model: str) -> Table:
 
 
 def _field(one: Field) -> tuple[Cell, ...]:
-    bounds = [f"{sign} {figure(value)}" for sign, value in (("≥", one.min), ("≤", one.max)) if value is not None]
+    bounds = [f"{sign} {value:.12g}" for sign, value in (("≥", one.min), ("≤", one.max)) if value is not None]
     if one.max_chars is not None:
         bounds.append(f"{counted(one.max_chars)} characters")
     if one.values:
@@ -170,7 +170,7 @@ def _letters(found: Sequence[Letter], sources: Sequence[datasets.Source], model:
         id="letters",
         caption=f"Records for {model} that could not be used, newest first",
         columns=(
-            Column(name="Record", number=True),
+            Column(name="Record"),
             Column(name="Source"),
             Column(name="Came"),
             Column(name="Why"),

@@ -103,7 +103,7 @@ def _lineage(release: Release, now: datetime, mlflow: str) -> tuple[Fact, ...]:
     made = moment(release.created_at, now)
     found = [Fact(name="Made", value=made.text, href="", code=False, at=made)]
     found += [
-        Fact(name=name, value=value or "not recorded", href="", code=code and bool(value))
+        Fact(name=name, value=value or "not recorded", href=_leads(release, name), code=code and bool(value))
         for name, value, code in facts
         if value or name in ("Code", "Training data")
     ]
@@ -115,6 +115,10 @@ def _lineage(release: Release, now: datetime, mlflow: str) -> tuple[Fact, ...]:
         model = f"{mlflow}/#/models/{quote(release.model)}/versions/{quote(str(told['version']))}"
         found.append(Fact(name="MLflow version", value=str(told["version"]), href=model, code=False))
     return tuple(found)
+
+
+def _leads(release: Release, name: str) -> str:
+    return links.model(release.model, "data") if name == "Training data" and release.snapshot else ""
 
 
 def _checks(gate: Mapping[str, Any], here: str) -> Table:

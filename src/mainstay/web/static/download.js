@@ -15,14 +15,32 @@
     return `${document.title.replace(/[^\w@-]+/g, "-").slice(0, 60)}-${id.replace(/^plot-/, "")}.${ending}`;
   }
 
-  function asPng(canvas, id) {
-    const out = document.createElement("canvas");
+  // The title above, the names of the series below: a picture that is sent must be read without its page.
+  function asPng(canvas, id, place) {
+    const ratio = devicePixelRatio, css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+    const head = 28 * ratio, foot = 26 * ratio, out = document.createElement("canvas");
     out.width = canvas.width;
-    out.height = canvas.height;
+    out.height = canvas.height + head + foot;
     const pen = out.getContext("2d");
-    pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--sheet");
+    pen.fillStyle = css("--sheet");
     pen.fillRect(0, 0, out.width, out.height);
-    pen.drawImage(canvas, 0, 0);
+    pen.drawImage(canvas, 0, head);
+    pen.textBaseline = "middle";
+    pen.fillStyle = css("--ink");
+    pen.font = `600 ${14 * ratio}px system-ui, sans-serif`;
+    const title = place.closest("section, .figure-plot")?.querySelector("h2, h3")?.textContent || "";
+    pen.fillText(title, 8 * ratio, head / 2, out.width - 16 * ratio);
+    pen.font = `${12 * ratio}px system-ui, sans-serif`;
+    let x = 8 * ratio;
+    for (const one of [...place.querySelectorAll(".u-legend .u-series")].slice(1)) {
+      const mark = one.querySelector(".u-marker"), name = one.querySelector(".u-label")?.textContent || "";
+      const style = mark && getComputedStyle(mark), solid = style?.backgroundColor !== "rgba(0, 0, 0, 0)";
+      pen.fillStyle = style ? (solid ? style.backgroundColor : style.borderTopColor) : css("--quiet");
+      pen.fillRect(x, out.height - foot / 2 - 5 * ratio, 10 * ratio, 10 * ratio);
+      pen.fillStyle = css("--ink");
+      pen.fillText(name, x + 14 * ratio, out.height - foot / 2);
+      x += (26 * ratio) + pen.measureText(name).width;
+    }
     out.toBlob((blob) => save(blob, named(id, "png")));
   }
 
@@ -60,7 +78,7 @@
     if (!button) return;
     const id = button.dataset.download, place = document.getElementById(id);
     const canvas = place?.querySelector("canvas");
-    if (canvas) asPng(canvas, id);
+    if (canvas) asPng(canvas, id, place);
     else if (place) asSvg([...place.querySelectorAll("svg")], id);
   });
 })();

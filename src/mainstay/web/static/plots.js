@@ -212,7 +212,7 @@
   }
 
   function ofHeat(told, width) {
-    const count = told.names.length, long = width < 500 ? 11 : 22, extra = {
+    const count = told.names.length, long = width < 500 ? 10 : 22, extra = {
       height: count * ROW + 50,
       scales: { y: { range: [0, count] } },
       yAxis: {
