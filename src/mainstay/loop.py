@@ -57,6 +57,8 @@ LEASE_S = 15.0
 """Without a renewal for so long, another loop takes over (seconds)."""
 TRAIN, TRIAL, PULL, ONLINE = "train", "trial", "pull", "online"
 """Kinds of jobs."""
+PULLS_KEPT = timedelta(days=7)
+"""How long a pull that ended is kept: one comes every few minutes, for ever."""
 MOST_ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=5)
 LEAST_ADDRESS_SPACE_MB = 8_000
@@ -461,7 +463,9 @@ def _ask_for_pull(tx: Connection, parts: Parts, now: datetime) -> None:
             continue
         number = int(now.timestamp() // (60.0 * source.every_minutes))
         payload = {"source": name}
-        jobs.enqueue(tx, model=parts.model, kind=PULL, dedupe=f"pull:{name}:{number}", payload=payload, now=now)
+        dedupe = f"pull:{name}:{number}"
+        if jobs.enqueue(tx, model=parts.model, kind=PULL, dedupe=dedupe, payload=payload, now=now) is not None:
+            jobs.forget(tx, parts.model, kind=PULL, before=now - PULLS_KEPT)
 
 
 def _aliases(parts: Parts, _runner: Runner) -> list[str]:

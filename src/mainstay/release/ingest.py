@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -91,14 +91,17 @@ def compared(events: Iterable[Event], *, release: Release, champion: str, route:
     )
 
 
-def apply_labels(tx: Connection, release: Release, target: str, rows: Iterable[Pair]) -> int:
-    """Write known truths into pairs that lack them or hold an older one; return how many changed."""
+def apply_labels(tx: Connection, release: Release, target: str, rows: Sequence[Pair]) -> Sequence[Pair]:
+    """Write known truths into pairs that lack them or hold an older one; return the pairs as they stand now."""
     held = {pair.id: pair.label for pair in rows}
-    changed = 0
+    changed: dict[str, Any] = {}
     for graded in feedback.labels(tx, release.model, since=release.created_at, limit=LABELS_AT_ONCE):
         if graded.name == target and graded.id in held and held[graded.id] != graded.value:
-            changed += pairs.set_label(tx, release.model, graded.id, graded.value)
-    return changed
+            pairs.set_label(tx, release.model, graded.id, graded.value)
+            held[graded.id] = changed[graded.id] = graded.value
+    if not changed:
+        return rows
+    return [replace(pair, label=changed[pair.id]) if pair.id in changed else pair for pair in rows]
 
 
 def _step(event: Event, release: Release, route: Route) -> int:

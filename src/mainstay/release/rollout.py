@@ -18,6 +18,7 @@ from mainstay.core.routes import Route
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.release import elapsed, ingest, judge, moves, opinion, questions, rewards, routing, trail, window
 from mainstay.store import pairs, releases, routes
+from mainstay.store.pairs import Pair
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -109,9 +110,19 @@ def rollout_turn(
     return [_told(release, moved)]
 
 
-def evidence_for(tx: Connection, release: Release, settings: Settings, *, has_champion: bool = True) -> Evidence:
-    """Judge a version from the pairs in the store, without taking in anything new (for pages and `mainstay status`)."""
-    rows, level = window.rows(tx, release)
+def evidence_for(
+    tx: Connection,
+    release: Release,
+    settings: Settings,
+    *,
+    has_champion: bool = True,
+    read: tuple[Sequence[Pair], float] | None = None,
+) -> Evidence:
+    """Judge a version from the pairs in the store, without taking in anything new (for pages and `mainstay status`).
+
+    `read`: the window of pairs, where it was read already.
+    """
+    rows, level = window.rows(tx, release) if read is None else read
     paid = rewards.gather(tx, release, settings, rows)
     checks = judge.judge(rows, questions.plan_of(settings, level=level), paid)
     return Evidence(
@@ -173,9 +184,9 @@ def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequen
     if release.stage is Stage.PROBATION:
         count = ingest.compared(events, release=release, champion=champion, route=route)
         elapsed.note_compared(turn.tx, release, count)
-    rows, _ = window.rows(turn.tx, release)
-    ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
-    return evidence_for(turn.tx, release, turn.settings)
+    rows, level = window.rows(turn.tx, release)
+    rows = ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
+    return evidence_for(turn.tx, release, turn.settings, read=(rows, level))
 
 
 def _champion_name(release: Release, route: Route) -> str:

@@ -23,6 +23,8 @@ LONGEST_PATH = 100
 """Bytes; the systems allow 104 to 108 for the path of a Unix socket."""
 LONGEST_LINE = 1_000_000
 CONNECTION_S = 30.0
+MOST_CONNECTIONS = 64
+"""At once; more are closed."""
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -71,7 +73,11 @@ def _require_ours(folder: Path) -> None:
 
 
 class Control:
-    """Listens on the socket and answers one connection after the other, in a thread of its own."""
+    """Listens on the socket; each connection has a thread of its own.
+
+    A rollback waits for nobody: not for a version that is tried out in all workers meanwhile, and not for a process that
+    connected and says nothing. `answer` is called from several threads.
+    """
 
     def __init__(self, run: Path, answer: Answer) -> None:
         self.path = socket_path(run)
@@ -79,6 +85,7 @@ class Control:
         self._answer = answer
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._stop = False
+        self._seats = threading.Semaphore(MOST_CONNECTIONS)
         self._socket = self._bind()
 
     def start(self) -> None:
@@ -121,9 +128,18 @@ class Control:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
+            connection.settimeout(CONNECTION_S)
+            if self._seats.acquire(blocking=False):
+                threading.Thread(target=self._converse, args=(connection,), name="control answer", daemon=True).start()
+            else:
+                connection.close()  # whoever began so many is not one that works
+
+    def _converse(self, connection: socket.socket) -> None:
+        try:
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(CONNECTION_S)
                 connection.sendall(msgspec.json.encode(self._reply(connection)) + b"\n")
+        finally:
+            self._seats.release()
 
     def _reply(self, connection: socket.socket) -> Mapping[str, Any]:
         try:

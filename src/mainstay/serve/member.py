@@ -107,6 +107,7 @@ class House:
         self._usage = _usage_meter(member, clock)
         self._beside: Sequence[House] = ()
         self._warned: set[str] = set()
+        self._one_check = threading.Lock()
         self.followed = threading.Event()
         """Set once the store was asked for the first time, whatever it said."""
 
@@ -277,7 +278,7 @@ class House:
             self._told = now
             self._warn(now)
             with contextlib.suppress(OSError):  # a full disk must not stop the server; the state is only told
-                plans.write_json(self.run_folder / "serve.json", now)
+                plans.tell_json(self.run_folder / "serve.json", now)
 
     def _warn(self, now: Mapping[str, Any]) -> None:
         """Log what goes wrong when it begins, and once: a bundle that no worker can load, a store that is away."""
@@ -308,7 +309,8 @@ class House:
         if do == "rollback":
             return self._roll_back(message)
         if do == "check":
-            return self._check(message)
+            with self._one_check:  # there is one file in which workers are asked
+                return self._check(message)
         raise UsageError(f"The control socket does not know {do!r}; allowed: status, routes, rollback, check")
 
     def _roll_back(self, message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sys
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 USAGE_FILE, WATCH_FILE, ROLLOUT_FILE = "usage.json", "watch.json", "rollout.json"
 """In the run folder: what each version used since the server began; how the watch itself fares; what is thought of the
 version on its way."""
+
+
+BLOCK, GROWTH = 4096, 512
+"""What a process says of itself takes whole blocks, and has room to grow by so many bytes (a full disk gives no more)."""
 
 
 class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -121,9 +126,50 @@ def read_plan(path: Path) -> WorkerPlan:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a small JSON file so that a reader sees the old one or the new one, never half."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(content) + b"\n")
+    _replace(path, msgspec.json.encode(content) + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = _draft_of(path)
+    draft.write_bytes(content)
     draft.replace(path)
+
+
+def tell_json(path: Path, content: Any) -> None:
+    """Write what a process says of itself as `write_json` does, and on a full disk in the place of what it said before.
+
+    So a rollback is seen to have arrived although nothing new fits on the disk. A reader may then meet half of each,
+    which is no JSON, and reads again: nothing that must outlive a crash is written so. Raises OSError.
+    """
+    said = msgspec.json.encode(content) + b"\n"
+    try:
+        _replace(path, said.ljust(-(-(len(said) + GROWTH) // BLOCK) * BLOCK))
+    except OSError as error:
+        _draft_of(path).unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _in_place(path, said):
+            raise
+
+
+def _in_place(path: Path, content: bytes) -> bool:
+    """Write into the room that a file has on disk already; return whether there was enough."""
+    try:
+        handle = os.open(path, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        about = os.fstat(handle)
+        if len(content) > about.st_blocks * 512:
+            return False
+        os.pwrite(handle, content.ljust(about.st_size), 0)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -227,7 +227,7 @@ class Worker:
 
     def _tell(self) -> None:
         with contextlib.suppress(OSError):  # a full disk must not stop the loader; the state is only told
-            plans.write_json(plans.state_path(self.run, self.plan.worker), self.state())
+            plans.tell_json(plans.state_path(self.run, self.plan.worker), self.state())
 
     def state(self) -> dict[str, Any]:
         """Return what the state file says."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, delete, or_, select, update
 
 from mainstay.core import errors
 from mainstay.store.tables import jobs as table
@@ -35,7 +35,7 @@ class Job:
     model: str
     kind: str
     dedupe: str
-    """What it answers to; (model, kind, dedupe) is done once, ever."""
+    """What it answers to; (model, kind, dedupe) is done once, as long as the job is kept (`forget`)."""
     payload: Mapping[str, Any] = field(default_factory=dict)
     state: JobState
     owner: str = ""
@@ -153,6 +153,18 @@ def list_(
     if states is not None:
         query = query.where(table.c.state.in_(sorted(str(state) for state in states)))
     return [_job(row) for row in tx.execute(query)]
+
+
+def forget(tx: Connection, model: str, *, kind: str, before: datetime) -> int:
+    """Delete jobs of a kind that ended before a time; return how many. What they answered to may be asked anew."""
+    # Ended jobs that nobody asks about any more.
+    query = delete(table).where(
+        table.c.model == model,
+        table.c.kind == kind,
+        table.c.state.in_([JobState.DONE.value, JobState.FAILED.value]),
+        table.c.updated_at < before,
+    )
+    return tx.execute(query).rowcount
 
 
 def _guarded(tx: Connection, job: Job, values: Mapping[str, Any], now: datetime) -> None:

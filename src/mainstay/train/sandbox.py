@@ -18,6 +18,8 @@ TAIL_CHARS = 2000
 NICENESS = 10
 PARENT = "MAINSTAY_BOUNDED_BY"
 """Environment variable of a bounded child: the process that started it and collects it."""
+GRACE_S = 1.0
+"""So much later than its parent would the child's own watch ends it."""
 LOOK_S = 0.25
 """How often a waiting parent looks whether it is to stop."""
 
@@ -43,7 +45,8 @@ def run_bounded(
 ) -> Finished:
     """Run a command in a process group of its own and return when it ended, whatever its exit code.
 
-    Bounds: `timeout_s` of wall time, then the whole group is killed; `memory_mb` of address space (RLIMIT_AS) where the
+    Bounds: `timeout_s` of wall time, then the whole group is killed, `GRACE_S` later by a watch of its own, so that the
+    bound holds while this process stands still; `memory_mb` of address space (RLIMIT_AS) where the
     system has it; `resident_mb` of memory that it and its children really hold, looked at every LOOK_S on Linux. The
     child's hash seed and thread counts are fixed, so that its results are reproducible, and its priority is lowered, so
     that serving on the same machine is not slowed. Setting `stop` ends it early. Raises EnvironmentFault when it does
@@ -53,7 +56,7 @@ def run_bounded(
         raise UsageError(f"timeout_s = {timeout_s!r}, memory_mb = {memory_mb!r}; both must be above 0")
     try:
         child = subprocess.Popen(
-            ["/bin/sh", "-c", _bounds(memory_mb), "bounded", *argv],
+            ["/bin/sh", "-c", _bounds(memory_mb, timeout_s + GRACE_S), "bounded", *argv],
             cwd=cwd,
             env={**(os.environ if environ is None else environ), **_FIXED, PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
@@ -65,11 +68,15 @@ def run_bounded(
         )
     except OSError as error:
         raise EnvironmentFault(f"{argv[0]} could not be started: {error.strerror}") from error
+    until = time.monotonic() + timeout_s
     try:
-        stdout, stderr = _output(child, timeout_s, resident_mb, stop or Event())
+        stdout, stderr = _output(child, until, timeout_s, resident_mb, stop or Event())
     except BaseException:
         _kill(child)
         raise
+    _end_watch(child)
+    if child.returncode == -signal.SIGKILL and time.monotonic() >= until:
+        raise _too_long(timeout_s)
     if child.returncode < 0:
         raise _killed(child.returncode, stderr, memory_mb)
     return Finished(returncode=child.returncode, stdout=stdout, stderr=stderr)
@@ -90,8 +97,9 @@ def _watch(started_by: int, parent: Callable[[], int]) -> None:
     os._exit(ExitCode.INTERRUPTED)
 
 
-def _output(child: subprocess.Popen[str], timeout_s: float, resident_mb: int | None, stop: Event) -> tuple[str, str]:
-    until = time.monotonic() + timeout_s
+def _output(
+    child: subprocess.Popen[str], until: float, timeout_s: float, resident_mb: int | None, stop: Event
+) -> tuple[str, str]:
     while True:
         try:
             return child.communicate(timeout=max(0.0, min(LOOK_S, until - time.monotonic())))
@@ -105,10 +113,14 @@ def _output(child: subprocess.Popen[str], timeout_s: float, resident_mb: int | N
                     remedy="Raise train.memory_mb, or make the training smaller.",
                 ) from error
             if time.monotonic() >= until:
-                raise EnvironmentFault(
-                    f"The child was stopped: it ran longer than {timeout_s:g} s",
-                    remedy="Raise train.timeout_s, or make the training smaller.",
-                ) from error
+                raise _too_long(timeout_s) from error
+
+
+def _too_long(timeout_s: float) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"The child was stopped: it ran longer than {timeout_s:g} s",
+        remedy="Raise train.timeout_s, or make the training smaller.",
+    )
 
 
 def resident_of(pid: int) -> float:
@@ -133,9 +145,21 @@ _FIXED = {
 """Few allocator arenas: each takes 64 MB of address space, used or not."""
 
 
-def _bounds(memory_mb: int) -> str:
-    """Return the shell line that sets the bounds and becomes the command (macOS knows no address-space limit)."""
-    return f'ulimit -v {memory_mb * 1024} 2>/dev/null; exec nice -n {NICENESS} "$@"'
+def _bounds(memory_mb: int, seconds: float) -> str:
+    """Return the shell line that sets the bounds and becomes the command (macOS knows no address-space limit).
+
+    The watch is a process of the group that it kills, `$$`, which is the shell's own number, and the command's
+    afterwards: it needs neither this process, which may be suspended, nor a thread of the command, which may hang in C.
+    While it lives the number of the group cannot come to mean another.
+    """
+    watch = f"(sleep {seconds:.3f}; kill -KILL -$$) </dev/null >/dev/null 2>&1 &"
+    return f'ulimit -v {memory_mb * 1024} 2>/dev/null; {watch} exec nice -n {NICENESS} "$@"'
+
+
+def _end_watch(child: subprocess.Popen[str]) -> None:
+    """End what is left of the group of a child that ended: its watch, and whatever it forgot to collect."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _kill(child: subprocess.Popen[str]) -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
+import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +54,47 @@ def test_nothing_is_asked_of_a_socket_that_another_user_put_where_ours_would_lie
     for use in (lambda: control.ask(run, {"do": "rollback"}), lambda: control.Control(run, lambda message: {})):
         with pytest.raises(EnvironmentFault, match="belongs to another user, or is a link"):
             use()
+
+
+def test_a_rollback_waits_for_no_other_connection(tmp_path: Path) -> None:
+    busy, over = threading.Event(), threading.Event()
+
+    def answer(message: Mapping[str, Any]) -> Mapping[str, Any]:
+        if message["do"] == "check":
+            busy.set()
+            over.wait(30)
+        return {"did": message["do"]}
+
+    listening = control.Control(tmp_path, answer)
+    listening.start()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.connect(str(listening.path))  # and says nothing, as a command that was stopped does
+        checking = threading.Thread(target=control.ask, args=(tmp_path, {"do": "check"}))
+        checking.start()
+        assert busy.wait(30)
+        assert control.ask(tmp_path, {"do": "rollback"}) == {"did": "rollback"}
+        assert not over.is_set()
+        over.set()
+        checking.join(30)
+    listening.stop()
+
+
+def test_more_connections_than_there_are_seats_are_closed_and_the_others_go_on(tmp_path: Path) -> None:
+    listening = control.Control(tmp_path, lambda message: {"did": message["do"]})
+    listening.start()
+    silent = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(control.MOST_CONNECTIONS)]
+    for one in silent:
+        one.connect(str(listening.path))
+    with pytest.raises(EnvironmentFault):
+        control.ask(tmp_path, {"do": "status"})
+    for one in silent:
+        one.close()
+    until = time.monotonic() + 30
+    while True:
+        try:
+            assert control.ask(tmp_path, {"do": "status"}) == {"did": "status"}
+            break
+        except EnvironmentFault:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    listening.stop()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ import pytest
 
 from mainstay.core.errors import EnvironmentFault, UsageError
 from mainstay.train.sandbox import PARENT, end_with_parent, run_bounded
+
+needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 
 def python(code: str) -> list[str]:
@@ -41,7 +44,7 @@ def test_a_child_that_wants_too_much_memory_gets_a_memory_error() -> None:
     assert "MemoryError" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@needs_proc
 def test_a_child_that_holds_too_much_memory_is_stopped_with_its_children() -> None:
     inner = "import time; held = bytearray(300_000_000); held[::4096] = b'x' * len(held[::4096]); time.sleep(60)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
@@ -91,11 +94,57 @@ def test_a_child_whose_parent_was_killed_ends_too(tmp_path: Path) -> None:
     until(lambda: is_gone(pid))
 
 
+@needs_proc
+def test_a_child_ends_at_its_bound_while_its_parent_stands_still_and_the_parent_knows_it_afterwards(
+    tmp_path: Path,
+) -> None:
+    """The child hangs where no thread of it could look at a clock, and would write at its end."""
+    child = "import ctypes,sys; open(sys.argv[1], 'a').write('began'); ctypes.PyDLL(None).sleep(60); open(sys.argv[1], 'a').write('late')"
+    parent = (
+        "import sys; from mainstay.train.sandbox import run_bounded\n"
+        "try: run_bounded([sys.executable, '-c', sys.argv[1], sys.argv[2]], timeout_s=2, memory_mb=2000)\n"
+        "except Exception as error: print(error)"
+    )
+    file = tmp_path / "told"
+    environ = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", parent, child, str(file)]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as started:
+        until(lambda: file.exists() and file.read_text() != "")
+        os.kill(started.pid, signal.SIGSTOP)
+        group = members_of(parent=started.pid)
+        until(lambda: all(is_gone(pid) for pid in group))
+        os.kill(started.pid, signal.SIGCONT)
+        assert started.stdout is not None
+        said = started.stdout.read()
+    assert len(group) == 1
+    assert file.read_text() == "began"
+    assert "it ran longer than 2 s" in said
+
+
+@needs_proc
+def test_nothing_of_a_child_that_ended_is_left_behind() -> None:
+    done = run_bounded(python("import os; print(os.getpid())"), timeout_s=600, memory_mb=500)
+    until(lambda: all(is_gone(pid) for pid in members_of(group=int(done.stdout))))
+
+
 def test_a_process_that_is_no_bounded_child_goes_on() -> None:
     before = threading.active_count()
     end_with_parent({})
     end_with_parent({PARENT: "1"}, parent=lambda: 2)
     assert threading.active_count() == before
+
+
+def members_of(*, parent: int | None = None, group: int | None = None) -> list[int]:
+    """Return the processes of a parent or of a process group."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, its_parent, its_group = file.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if parent == int(its_parent) or group == int(its_group):
+            found.append(int(file.parent.name))
+    return found
 
 
 def is_gone(pid: int) -> bool:
