@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, event, select
 
-from mainstay import candidate, loop, wiring
+from mainstay import candidate, errands, loop, wiring
 from mainstay.core.errors import EnvironmentFault, MainstayError
 from mainstay.core.events import Arm, Event, Feedback, Kind, PairedAnswer
 from mainstay.core.ports import Clock
@@ -388,7 +388,7 @@ class Shop:
 
     # what is done
 
-    def turns(self, count: int = 2, *, runner: loop.Runner | None = None) -> list[loop.TurnReport]:
+    def turns(self, count: int = 2, *, runner: errands.Runner | None = None) -> list[loop.TurnReport]:
         """Turn in a new process; every step must have done its work."""
         parts = self.parts()
         runner = runner or InlineRunner()
@@ -436,8 +436,9 @@ def dump(tx: Connection, *, without: Collection[str] = ()) -> dict[str, list[Any
         columns = [column for column in table.columns if f"{table.name}.{column.name}" not in without]
         order = list(table.primary_key.columns)
         out[table.name] = [dict(row._mapping) for row in tx.execute(select(*columns).order_by(*order))]
-    # When the loop last looked how large the journal is: a sign of life too.
-    out["states"] = [row for row in out.get("states", []) if not str(row.get("name", "")).startswith("journal:")]
+    # When the loop last looked how large the journal is, and at the clock: signs of life too.
+    signs = ("journal:", "look:")
+    out["states"] = [row for row in out.get("states", []) if not str(row.get("name", "")).startswith(signs)]
     for row in out["states"]:
         if str(row.get("name", "")).startswith("rollout:") and isinstance(row.get("value"), dict):
             row["value"] = {key: value for key, value in row["value"].items() if key != "at"}

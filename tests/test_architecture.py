@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("delivery",),
     ("train", "serve", "watch", "retrain", "release", "score", "attach"),
     ("parts", "selftest", "beside"),
-    ("alerting", "in_server"),
+    ("alerting", "in_server", "artefacts"),
     (
         "candidate",
         "goldenset",
@@ -48,7 +48,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "review",
         "rollouts",
         "powerplan",
+        "aliases",
     ),
+    ("errands",),
     ("loop", "retraining"),
     ("wiring",),
     ("backup",),

@@ -13,58 +13,41 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainstay import alerting, candidate, ingest, retention, upkeep
+from mainstay import alerting, aliases, artefacts, candidate, errands, ingest, retention, upkeep
 from mainstay.attach import learn
-from mainstay.config import clocks, failpoints
+from mainstay.config import failpoints
 from mainstay.config import load as config
-from mainstay.core import errors, releases
+from mainstay.core import errors
 from mainstay.core.events import Event, Kind
-from mainstay.core.verdicts import Check, Verdict
 from mainstay.journal import seal
 from mainstay.online import place
-from mainstay.pulled import take
 from mainstay.release import rollout
 from mainstay.retrain import guard, trigger
-from mainstay.serve import trial
-from mainstay.store import blocks, heartbeats, jobs, leases, routes, states
+from mainstay.store import blocks, heartbeats, jobs, leases
 from mainstay.store import releases as rows
 from mainstay.subjects import reconcile
-from mainstay.train import sandbox
 from mainstay.watch import budget, configuration
 from mainstay.watch import turn as watching
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from mainstay.core.routes import BundleRef, Route
+    from mainstay.errands import Runner
     from mainstay.parts import Parts
 
 log = logging.getLogger("mainstay.loop")
 LEASE = "loop"
 LEASE_S = 15.0
 """Without a renewal for so long, another loop takes over (seconds)."""
-TRAIN, TRIAL, PULL, ONLINE = "train", "trial", "pull", "online"
-"""Kinds of jobs."""
-PULLS_KEPT = timedelta(days=7)
-"""How long a pull that ended is kept: one comes every few minutes, for ever."""
-MOST_ATTEMPTS = 3
-RETRY_AFTER = timedelta(minutes=5)
-LEAST_ADDRESS_SPACE_MB = 8_000
-"""Libraries map far more address space than they use; a smaller bound stops training at its imports."""
-TRIAL_AFTER = timedelta(minutes=1)
-"""A version waits so long for the trial that belongs to its training; then the loop does it."""
 ONLINE_EVERY = timedelta(seconds=10)
 """How often it is looked whether labels wait for the online learner."""
 ONLINE_AGAIN_S = 300
@@ -87,29 +70,10 @@ class TurnReport:
     """Step -> why."""
 
 
-class Runner(Protocol):
-    """Does long work beside the turns."""
-
-    def start(self, job: jobs.Job) -> None:
-        """Begin a claimed job."""
-
-    def running(self) -> int | None:
-        """Return the number of the job under way, or None."""
-
-    def ended(self) -> tuple[jobs.Job, str, str] | None:
-        """Return (job, result, error) of the one that ended, until it is forgotten."""
-
-    def forget(self) -> None:
-        """Let go of the job that ended: what came of it stands in the store."""
-
-    def stop(self) -> None:
-        """End the work under way; it then counts as ended, with an error."""
-
-
 def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
     """Do everything that is due, once. Without a `runner` no long work begins (it stays queued for a running loop)."""
     report = TurnReport(at=parts.clock.now())
-    runner = runner or NoRunner()
+    runner = runner or errands.NoRunner()
     steps: Sequence[tuple[str, Callable[[Parts, Runner], list[str]]]] = (
         ("tombstones", _tombstones),
         ("configuration", _configuration),
@@ -121,7 +85,7 @@ def turn(parts: Parts, runner: Runner | None = None) -> TurnReport:
         ("rollout", _rollout),
         ("retrain", _retrain),
         ("online", _online),
-        ("jobs", _jobs),
+        ("jobs", errands.turn),
         ("aliases", _aliases),
         ("alerts", _alerts),
         ("retention", _retention),
@@ -146,7 +110,7 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
     """Turn until told to stop; without the lease, wait for it."""
     failpoints.arm(parts.environ.get(failpoints.VARIABLE, ""))
     me = f"{socket.gethostname()}:{os.getpid()}"
-    runner = runner or ChildRunner(parts)
+    runner = runner or errands.ChildRunner(parts)
     waiting = False
     while not stop.is_set():
         try:
@@ -171,7 +135,7 @@ def run(parts: Parts, *, stop: Flag, runner: Runner | None = None) -> None:
     runner.stop()
     try:
         alerting.last(parts)
-        _hand_back(parts, runner)
+        errands.hand_back(parts, runner)
         with parts.store.begin() as tx:
             leases.release(tx, LEASE, me)
     except errors.EnvironmentFault as fault:
@@ -308,8 +272,6 @@ def _rollout(parts: Parts, _runner: Runner) -> list[str]:
     told: list[str] = []
     consumer = _rollout_reader(parts.model)
     for _ in range(MOST_CHUNKS):
-        jump = clocks.jumped(parts.clock, parts.clock_seen)
-        seen = parts.clock.now(), parts.clock.monotonic()
         events, after, more = _unread(parts, consumer)
         failpoints.reach("rollout.read")
         with parts.store.begin() as tx:
@@ -320,17 +282,12 @@ def _rollout(parts: Parts, _runner: Runner) -> list[str]:
                 settings=parts.settings,
                 clock=parts.clock,
                 check_in_server=candidate.known_trial,
-                jump=jump,
+                damage_of=partial(artefacts.damage, parts),
             )
             blocks.set_cursor(tx, consumer, after)
             failpoints.reach("rollout.committing")
         failpoints.reach("rollout.committed")
-        parts.clock_seen = seen
         told += done
-        if jump:
-            told.append(
-                f"the clock was set by {jump.total_seconds():+.0f} s: this is no time that a version stood its trial"
-            )
         if not more:
             break
     return told
@@ -360,17 +317,17 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
         if not guard.allowed(checks):
             return []
         payload = {"trigger": due[0].name, "why": due[0].why, "guards": guard.certificate(checks)}
-        job = jobs.enqueue(tx, model=parts.model, kind=TRAIN, dedupe=due[0].dedupe, payload=payload, now=now)
+        job = jobs.enqueue(tx, model=parts.model, kind=errands.TRAIN, dedupe=due[0].dedupe, payload=payload, now=now)
     return [f"retraining: {due[0].why}"] if job is not None else []
 
 
 def _online(parts: Parts, _runner: Runner) -> list[str]:
     """Have what waits for the online learner learned, once it makes a batch; serving learns nothing by that."""
     now = parts.clock.now()
-    looked = parts.looked_at.get(ONLINE)
+    looked = parts.looked_at.get(errands.ONLINE)
     if not parts.settings.retrain.online or (looked is not None and abs(now - looked) < ONLINE_EVERY):
         return []
-    parts.looked_at[ONLINE] = now
+    parts.looked_at[errands.ONLINE] = now
     try:
         where = place.read(parts)
     except errors.NotEnoughEvidence:
@@ -380,152 +337,13 @@ def _online(parts: Parts, _runner: Runner) -> list[str]:
         return []
     dedupe = f"online:{where.newest}:{where.live.version}:{int(now.timestamp() // ONLINE_AGAIN_S)}"
     with parts.store.begin() as tx:
-        job = jobs.enqueue(tx, model=parts.model, kind=ONLINE, dedupe=dedupe, payload={"waiting": waiting}, now=now)
+        job = jobs.enqueue(tx, model=parts.model, kind=errands.ONLINE, dedupe=dedupe, payload={"waiting": waiting}, now=now)
     return [f"{waiting} labels wait for the online learner"] if job is not None else []
 
 
-def _jobs(parts: Parts, runner: Runner) -> list[str]:
-    """Collect the job that ended, begin the next; one at a time, in a child with bounds."""
-    told: list[str] = []
-    now = parts.clock.now()
-    ended = runner.ended()
-    if ended is not None:
-        told.append(_close(parts, *ended, now=now))
-        runner.forget()
-    if runner.running() is not None:
-        return told
-    with parts.store.begin() as tx:
-        _ask_for_trial(tx, parts, now)
-        _ask_for_pull(tx, parts, now)
-        lease_s = parts.settings.train.timeout_s + 60.0
-        claimed = jobs.claim(tx, kinds=(TRAIN, TRIAL, PULL, ONLINE), owner=str(os.getpid()), lease_s=lease_s, now=now)
-    if claimed is not None:
-        runner.start(claimed)
-        told.append(f"job {claimed.id} ({claimed.kind}) begins")
-    return told
-
-
-def _close(parts: Parts, job: jobs.Job, result: str, error: str, *, now: datetime) -> str:
-    try:
-        with parts.store.begin() as tx:
-            if not error:
-                jobs.finish(tx, job, now=now, result=result)
-            elif job.attempts < MOST_ATTEMPTS:
-                jobs.fail(tx, job, error=error, now=now, retry_at=now + RETRY_AFTER)
-            else:
-                jobs.fail(tx, job, error=error, now=now)
-                _give_up_trial(tx, parts, job, error)
-    except errors.StaleTransition as stale:
-        return f"job {job.id} ({job.kind}) was taken over meanwhile: {stale.message}"
-    return f"job {job.id} ({job.kind}): {error or result}"
-
-
-def _give_up_trial(tx: Connection, parts: Parts, job: jobs.Job, error: str) -> None:
-    """A version that could not be asked in a server does not wait for ever in the way of others: the check failed."""
-    if job.kind != TRIAL:
-        return
-    version = rows.get(tx, parts.model, int(job.payload["version"]))
-    if version.stage is releases.Stage.GATED:
-        reason = f"it could not be asked in a real server, {job.attempts} times: {error}"
-        failed = Check(name="real_server", question=trial.QUESTION, verdict=Verdict.FAIL, reason=reason)
-        candidate.keep_trial(tx, version, failed)
-
-
-def _hand_back(parts: Parts, runner: Runner) -> None:
-    """Queue the job again that ends with this loop, so that the next one need not wait for its lease."""
-    ended = runner.ended()
-    if ended is None:
-        return
-    job, result, error = ended
-    now = parts.clock.now()
-    if not error:
-        _close(parts, job, result, error, now=now)
-    else:
-        with suppress(errors.StaleTransition), parts.store.begin() as tx:
-            jobs.fail(tx, job, error=error, now=now, retry_at=now)
-    runner.forget()
-
-
-def _ask_for_trial(tx: Connection, parts: Parts, now: datetime) -> None:
-    """Let a version be asked in the real server whose training was killed between the gate and that."""
-    version = rows.on_its_way(tx, parts.model)
-    if version is None or version.stage is not releases.Stage.GATED or "trial" in version.facts:
-        return
-    if now - version.since >= TRIAL_AFTER:
-        payload = {"version": version.version}
-        jobs.enqueue(tx, model=parts.model, kind=TRIAL, dedupe=f"trial:{version.version}", payload=payload, now=now)
-
-
-def _ask_for_pull(tx: Connection, parts: Parts, now: datetime) -> None:
-    """Queue a pull of each source whose time has come; one that was missed is made up for once."""
-    for name, source in parts.settings.retrain.sources.items():
-        if source.every_minutes is None:
-            continue
-        number = int(now.timestamp() // (60.0 * source.every_minutes))
-        payload = {"source": name}
-        dedupe = f"pull:{name}:{number}"
-        if jobs.enqueue(tx, model=parts.model, kind=PULL, dedupe=dedupe, payload=payload, now=now) is not None:
-            jobs.forget(tx, parts.model, kind=PULL, before=now - PULLS_KEPT)
-
-
 def _aliases(parts: Parts, _runner: Runner) -> list[str]:
-    """Keep MLflow's aliases a projection of the route: moved at each change of it, never in the way of anything.
-
-    MLflow has no compare-and-set, so a loop that was stopped on its way there may point an alias at an older version
-    after another loop pointed it at a newer one. The write that follows finds that out, and has all of it told again.
-    """
-    now = parts.clock.now()
-    with parts.store.read() as tx:
-        route = routes.current(tx, parts.model)
-        kept = states.get(tx, f"aliases:{parts.model}")
-    if route is None or (kept is not None and not _aliases_due(kept[0], route, now)):
-        return []
-    failpoints.reach("aliases.begin")
-    why = ""
-    try:
-        for alias, bundle in (("champion", route.champion), ("challenger", route.challenger)):
-            _point(parts, alias, bundle)
-    except errors.EnvironmentFault as fault:
-        why = fault.message
-    failpoints.reach("aliases.told")
-    value = {"epoch": route.epoch, "failed": why, "at": now.isoformat() if why else ""}
-    try:
-        with parts.store.begin() as tx:
-            states.put(tx, f"aliases:{parts.model}", value, expected_version=kept[1] if kept else None)
-    except errors.StaleTransition:
-        _tell_aliases_again(parts)
-        raise
-    failpoints.reach("aliases.noted")
-    return [f"MLflow's aliases were not moved: {why}"] if why else []
-
-
-def _tell_aliases_again(parts: Parts) -> None:
-    """Have the aliases told anew by whoever leads now: this process told them too late. Asks no fence."""
-    with parts.store.fenced(_anybody), parts.store.begin() as tx:
-        kept = states.get(tx, f"aliases:{parts.model}")
-        if kept is not None:
-            states.put(tx, f"aliases:{parts.model}", {**kept[0], "epoch": 0}, expected_version=kept[1])
-
-
-def _anybody(_tx: Connection) -> None:
-    """Fence nobody off."""
-
-
-def _aliases_due(kept: Mapping[str, Any], route: Route, now: datetime) -> bool:
-    if kept.get("epoch") != route.epoch:
-        return True
-    return bool(kept.get("failed")) and abs(now - datetime.fromisoformat(kept["at"])) >= RETRY_AFTER
-
-
-def _point(parts: Parts, alias: str, bundle: BundleRef | None) -> None:
-    """Point an alias at the version that MLflow holds of a bundle; none that it holds, no alias."""
-    number = None
-    if bundle is not None:
-        number = parts.registry.number_of(parts.model, version=bundle.version, digest=bundle.digest)
-    if number is not None:
-        parts.registry.set_alias(parts.model, alias, number)
-    elif alias in parts.registry.aliases(parts.model):
-        parts.registry.drop_alias(parts.model, alias)
+    """Keep MLflow's aliases where the route says."""
+    return aliases.turn(parts)
 
 
 def _alerts(parts: Parts, _runner: Runner) -> list[str]:
@@ -536,103 +354,3 @@ def _alerts(parts: Parts, _runner: Runner) -> list[str]:
 def _retention(parts: Parts, _runner: Runner) -> list[str]:
     """Delete what [log] says of the journal, but nothing that a step of this loop has still to read."""
     return retention.turn(parts, (ingest.CONSUMER, watching.consumer(parts.model), _rollout_reader(parts.model)))
-
-
-class NoRunner:
-    """Begins nothing: for a single turn by hand."""
-
-    def start(self, job: jobs.Job) -> None:
-        """Never called: a job seems to be under way."""
-
-    def running(self) -> int | None:
-        """Return a number, so that no job is claimed."""
-        return 0
-
-    def ended(self) -> tuple[jobs.Job, str, str] | None:
-        """Return nothing."""
-        return None
-
-    def forget(self) -> None:
-        """Do nothing."""
-
-    def stop(self) -> None:
-        """Do nothing."""
-
-
-class ChildRunner:
-    """Runs one job at a time: training in a bounded child process, so that its memory and its faults are its own."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="job")
-        self._job: jobs.Job | None = None
-        self._future: Future[str] | None = None
-        self._stop = Flag()
-
-    def start(self, job: jobs.Job) -> None:
-        """Begin a claimed job."""
-        self._job = job
-        self._future = self._pool.submit(self._do, job)
-
-    def running(self) -> int | None:
-        """Return the number of the job under way, or None."""
-        return self._job.id if self._job is not None else None
-
-    def ended(self) -> tuple[jobs.Job, str, str] | None:
-        """Return (job, result, error) of the one that ended, until it is forgotten."""
-        if self._job is None or self._future is None or not self._future.done():
-            return None
-        failure = self._future.exception()
-        if failure is not None:
-            return self._job, "", f"{type(failure).__name__}: {failure}"
-        return self._job, self._future.result(), ""
-
-    def forget(self) -> None:
-        """Let go of the job that ended."""
-        self._job = self._future = None
-
-    def stop(self) -> None:
-        """End a training under way, its child included; a trial is waited for."""
-        self._stop.set()
-        self._pool.shutdown(wait=True)
-
-    def _do(self, job: jobs.Job) -> str:
-        if job.kind == PULL:
-            return self._pull(str(job.payload["source"]))
-        if job.kind == ONLINE:
-            return self._child("learning", "online", "learn", "--batch")
-        return self._try(int(job.payload["version"])) if job.kind == TRIAL else self._train(str(job.payload["trigger"]))
-
-    def _pull(self, name: str) -> str:
-        taken = take.pull(self._parts, name)
-        return f"{name}: {taken.kept} new, {taken.deleted} deleted, {taken.dead} dead letters" + (
-            f"; held: {taken.held}" if taken.held else ""
-        )
-
-    def _train(self, trigger_name: str) -> str:
-        return self._child("training", "train", "--trigger", trigger_name)
-
-    def _child(self, what: str, *command: str) -> str:
-        """Run a command of ours on this project in a bounded child; return what it told."""
-        train = self._parts.settings.train
-        argv = [sys.executable, "-m", "mainstay", *command, "--project", str(self._parts.loaded.file), "--json"]
-        done = sandbox.run_bounded(
-            argv,
-            timeout_s=train.timeout_s,
-            memory_mb=max(train.memory_mb, LEAST_ADDRESS_SPACE_MB),
-            resident_mb=train.memory_mb,
-            environ=self._parts.environ,
-            stop=self._stop,
-        )
-        judged = (errors.ExitCode.DONE, errors.ExitCode.GATE_FAILED, errors.ExitCode.NOT_ENOUGH_EVIDENCE)
-        if done.returncode not in judged:
-            raise errors.EnvironmentFault(f"{what} ended with exit code {done.returncode}: {done.stderr[-1500:]}")
-        return done.stdout[:2000]
-
-    def _try(self, number: int) -> str:
-        with self._parts.store.read() as tx:
-            version = rows.get(tx, self._parts.model, number)
-        check = candidate.try_version(self._parts, version, candidate.sample_of(self._parts, version))
-        with self._parts.store.begin() as tx:
-            candidate.keep_trial(tx, version, check)
-        return check.reason

@@ -53,12 +53,13 @@ class Parts:
     """Sends alerts beside the loop."""
     configuration_seen: Loaded | None = None
     """The settings that the loop last compared with those before."""
-    clock_seen: tuple[datetime, float] | None = None
-    """When the rollout last turned: wall clock and monotonic seconds."""
     budget_at: datetime | None = None
     """When error budgets were last looked at."""
     looked_at: dict[str, datetime] = field(default_factory=dict)
     """When each family of conditions was last looked at, by family and version."""
+    artefacts_seen: dict[str, tuple[tuple[object, ...], float, str]] = field(default_factory=dict)
+    """By digest of a bundle: what its files looked like when they were read, when that was (monotonic), what was
+    wrong."""
     erasures_known: set[tuple[str, str]] = field(default_factory=set)
     """Tombstones that the store has: subject and name of the key."""
     _store: Store | None = None

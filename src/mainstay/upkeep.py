@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mainstay import alerting
+from mainstay import alerting, artefacts
 from mainstay.core import errors
 from mainstay.core.events import Event
 from mainstay.models import load as models
-from mainstay.store import blocks, releases, states
+from mainstay.store import blocks, releases, routes, states
 from mainstay.watch import age, conditions, feeds, heartbeat, machine, probe, probed, rewards, skew
+from mainstay.watch import artefacts as on_disk
 from mainstay.watch.conditions import Condition
 from mainstay.watch.turn import consumer
 
@@ -149,6 +150,18 @@ def _probe(parts: Parts, live: Release | None, now: datetime) -> None:
         heartbeat.keep_probe(tx, parts.model, found)
 
 
+def _on_disk(tx: Connection, parts: Parts, _live: Release | None, now: datetime) -> Sequence[Condition]:
+    route = routes.current(tx, parts.model)
+    if route is None:
+        return []
+    named = [(f"{parts.model}@{ref.version}", role, ref.digest) for role, ref in artefacts.named(route)]
+    found = [
+        on_disk.OnDisk(name=name, role=role, digest=digest, wrong=artefacts.damage(parts, digest))
+        for name, role, digest in named
+    ]
+    return on_disk.look(found, now)
+
+
 def _probed(tx: Connection, parts: Parts, _live: Release | None, _now: datetime) -> Sequence[Condition]:
     return [probed.condition(heartbeat.last_probe(tx, parts.model))]
 
@@ -238,12 +251,14 @@ def _memory_mb() -> float | None:
 
 
 MINUTE = timedelta(minutes=1)
+ON_DISK_EVERY = timedelta(seconds=15)
 FAMILIES = (
     Family(name=heartbeat.FAMILY, every=MINUTE, look=_alive),
     Family(name=heartbeat.PROBE, every=MINUTE, look=_probed, before=_probe),
     Family(name=feeds.FAMILY, every=MINUTE, look=_feeds),
     Family(name=rewards.FAMILY, every=5 * MINUTE, look=_rewards),
     Family(name=machine.FAMILY, every=5 * MINUTE, look=_machine, elsewhere=False),
+    Family(name=on_disk.FAMILY, every=ON_DISK_EVERY, look=_on_disk, elsewhere=False),
     Family(name=age.FAMILY, every=MINUTE, look=_age),
     Family(name=skew.FAMILY, every=5 * MINUTE, look=_skews, before=_skew, elsewhere=False),
 )

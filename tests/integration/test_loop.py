@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from loop_kit import MODEL, Shop
-from mainstay import loop, wiring
+from mainstay import errands, loop, wiring
 from mainstay.config.clocks import CLOCK_VARIABLE, SharedClock
 from mainstay.release import manual
 from mainstay.store import blocks, heartbeats, jobs, leases, routes
@@ -229,7 +229,7 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
     environ = dict(os.environ) | {"PYTHONPATH": str(SOURCES), CLOCK_VARIABLE: str(tmp_path / "clock.json")}
     with shop.parts().store.begin() as tx:
         job = jobs.enqueue(
-            tx, model=MODEL, kind=loop.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
+            tx, model=MODEL, kind=errands.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
         )
     assert job is not None
 
@@ -238,7 +238,7 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
             return jobs.get(tx, job.id)
 
     with closing(wiring.assemble(shop.folder, environ=environ)) as parts:
-        runner = loop.ChildRunner(parts)
+        runner = errands.ChildRunner(parts)
         loop.turn(parts, runner)
         until(lambda: bool(processes_of(shop.folder)))
         began, turns = time.monotonic(), 0
@@ -251,7 +251,7 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
         assert turns > 2
         assert done(shop)
         left = found()
-        assert (left.state, left.due_at) == (JobState.QUEUED, shop.clock.now() + loop.RETRY_AFTER)
+        assert (left.state, left.due_at) == (JobState.QUEUED, shop.clock.now() + errands.RETRY_AFTER)
         assert "ran longer than 4 s" in left.error
         assert processes_of(shop.folder) == []
         loop.turn(parts, runner)
@@ -263,7 +263,7 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
     assert isinstance(shop.clock, SharedClock)
     shop.clock.advance(seconds=timedelta(minutes=6).total_seconds())
     with closing(wiring.assemble(shop.folder, environ=environ)) as parts:
-        runner = loop.ChildRunner(parts)
+        runner = errands.ChildRunner(parts)
         loop.turn(parts, runner)
         until(lambda: runner.ended() is not None)
         assert loop.turn(parts, runner).failed == {}
@@ -293,12 +293,12 @@ def test_a_training_that_dies_leaves_champion_and_store_as_they_were_and_its_run
     before = shop.dump(without={"jobs", "leases"})
     with shop.parts().store.begin() as tx:
         job = jobs.enqueue(
-            tx, model=MODEL, kind=loop.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
+            tx, model=MODEL, kind=errands.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
         )
     assert job is not None
     bundles = sorted(path.name for path in (shop.state / "bundles").iterdir())
     with closing(wiring.assemble(shop.folder, environ=environ)) as parts:
-        runner = loop.ChildRunner(parts)
+        runner = errands.ChildRunner(parts)
         runner.start(job)
         until(lambda: runner.ended() is not None)
         assert shop.dump(without={"jobs", "leases"}) == before
@@ -313,7 +313,7 @@ def test_a_loop_that_is_told_to_stop_ends_its_training_too(shop: Shop, start: Ca
     (shop.folder / "slow").touch()
     with shop.parts().store.begin() as tx:
         job = jobs.enqueue(
-            tx, model=MODEL, kind=loop.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
+            tx, model=MODEL, kind=errands.TRAIN, dedupe="t", payload={"trigger": "rows:60"}, now=shop.clock.now()
         )
     assert job is not None
     one = start()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +126,46 @@ SMALLEST_JUMP = timedelta(seconds=30)
 """What the wall clock is corrected by bit by bit is no jump."""
 
 
-def jumped(clock: Clock, before: tuple[datetime, float] | None) -> timedelta:
-    """Return by how much the wall clock was set since `before` (its time and monotonic seconds); 0 for no jump.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a clock showed, kept so that whoever looks next, in whichever process, knows how much time passed."""
 
-    A simulated clock is moved on purpose: that is time which passed.
+    at: datetime
+    """Wall time, aware UTC."""
+    monotonic: float
+    """Seconds since the machine started."""
+    machine: str
+    """Which start of which machine the monotonic seconds count from."""
+
+
+def look(clock: Clock) -> Look:
+    """Look at a clock."""
+    return Look(at=clock.now(), monotonic=clock.monotonic(), machine=f"{_machine()} {type(clock).__name__}")
+
+
+def jumped(clock: Clock, before: Look | None) -> timedelta:
+    """Return by how much the wall clock moved since `before` without time that passed; 0 where all of it did.
+
+    After a restart of the machine, or on another one, nobody can tell, and the whole time between counts as none that
+    passed. A simulated clock is moved on purpose: that is time which passed.
     """
     if before is None or isinstance(clock, SharedClock):
         return timedelta()
-    jump = (clock.now() - before[0]) - timedelta(seconds=clock.monotonic() - before[1])
+    now = look(clock)
+    wall = now.at - before.at
+    if now.machine != before.machine or now.monotonic < before.monotonic:
+        return wall
+    jump = wall - timedelta(seconds=now.monotonic - before.monotonic)
     return jump if abs(jump) >= SMALLEST_JUMP else timedelta()
+
+
+@cache
+def _machine() -> str:
+    """Return what is another after each start of a machine; elsewhere than on Linux its name alone."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return socket.gethostname()
 
 
 def clock_from(environ: Mapping[str, str]) -> Clock:

@@ -10,6 +10,9 @@ ABSTAINED = "abstained: "
 """Begins the reason of a record that the declared fallback answered because the model abstained, not because it
 failed."""
 
+TRIPPED = "tripped: "
+"""Begins the reason of a record that the champion answered because its worker asks the challenger no more."""
+
 
 class FallbackTo(StrEnum):
     """Who answers when no model can."""

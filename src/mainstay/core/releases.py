@@ -12,6 +12,11 @@ from mainstay.core.verdicts import Check, Verdict, combine
 
 RELEASE_VERSION = 1
 
+TRIP_LAST = 10
+"""Latest requests that the challenger was to answer and that the alarm looks at."""
+TRIP_FAILURES = 6
+"""So many failures among them act at once; at a true rate of 5 % a chance of 3 in a million for a given ten."""
+
 
 class Stage(StrEnum):
     """Where a version stands."""
@@ -134,6 +139,9 @@ class Evidence:
     """False for a model's first version: there is nothing to compare with."""
     trip: str = ""
     """A worker-side alarm that acts at once (errors, NaN, deadlines), or empty."""
+    damaged: str = ""
+    """What is wrong with the artefact of this version or of its champion on disk, or empty: what was judged is not
+    what the next worker would load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,12 +166,12 @@ def share_at(policy: Policy, step: int) -> float:
 def advance(release: Release, evidence: Evidence, policy: Policy, now: datetime) -> Move | None:
     """Return the next move of a version, or None to stay.
 
-    Bad news acts before good news: a trip or a failed guard rolls back whatever the step; missing evidence never
-    advances, and after `policy.hold_after` it waits for a person.
+    Bad news acts before good news: a trip or a failed guard rolls back whatever the step; a damaged artefact waits for
+    a person at once; missing evidence never advances, and after `policy.hold_after` it waits for a person.
     """
     stage = release.stage
     if stage is S.CHECKED:
-        return _start(evidence, policy)
+        return _halt(release, evidence) if evidence.damaged else _start(evidence, policy)
     if stage not in (S.SHADOW, S.CANARY, S.PROBATION):
         return None
     if evidence.trip:
@@ -171,9 +179,15 @@ def advance(release: Release, evidence: Evidence, policy: Policy, now: datetime)
     failed = failed_of(evidence.checks)
     if failed:
         return Move(to=S.ROLLED_BACK, reason="; ".join(f"{c.name}: {c.reason}" for c in failed), verdict=Verdict.FAIL)
+    if evidence.damaged:
+        return None if stage is S.PROBATION else _halt(release, evidence)
     if stage is S.PROBATION:
         return _finish(release, evidence, policy, now)
     return _forward(release, evidence, policy, now)
+
+
+def _halt(release: Release, evidence: Evidence) -> Move:
+    return Move(to=S.HELD, step=release.step, reason=evidence.damaged, verdict=Verdict.NOT_ENOUGH)
 
 
 def _start(evidence: Evidence, policy: Policy) -> Move | None:

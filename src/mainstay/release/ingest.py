@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mainstay.core.calls import is_load_test
 from mainstay.core.contracts import Contract, Pii, Role
 from mainstay.core.events import Arm, Event, Kind, PairedAnswer
-from mainstay.core.fallbacks import ABSTAINED
+from mainstay.core.fallbacks import ABSTAINED, TRIPPED
 from mainstay.core.releases import Release, Stage
 from mainstay.core.routes import Route
 from mainstay.models.segments import group_name
@@ -61,10 +61,12 @@ def ingest(
     champion: str,
     route: Route,
     contract: Contract | None = None,
+    told: bool = False,
 ) -> int:
     """Keep the pairs of new events; return how many distinct requests were new. Safe to repeat.
 
-    With a contract each pair knows the declared segments of its request.
+    With a contract each pair knows the declared segments of its request. `told`: whether what others say that both
+    versions answered is evidence too. Whoever may tell events could make it up, so it is none for a rollout that moves.
     """
     new = 0
     for event in events:
@@ -72,6 +74,8 @@ def ingest(
             continue
         step = _step(event, release, route)
         if event.kind is Kind.EXTERNAL:
+            if not told:
+                continue
             joined = _from_elsewhere(tx, event, release, champion, contract)
             new += joined is not None and pairs.add(tx, joined)
             continue
@@ -89,6 +93,21 @@ def compared(events: Iterable[Event], *, release: Release, champion: str, route:
         and pair_of(event, release=release, champion=champion, step=UNCOUNTED_STEP) is not None
         for event in events
     )
+
+
+def tripped(events: Iterable[Event], *, release: Release, route: Route) -> str:
+    """Return which worker asks the challenger of the present route no more, and why, or an empty text.
+
+    It counts whether or not the requests are new: a pair is kept of each distinct request once, its failures are not.
+    """
+    if release.stage is not Stage.CANARY:
+        return ""
+    said = f"{Arm.CHALLENGER.value}: {TRIPPED}"
+    for event in events:
+        here = event.model == release.model and event.route_epoch == route.epoch and event.kind is Kind.PREDICTION
+        if here and str(event.reason or "").startswith(said):
+            return f"worker {event.worker}: {str(event.reason).removeprefix(said)}"
+    return ""
 
 
 def apply_labels(tx: Connection, release: Release, target: str, rows: Sequence[Pair]) -> Sequence[Pair]:
@@ -193,7 +212,8 @@ def _shared(event: Event, release: Release, step: int) -> dict[str, Any]:
         "unit": event.unit or event.id,
         "id": event.id,
         "key_hash": event.key_hash,
-        "occurred_at": event.occurred_at,
+        # By the server's clock: what a caller says of its time must not decide whether labels are due.
+        "occurred_at": event.received_at,
         "step": step,
     }
 

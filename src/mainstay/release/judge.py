@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mainstay.core.events import Arm
+from mainstay.core.releases import TRIP_FAILURES, TRIP_LAST
 from mainstay.core.verdicts import Check
 from mainstay.release import divergence, guards, rewards, segments
 from mainstay.release.questions import Plan, armed, one_by_one
 from mainstay.release.units import Levels, view_of
 from mainstay.store.pairs import Pair
 
-TRIP_LAST = 10
-"""Latest requests that the challenger was to answer and that the alarm looks at."""
-TRIP_FAILURES = 6
-"""So many failures among them act at once; at a true rate of 5 % a chance of 3 in a million for a given ten."""
 LEAST_SHARES = 5
 """The chance to stop a good version is shared among at least so many guards."""
 

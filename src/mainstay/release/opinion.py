@@ -146,5 +146,5 @@ def _verdict(release: Release, evidence: Evidence, policy: Policy) -> tuple[Verd
         return Verdict.FAIL, "; ".join(f"{check.name}: {check.reason}" for check in failed)
     if release.stage is Stage.CHECKED:
         return Verdict.NOT_ENOUGH, "nothing was compared yet"
-    open_ = missing(release, evidence, policy)
+    open_ = evidence.damaged or missing(release, evidence, policy)
     return (Verdict.NOT_ENOUGH, open_) if open_ else (Verdict.PASS, "every guard passes")

@@ -28,6 +28,8 @@ CheckInServer = Callable[[Release], Check]
 
 Called inside the turn's transaction, so it must answer quickly; long work belongs before or beside it.
 """
+DamageOf = Callable[[str], str]
+"""Returns what is wrong with the bundle of a digest on disk, or an empty text; called inside the turn's transaction."""
 ACTOR = "loop"
 COMPARED = frozenset({Stage.SHADOW, Stage.CANARY, Stage.PROBATION, Stage.HELD})
 
@@ -37,6 +39,7 @@ class _Turn:
     tx: Connection
     settings: Settings
     now: datetime
+    damage_of: DamageOf
 
     @property
     def rollout(self) -> RolloutSettings:
@@ -80,34 +83,37 @@ def rollout_turn(
     settings: Settings,
     clock: Clock,
     check_in_server: CheckInServer,
-    jump: timedelta = timedelta(),
+    damage_of: DamageOf = lambda _digest: "",
 ) -> list[str]:
     """Do the next thing for a model's rollout; return what was done, one sentence each (nothing: an empty list).
 
     `journal_events` are those not seen before; seeing them again does no harm. At most one move is made. The caller
-    commits; `StaleTransition` means that somebody else moved, and the next turn starts from there. `jump` is by how
-    much the clock was set since the last turn, which is no time that passed.
+    commits; `StaleTransition` means that somebody else moved, and the next turn starts from there. By how much the
+    clock was set since the last turn is no time that passed.
     """
-    turn = _Turn(tx=tx, settings=settings, now=clock.now())
+    turn = _Turn(tx=tx, settings=settings, now=clock.now(), damage_of=damage_of)
     release = current(tx, model)
     if release is None:
         opinion.keep(tx, model, None, None, settings, policy_of(turn.rollout), turn.now)
+        elapsed.looked(tx, model, clock)
         return []
     if release.stage is Stage.GATED:
+        elapsed.looked(tx, model, clock)
         return _check(turn, release, check_in_server)
     route = routes.current(tx, model)
     evidence = _evidence(turn, release, route, journal_events)
     policy = policy_of(turn.rollout)
     opinion.keep(tx, model, release, evidence, settings, policy, turn.now)
-    passed = elapsed.counted(tx, release, turn.now, jump)
+    passed, jump = elapsed.counted(tx, release, clock)
     move = _approved(turn.rollout, release, advance(release, evidence, policy, passed))
     trail.keep(tx, release, evidence.checks, turn.now, anyway=move is not None)
     failpoints.reach("rollout.judged")
+    told = [_told_of(jump)] if jump else []
     if move is None:
         _keep_lease(turn, route)
-        return []
+        return told
     moved = moves.apply(tx, release, move, _act(turn, move, evidence))
-    return [_told(release, moved)]
+    return [*told, _told(release, moved)]
 
 
 def evidence_for(
@@ -176,17 +182,31 @@ def _check(turn: _Turn, release: Release, check_in_server: CheckInServer) -> lis
 
 
 def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequence[Event]) -> Evidence:
+    damaged = _damaged(turn, release, route)
     if route is None or release.stage not in COMPARED:
-        return Evidence(has_champion=route is not None, armed=is_armed(turn.settings))
+        return Evidence(has_champion=route is not None, armed=is_armed(turn.settings), damaged=damaged)
     champion = _champion_name(release, route)
     contract = contract_of(turn.settings)
-    ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract)
+    told = turn.rollout.plan.value == "shadow"
+    ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract, told=told)
     if release.stage is Stage.PROBATION:
         count = ingest.compared(events, release=release, champion=champion, route=route)
         elapsed.note_compared(turn.tx, release, count)
     rows, level = window.rows(turn.tx, release)
-    rows = ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
-    return evidence_for(turn.tx, release, turn.settings, read=(rows, level))
+    labelled = ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
+    found = evidence_for(turn.tx, release, turn.settings, read=(labelled, level))
+    return replace(found, trip=found.trip or ingest.tripped(events, release=release, route=route), damaged=damaged)
+
+
+def _damaged(turn: _Turn, release: Release, route: Route | None) -> str:
+    """Return what is wrong on disk with this version or with what it is compared with and would give way to."""
+    refs = [routing.ref(release), *([] if route is None else [route.champion])]
+    if release.stage is Stage.PROBATION and route is not None and route.previous is not None:
+        refs.append(route.previous)
+    for ref in dict.fromkeys(refs):
+        if wrong := turn.damage_of(ref.digest):
+            return f"the artefact of {release.model}@{ref.version} on disk is not what was released: {wrong}"
+    return ""
 
 
 def _champion_name(release: Release, route: Route) -> str:
@@ -224,6 +244,7 @@ def as_document(evidence: Evidence) -> Mapping[str, Any]:
         "units": evidence.units,
         "step_units": evidence.step_units,
         "trip": evidence.trip,
+        "damaged": evidence.damaged,
     }
 
 
@@ -236,6 +257,10 @@ def _keep_lease(turn: _Turn, route: Route | None) -> None:
     if left < 0.7 * turn.rollout.lease_s or ahead:
         until = routing.lease_end(turn.now, turn.rollout.lease_s)
         routes.renew(turn.tx, route.model, epoch=route.epoch, lease_until=until, shorten=ahead)
+
+
+def _told_of(jump: timedelta) -> str:
+    return f"the clock moved by {jump.total_seconds():+.0f} s that did not pass: no time that a version stood its trial"
 
 
 def _told(before: Release, after: Release) -> str:

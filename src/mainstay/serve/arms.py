@@ -20,6 +20,7 @@ from mainstay.serve.live import Live, Side
 from mainstay.serve.metrics import Metrics
 from mainstay.serve.pending import Abandoned, Turn
 from mainstay.serve.rows import Row
+from mainstay.serve.trips import Trips
 
 POISON_TRIES = 8
 """So many rows one after the other may fail alone before the bundle is taken to fail for all of a batch."""
@@ -41,6 +42,7 @@ class Arms:
         self._clock = clock
         self._metrics = metrics
         self._cache = cache
+        self.trips = Trips()
 
     def answer(self, live: Live, rows: Sequence[Row], turn: Turn, now: datetime) -> None:
         """Give each row its arm and its answer; a row that nothing could answer is left without one.
@@ -53,7 +55,7 @@ class Arms:
         if for_challenger and live.route.held_back:
             for_challenger = _without_held_back(live, for_challenger)
         if for_challenger and live.challenger is not None:
-            self._score(live, live.challenger, Arm.CHALLENGER, for_challenger, turn)
+            self._challenge(live, live.challenger, for_challenger, turn)
         if live.route.holdout > 0.0 and live.previous is not None:
             held_out = [row for row in rows if row.assigned is Arm.HOLDOUT]
             if held_out:
@@ -66,6 +68,17 @@ class Arms:
             self._fall_back(live, unanswered, turn)
         if live.champion.loaded.thresholds.on_abstain is OnAbstain.FALLBACK:
             self._stand_in(live, [row for row in rows if row.answer and row.answer.trust is Trust.ABSTAIN], turn)
+
+    def _challenge(self, live: Live, side: Side, rows: Sequence[Row], turn: Turn) -> None:
+        """Let the challenger answer its rows, unless it failed on most of those before: then the champion does."""
+        trip = self.trips.of(live)
+        if trip.why:
+            for row in rows:
+                row.failures[Arm.CHALLENGER] = trip.why
+            return
+        self._score(live, side, Arm.CHALLENGER, rows, turn)
+        if trip.note([row.answer is None for row in rows]):
+            self._metrics.count("challenger_trips_total", bundle=side.name)
 
     def _fall_back(self, live: Live, rows: Sequence[Row], turn: Turn) -> None:
         """Answer rows that have no answer as the champion's bundle declares; what it says nothing of has none."""

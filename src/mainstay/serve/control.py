@@ -75,8 +75,8 @@ def _require_ours(folder: Path) -> None:
 class Control:
     """Listens on the socket; each connection has a thread of its own.
 
-    A rollback waits for nobody: not for a version that is tried out in all workers meanwhile, and not for a process that
-    connected and says nothing. `answer` is called from several threads.
+    A rollback waits for nobody: not for a version that is tried out in all workers meanwhile, and not for a process
+    that connected and says nothing. `answer` is called from several threads.
     """
 
     def __init__(self, run: Path, answer: Answer) -> None:

@@ -112,6 +112,10 @@ class Handler:
         self._lives: dict[str, Live] = {}
         """What answers in the batch that was last looked at: it is not to change between the look and the work."""
 
+    def tripped(self) -> dict[str, str]:
+        """Return why a challenger is asked no more in this worker, by model."""
+        return self._arms.trips.raised()
+
     # validate: in the event loop, as the request arrives
 
     def validate(self, model: str, body: bytes, *, client: str, trace_id: str | None = None) -> Call:

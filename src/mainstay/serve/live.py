@@ -205,12 +205,19 @@ class ModelSlot:
             self._sides[ref.digest] = side
 
     def _take(self, route: Route) -> Live | None:
-        """Make `route` the one in force if it is newer and loaded; `previous` alone may be missing."""
+        """Make `route` the one in force if it is newer and loaded; `previous` alone may be missing.
+
+        A worker that has nothing yet also takes one whose challenger cannot be loaded: the champion answers in its
+        place, which is better than nobody.
+        """
         live = self.live
         if live is not None and route.epoch < live.route.epoch:
             return live
         needed = [ref for ref in (route.champion, route.challenger, route.shadow) if ref is not None]
-        if any(ref.digest not in self._sides for ref in needed):
+        missing = {ref.digest for ref in needed if ref.digest not in self._sides}
+        if live is None:
+            missing -= self._tried.keys() - {route.champion.digest}
+        if missing:
             return live
         champion = self._sides[route.champion.digest]
         answering = (champion, self._side(route.challenger), self._side(route.previous))

@@ -24,6 +24,7 @@ from mainstay.serve import gpu, keys
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
 from mainstay.serve.control import Control
+from mainstay.serve.lease_bound import LeaseBound
 from mainstay.serve.meter import Keep, Meter
 from mainstay.serve.plan import WorkerPlan
 from mainstay.serve.route_keeper import OnOverride, RouteKeeper, RouteSource
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 TAKEN_S = 3.0
 """How long a rollback waits for the workers to say that they have it."""
 DRAIN_S = 10.0
-TOLD = ("ready", "epoch", "failed", "ids", "rss_mb", "at")
+TOLD = ("ready", "epoch", "failed", "tripped", "ids", "rss_mb", "at")
 """What the status takes from a worker's own state."""
 _log = logging.getLogger("mainstay.serve")
 
@@ -96,7 +97,11 @@ class House:
         if taken := own.take_in(self._state):
             _log.warning("%s: %d bundle(s) from before there were signatures were signed", self.model, len(taken))
         self._keeper = RouteKeeper(
-            self.run_folder, [self.model], source=member.route_source, on_override=member.on_override
+            self.run_folder,
+            [self.model],
+            source=member.route_source,
+            on_override=member.on_override,
+            bound=LeaseBound(clock, member.settings.rollout.lease_s),
         )
         self._control: Control
         self._children: Children
@@ -292,6 +297,7 @@ class House:
             for one in now["workers"]
             if one.get("ids", "ok") != "ok"
         }
+        wrong |= {f"{self.model}: {one['tripped'][self.model]}" for one in now["workers"] if one.get("tripped")}
         if now["store"] != "ok":
             wrong.add(f"{self.model}: routes are served as last known, as the store is away: {now['store']}")
         for text in sorted(wrong - self._warned):

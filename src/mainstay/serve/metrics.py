@@ -15,6 +15,8 @@ BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.
 HELP = {
     "predictions_total": "Answered instances, by model, bundle, arm and trust.",
     "failed_rows_total": "Rows that a bundle could not answer, by model and bundle.",
+    "challenger_trips_total": "Times that a worker asked a challenger no more, as it failed on most of its latest "
+    "requests, by model and bundle.",
     "cache_hits_total": "Rows answered as a row with the same inputs was before, by bundle.",
     "failed_calls_total": "Predict calls that failed by no fault of the caller, or that the fallback answered in the "
     "model's place, by model and code: what an error budget counts. Load tests are left out.",

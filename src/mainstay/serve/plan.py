@@ -23,7 +23,7 @@ version on its way."""
 
 
 BLOCK, GROWTH = 4096, 512
-"""What a process says of itself takes whole blocks, and has room to grow by so many bytes (a full disk gives no more)."""
+"""What a process says of itself takes whole blocks, with room to grow by so many bytes: a full disk gives no more."""
 
 
 class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ import msgspec
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
 from mainstay.core.routes import BundleRef, Route
 from mainstay.serve import plan as plans
+from mainstay.serve.lease_bound import LeaseBound
 from mainstay.serve.route_file import RouteFile, route_path
 
 OVERRIDES = "overrides.json"
@@ -40,10 +41,19 @@ Raises when the store is away: it is called again."""
 class RouteKeeper:
     """The one writer of the route files. Thread-safe."""
 
-    def __init__(self, run: Path, models: Sequence[str], *, source: RouteSource, on_override: OnOverride) -> None:
+    def __init__(
+        self,
+        run: Path,
+        models: Sequence[str],
+        *,
+        source: RouteSource,
+        on_override: OnOverride,
+        bound: LeaseBound | None = None,
+    ) -> None:
         self._files = {model: RouteFile(route_path(run, model)) for model in models}
         self._source = source
         self._on_override = on_override
+        self._bound = bound
         self._path = run / OVERRIDES
         self._lock = threading.Lock()
         self._overrides = read_overrides(self._path)
@@ -72,7 +82,21 @@ class RouteKeeper:
         for model, override in self.pending.items():
             changed |= self._guarded(partial(self._reconcile, model, override))
         changed |= self._guarded(self._follow_source)
+        changed |= self._guarded(self._shorten)
         self.trouble = "; ".join(filter(None, (*self._troubles, self._unsaved))) or None
+        return changed
+
+    def _shorten(self) -> bool:
+        """Shorten a lease that by this host's clock, set back meanwhile, would run longer than any that is given."""
+        if self._bound is None:
+            return False
+        changed = False
+        with self._lock:
+            for file in self._files.values():
+                now = file.read()
+                if now is not None and (shorter := self._bound.shortened(now)) != now:
+                    file.write(shorter)
+                    changed = True
         return changed
 
     def _follow_source(self) -> bool:
@@ -134,6 +158,8 @@ class RouteKeeper:
             if file is None or route.model in self._overrides:
                 return False
             now = file.read()
+            if self._bound is not None:
+                route = self._bound.of(route)
             if now is not None and (route.epoch < now.epoch or route == now):
                 return False
             file.write(route)

@@ -243,6 +243,7 @@ class Worker:
             "models": models,
             "bundles": [bundle for state in models.values() for bundle in state["bundles"]],
             "failed": {digest: why for state in models.values() for digest, why in state["failed"].items()},
+            "tripped": self.handler.tripped(),
             **({} if self._shared is None else {"ids": self._shared.trouble or "ok"}),
             "rss_mb": plans.rss_mb(),
             "empty_mb": self._empty_mb,

@@ -27,6 +27,7 @@ class Pair:
     arm: Arm
     """Which side answered the user."""
     occurred_at: datetime
+    """When the request came, by the server's clock."""
     champion_label: Any = None
     challenger_label: Any = None
     champion_confidence: float | None = None

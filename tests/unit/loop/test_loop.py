@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection
 
 from loop_kit import MODEL, InlineRunner, Shop
-from mainstay import loop, wiring
+from mainstay import errands, loop, wiring
 from mainstay.core import errors
 from mainstay.core.errors import StoreUnavailable
 from mainstay.core.events import Arm
@@ -52,7 +52,7 @@ def a_canary(shop: Shop) -> Route:
 def a_job(shop: Shop, dedupe: str = "rows:60:now") -> jobs.Job:
     with shop.parts().store.begin() as tx:
         job = jobs.enqueue(
-            tx, model=MODEL, kind=loop.TRAIN, dedupe=dedupe, payload={"trigger": "rows:60"}, now=shop.clock.now()
+            tx, model=MODEL, kind=errands.TRAIN, dedupe=dedupe, payload={"trigger": "rows:60"}, now=shop.clock.now()
         )
     assert job is not None
     return job
@@ -145,7 +145,7 @@ def test_a_version_whose_training_died_after_the_gate_is_asked_in_the_real_serve
     parts = shop.parts()
     assert shop.turns(2)[1].done == []
     clock_of(shop).advance(minutes=2)
-    work = loop.ChildRunner(parts)
+    work = errands.ChildRunner(parts)
     shop.turns(4, runner=InlineRunner(work._do))
     assert shop.stages() == {1: "certified", 2: "shadow"}
 
@@ -160,11 +160,11 @@ def test_a_version_that_could_never_be_asked_makes_room_for_the_next(shop: Shop)
 
     runner = InlineRunner(no_port)
     clock_of(shop).advance(minutes=2)
-    for _ in range(loop.MOST_ATTEMPTS):
+    for _ in range(errands.MOST_ATTEMPTS):
         shop.turns(3, runner=runner)
         clock_of(shop).advance(minutes=6)
     shop.turns(2, runner=runner)
-    assert len(runner.begun) == loop.MOST_ATTEMPTS
+    assert len(runner.begun) == errands.MOST_ATTEMPTS
     assert shop.stages()[2] in ("refused", "rolled_back", "quarantined")
     assert "could not be asked in a real server, 3 times" in shop.releases()[2].reason
 

@@ -38,7 +38,7 @@ def told(number: int, version: int, *, unit: str = "", label: str = "a") -> Even
 
 
 def take(tx: Connection, release: Release, events: Sequence[Event]) -> int:
-    return ingest.ingest(tx, events, release=release, champion="m@1", route=ROUTE)
+    return ingest.ingest(tx, events, release=release, champion="m@1", route=ROUTE, told=True)
 
 
 def test_two_answers_to_one_request_make_a_pair_in_either_order(tx: Connection, release: Release) -> None:

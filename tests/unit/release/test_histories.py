@@ -74,7 +74,6 @@ class History:
             settings=self.settings,
             clock=self.clock,
             check_in_server=lambda _: Check(name="server", question="?", verdict=asked, reason="so"),
-            jump=jump,
         )
 
     def version(self, tx: Connection) -> None:

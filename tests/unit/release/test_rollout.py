@@ -39,9 +39,7 @@ class Site:
         self.clock = FakeClock(make.NOW)
         self.sent = 0
 
-    def turn(
-        self, events: Sequence[Event] = (), verdict: Verdict = Verdict.PASS, jump: timedelta = timedelta()
-    ) -> list[str]:
+    def turn(self, events: Sequence[Event] = (), verdict: Verdict = Verdict.PASS) -> list[str]:
         return rollout.rollout_turn(
             self.tx,
             model=make.MODEL,
@@ -49,7 +47,6 @@ class Site:
             settings=self.settings,
             clock=self.clock,
             check_in_server=checked(verdict),
-            jump=jump,
         )
 
     def add(self, version: int) -> Release:
@@ -494,7 +491,7 @@ def test_a_clock_that_is_set_neither_ends_a_probation_nor_prolongs_it(site: Site
     site.turn(site.traffic(10))
     jump = timedelta(hours=hours)
     site.clock.jump(site.clock.now() + jump)
-    site.turn(jump=jump)
+    site.turn()
     assert site.stage(2) is S.PROBATION
     site.clock.advance(minutes=59)
     site.turn()
@@ -511,8 +508,65 @@ def test_a_clock_that_is_set_promotes_and_holds_nobody(site: Site, hours: float)
     site.until(S.CANARY)
     jump = timedelta(hours=hours)
     site.clock.jump(site.clock.now() + jump)
-    site.turn(jump=jump)
+    site.turn()
     assert (site.stage(2), site.route().share) == (S.CANARY, 0.05)
+
+
+@pytest.mark.parametrize("hours", [30, -30])
+def test_a_clock_that_is_set_while_no_loop_runs_is_counted_once_whoever_leads_next(site: Site, hours: float) -> None:
+    """The look is in the store: it does not matter which process looks, nor how often they take turns."""
+    site.first()
+    site.add(2)
+    site.until(S.PROBATION)
+    site.turn(site.traffic(10))
+    site.clock.jump(site.clock.now() + timedelta(hours=hours))
+    assert "the clock moved" in site.turn()[0]
+    for _ in range(5):
+        assert site.turn() == []
+    site.clock.advance(minutes=59)
+    site.turn()
+    assert site.stage(2) is S.PROBATION
+    site.clock.advance(minutes=2)
+    site.turn()
+    assert site.stage(2) is S.CERTIFIED
+
+
+class AnotherMachine(FakeClock):
+    """Of a machine that was started a while ago, whatever the wall clock says."""
+
+
+@pytest.mark.parametrize("hours", [30, 0.1, -30])
+def test_after_a_restart_of_the_machine_or_on_another_one_the_time_between_is_none(site: Site, hours: float) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.PROBATION)
+    site.turn(site.traffic(10))
+    site.clock = AnotherMachine(site.clock.now() + timedelta(hours=hours))
+    site.clock.sleep(0.0)
+    site.turn()
+    assert site.stage(2) is S.PROBATION
+    site.clock.advance(minutes=59)
+    site.turn()
+    assert site.stage(2) is S.PROBATION
+    site.clock.advance(minutes=2)
+    site.turn()
+    assert site.stage(2) is S.CERTIFIED
+
+
+@pytest.mark.parametrize("hours", [-100, 100])
+def test_a_person_whose_clock_is_wrong_begins_no_trial_that_is_half_over(site: Site, hours: float) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.SHADOW)
+    theirs = site.clock.now() + timedelta(hours=hours)
+    manual.promote(site.tx, model=make.MODEL, version=2, by="anna", reason="", now=theirs)
+    site.turn(site.traffic(10))
+    site.clock.advance(minutes=59)
+    site.turn(site.traffic(1))
+    assert site.stage(2) is S.PROBATION
+    site.clock.advance(minutes=2)
+    site.turn()
+    assert site.stage(2) is S.CERTIFIED
 
 
 def test_a_candidate_that_is_gated_in_the_middle_of_a_canary_waits_or_is_refused(site: Site) -> None:

@@ -99,7 +99,10 @@ def test_a_child_ends_at_its_bound_while_its_parent_stands_still_and_the_parent_
     tmp_path: Path,
 ) -> None:
     """The child hangs where no thread of it could look at a clock, and would write at its end."""
-    child = "import ctypes,sys; open(sys.argv[1], 'a').write('began'); ctypes.PyDLL(None).sleep(60); open(sys.argv[1], 'a').write('late')"
+    child = (
+        "import ctypes,sys; say = lambda text: open(sys.argv[1], 'a').write(text)\n"
+        "say('began'); ctypes.PyDLL(None).sleep(60); say('late')"
+    )
     parent = (
         "import sys; from mainstay.train.sandbox import run_bounded\n"
         "try: run_bounded([sys.executable, '-c', sys.argv[1], sys.argv[2]], timeout_s=2, memory_mb=2000)\n"
