@@ -43,7 +43,7 @@ def turn(parts: Parts) -> list[str]:
         there = {} if changed else parts.registry.aliases(parts.model)
         for alias, number in wanted.items():
             if changed or there.get(alias) != number:
-                moved = not changed
+                moved = kept is not None and not changed and not kept[0].get("failed")
                 _point(parts, alias, number)
     except errors.EnvironmentFault as fault:
         why = fault.message

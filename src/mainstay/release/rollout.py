@@ -112,7 +112,7 @@ def rollout_turn(
     if move is None:
         _keep_lease(turn, route)
         return told
-    moved = moves.apply(tx, release, move, _act(turn, move, evidence))
+    moved = moves.apply(tx, release, move, _act(turn, release, move, evidence))
     return [*told, _told(release, moved)]
 
 
@@ -225,19 +225,22 @@ def _approved(rollout: RolloutSettings, release: Release, move: Move | None) -> 
     return Move(to=Stage.HELD, step=0, reason=reason, verdict=Verdict.PASS)
 
 
-def _act(turn: _Turn, move: Move, evidence: Evidence) -> moves.Act:
+def _act(turn: _Turn, release: Release, move: Move, evidence: Evidence) -> moves.Act:
     share = share_at(policy_of(turn.rollout), move.step) if move.to is Stage.CANARY else 0.0
+    document = as_document(evidence)
+    if evidence.damaged and move.to is Stage.HELD and release.stage is not Stage.CHECKED:
+        document |= {"paused": release.stage.value}  # resumed, it goes on where it stood and skips nothing
     return moves.Act(
         by=ACTOR,
         now=turn.now,
-        evidence=as_document(evidence),
+        evidence=document,
         share=share,
         kept=routing.kept_of(turn.rollout, turn.now),
         lease_until=routing.lease_end(turn.now, turn.rollout.lease_s),
     )
 
 
-def as_document(evidence: Evidence) -> Mapping[str, Any]:
+def as_document(evidence: Evidence) -> dict[str, Any]:
     """Return the evidence as the release's event keeps it."""
     return {
         "checks": [asdict(check) for check in evidence.checks],

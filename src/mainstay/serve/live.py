@@ -58,6 +58,8 @@ class Live:
     """Whether every bundle that may answer is compiled: then answering is bounded computing of our own."""
 
 
+FIRST_AGAIN = 40
+"""Where nothing is in force yet, what did not load is tried again after so many looks: it may have been put back."""
 LoadSide = Callable[[str, BundleRef], Side]
 
 
@@ -111,6 +113,7 @@ class ModelSlot:
         self._tried: dict[str, tuple[int, str]] = {}
         self._kept: frozenset[str] = frozenset()
         self._lock = threading.Lock()
+        self._looks = 0
 
     def refresh(self) -> Live | None:
         """Return what answers now, after taking over a new route whose bundles are all loaded already.
@@ -128,12 +131,15 @@ class ModelSlot:
         """Load what the newest route needs, take it over, let go of the rest; return whether anything changed.
 
         Called by the loader thread. A bundle that does not load leaves the old route in force, is named in `failed`,
-        and is tried again when a new route names it.
+        and is tried again when a new route names it; while nothing answers at all, every few looks.
         """
         self._file.reopen()
         route = self._file.read()
         if route is None:
             return False
+        self._looks += 1
+        if self.live is None and self._looks % FIRST_AGAIN == 0:
+            self._tried.clear()
         before = (self.live, dict(self.failed))
         for ref in route.bundles():
             tried = self._tried.get(ref.digest)

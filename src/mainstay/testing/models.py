@@ -74,6 +74,14 @@ class WordModel:
         return out
 
 
+class SoundModel(WordModel):
+    """A model that answers whatever a text says."""
+
+    def predict_proba(self, texts: Sequence[str]) -> Any:
+        """Return probabilities of shape (n, 2)."""
+        return super().predict_proba([text.replace("nothing", "").replace("poison", "") for text in texts])
+
+
 class FaultyModel(WordModel):
     """A model that also takes its process down, in the way that a text names.
 

@@ -188,6 +188,18 @@ def test_aliases_follow_the_route_and_are_told_again_when_mlflow_was_away(shop: 
     assert shop.registry.pointed == {"champion": "2"}
 
 
+def test_an_alias_that_somebody_pointed_elsewhere_is_put_right_within_minutes(shop: Shop) -> None:
+    """As a loop does that was stopped on its way to MLflow, woke up late, told an old alias and was killed."""
+    shop.turns(3)
+    shop.registry.pointed = {"champion": "7", "challenger": "1"}
+    assert shop.turns(1)[0].done == []
+    clock_of(shop).advance(minutes=5)
+    assert "they were put right" in " ".join(shop.turns(1)[0].done)
+    assert shop.registry.pointed == {"champion": "1"}
+    clock_of(shop).advance(minutes=5)
+    assert not any("MLflow" in line for line in shop.turns(1)[0].done)
+
+
 def test_an_mlflow_that_lost_its_versions_is_pointed_at_none_of_another_model(shop: Shop) -> None:
     shop.registry.versions, shop.registry.pointed = [(9, "another")], {"champion": "1"}
     shop.turns(1)

@@ -13,9 +13,10 @@ from mainstay.core.errors import ContractViolation, IdReused, JournalFull, Model
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.fallbacks import Condition, FallbackTo, OnAbstain, Rule, SegmentLimit
 from mainstay.core.routes import BundleRef, position
+from mainstay.serve import live
 from mainstay.serve.external import Sighting, Sightings
 from mainstay.serve.live import Side
-from mainstay.testing.models import WordModel, make_contract
+from mainstay.testing.models import SoundModel, WordModel, make_contract
 from serve_kit import CHALLENGER, CHAMPION, HASHER, Kit, make_route, make_side, one
 
 
@@ -449,6 +450,25 @@ def test_a_challenger_that_cannot_answer_is_answered_for_by_the_champion(text: s
     assert (event.reason or "").startswith("challenger: ")
 
 
+def test_a_challenger_that_fails_on_most_of_its_rows_is_asked_no_more_until_another_route() -> None:
+    lease = datetime(2026, 1, 5, 9, 5, tzinfo=UTC)
+    route = make_route(challenger=CHALLENGER, share=1.0, salt="x", lease_until=lease)
+    kit = Kit(make_side(CHAMPION, SoundModel()), make_side(CHALLENGER), route=route)
+    for number in range(6):
+        assert kit.predict(one(("poison", "nothing")[number % 2]))[0]["arm"] == "champion"
+    assert kit.predict(one(), one("snow"))[0]["bundle"] == "weather@1"
+    event = kit.writer.events[-1]
+    assert (event.assigned_arm, event.served_arm) == (Arm.CHALLENGER, Arm.CHAMPION)
+    assert (event.reason or "").startswith("challenger: tripped: the challenger failed on 6 of the latest 10")
+    trips = [c for c in kit.metrics.as_dict()["counters"] if c["name"] == "challenger_trips_total"]
+    assert [c["value"] for c in trips] == [1]
+    assert list(kit.handler.tripped()) == ["weather"]
+    lease = kit.clock.now() + timedelta(hours=1)
+    kit.route_file.route = make_route(epoch=2, challenger=CHALLENGER, share=1.0, salt="x", lease_until=lease)
+    assert kit.predict(one())[0]["bundle"] == "weather@2"
+    assert kit.handler.tripped() == {}
+
+
 def test_a_challenger_with_another_contract_checks_rows_by_its_own() -> None:
     fields = (*make_contract().fields, Field(name="hour", type=FieldType.INTEGER))
     kit = rollout_kit(contract=make_contract(fields=fields))
@@ -541,6 +561,30 @@ def test_a_previous_that_does_not_load_does_not_hold_up_the_route() -> None:
     kit.route_file.route = make_route(epoch=2, previous=CHALLENGER)
     kit.slot.load_missing()
     assert kit.slot.state()["epoch"] == 2
+
+
+@pytest.mark.parametrize("place", ["challenger", "shadow"])
+def test_a_worker_that_starts_lets_the_champion_answer_for_a_challenger_that_does_not_load(place: str) -> None:
+    kit = Kit()
+    lease = kit.clock.now() + timedelta(hours=1)
+    kit.route_file.route = make_route(epoch=2, share=1.0, salt="x", lease_until=lease, **{place: CHALLENGER})
+    kit.slot.live = None
+    kit.slot.load_missing()
+    answered = kit.predict(one())[0]
+    assert (answered["bundle"], answered["arm"]) == ("weather@1", "champion")
+    assert kit.slot.state()["failed"] == {CHALLENGER.digest: "no bundle dddd"}
+
+
+def test_a_worker_with_nothing_to_answer_with_tries_again_what_did_not_load() -> None:
+    kit = Kit()
+    kit.route_file.route = make_route(epoch=2, champion=CHALLENGER)
+    kit.slot.live = None
+    kit.slot.load_missing()
+    assert kit.slot.live is None
+    kit.sides[CHALLENGER.digest] = make_side(CHALLENGER)
+    for _ in range(live.FIRST_AGAIN):
+        kit.slot.load_missing()
+    assert kit.predict(one())[0]["bundle"] == "weather@2"
 
 
 def test_an_older_route_is_not_taken() -> None:
