@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 class FakeClock:
     """Stands still until it is told to move; `sleep` moves it."""
 
-    def __init__(self, start: datetime = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)) -> None:
+    def __init__(self, start: datetime = datetime(2026, 1, 5, 9, 0, tzinfo=UTC), *, monotonic: float = 0.0) -> None:
         self._now = start
-        self._monotonic = 0.0
+        self._monotonic = monotonic
 
     def now(self) -> datetime:
         """Return the fake time."""
@@ -36,4 +36,9 @@ class FakeClock:
 
     def jump(self, to: datetime) -> None:
         """Set the wall clock, as NTP or an operator would; the monotonic clock does not notice."""
+        self._now = to
+
+    def travel(self, to: datetime) -> None:
+        """Put the whole machine to another time, as a test does that lives through the same hour twice."""
+        self._monotonic += (to - self._now).total_seconds()
         self._now = to

@@ -172,7 +172,8 @@ def test_labels_that_stop_in_mid_rollout_hold_it_and_what_older_ones_showed_prom
     assert shop.stages()[2] == "canary"
     clock.advance(hours=26)
     shop.turns(1)  # the lease is given anew
-    differing(shop, shop.customers(20, version=2, **arms), by=1)
+    differing(shop, shop.customers(8, version=2, **arms), by=1)
+    differing(shop, shop.customers(12, route_epoch=99), by=2)
     if labels_come:
         shop.label([first[0].id], tag="late")
     shop.turns(2)

@@ -86,7 +86,9 @@ def test_the_story_has_every_kind_of_work(shop: Shop) -> None:
 def test_the_same_journal_and_store_give_the_same_result(shop: Shop, tmp_path: Path) -> None:
     for number, act in enumerate(STORY):
         act(shop)
-        twin = shop.copy(tmp_path / f"twin-{number}", clock=FakeClock(shop.clock.now()))
+        twin = shop.copy(
+            tmp_path / f"twin-{number}", clock=FakeClock(shop.clock.now(), monotonic=shop.clock.monotonic())
+        )
         assert [r.done for r in shop.turns(TURNS)] == [r.done for r in twin.turns(TURNS)]
         assert shop.dump() == twin.dump()
         twin.close()
@@ -115,11 +117,11 @@ def test_killed_at_any_commit_and_run_again_it_ends_the_same(shop: Shop) -> None
                     found = settle(shop)
                     assert found == wanted, f"{act.__name__}: killed {'after' if keep else 'before'} commit {at}"
         shop.restore(after)
-        clock_of(shop).jump(then)
+        clock_of(shop).travel(then)
     assert kills > 35
 
 
 def killed_at(shop: Shop, before: bytes, now: datetime, *, at: int, keep: bool) -> Death | None:
     shop.restore(before)
-    clock_of(shop).jump(now)
+    clock_of(shop).travel(now)
     return shop.killed_turns(2, at=at, keep=keep)
