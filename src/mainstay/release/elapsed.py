@@ -53,6 +53,14 @@ def counted(tx: Connection, release: Release, clock: Clock) -> tuple[datetime, t
     return now.at - total - jump, jump
 
 
+def begin(tx: Connection, release: Release) -> None:
+    """Note that whoever looks at the clock here moved the version just now: its time begins."""
+    name = f"clock:{release.name}"
+    known = states.get(tx, name)
+    value = {"since": release.since.isoformat(), "jumps_s": 0.0}
+    states.put(tx, name, value, expected_version=None if known is None else known[1])
+
+
 def _moved_by_another_clock(since: datetime, now: datetime, before: clocks.Look | None) -> timedelta:
     """Return how much of the time since a move cannot have passed; less than nothing where it lies ahead."""
     if since - now >= clocks.SMALLEST_JUMP:

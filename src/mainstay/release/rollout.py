@@ -113,6 +113,7 @@ def rollout_turn(
         _keep_lease(turn, route)
         return told
     moved = moves.apply(tx, release, move, _act(turn, release, move, evidence))
+    elapsed.begin(tx, moved)
     return [*told, _told(release, moved)]
 
 
@@ -178,6 +179,7 @@ def _check(turn: _Turn, release: Release, check_in_server: CheckInServer) -> lis
     moved = releases.move(
         turn.tx, release, to, reason=check.reason, by=ACTOR, evidence={"checks": [asdict(check)]}, now=turn.now
     )
+    elapsed.begin(turn.tx, moved)
     return [_told(release, moved)]
 
 
