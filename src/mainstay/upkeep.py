@@ -159,7 +159,8 @@ def _on_disk(tx: Connection, parts: Parts, _live: Release | None, now: datetime)
         on_disk.OnDisk(name=name, role=role, digest=digest, wrong=artefacts.damage(parts, digest))
         for name, role, digest in named
     ]
-    return on_disk.look(found, now)
+    told = conditions.latest(tx, parts.model, on_disk.FAMILY)
+    return on_disk.look([one for one in found if one.wrong or one.name in told], now)
 
 
 def _probed(tx: Connection, parts: Parts, _live: Release | None, _now: datetime) -> Sequence[Condition]:
