@@ -337,7 +337,9 @@ def _online(parts: Parts, _runner: Runner) -> list[str]:
         return []
     dedupe = f"online:{where.newest}:{where.live.version}:{int(now.timestamp() // ONLINE_AGAIN_S)}"
     with parts.store.begin() as tx:
-        job = jobs.enqueue(tx, model=parts.model, kind=errands.ONLINE, dedupe=dedupe, payload={"waiting": waiting}, now=now)
+        job = jobs.enqueue(
+            tx, model=parts.model, kind=errands.ONLINE, dedupe=dedupe, payload={"waiting": waiting}, now=now
+        )
     return [f"{waiting} labels wait for the online learner"] if job is not None else []
 
 
