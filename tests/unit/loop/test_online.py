@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from loop_kit import MODEL, InlineRunner, Shop, dying_at_commit, fared, passed
-from mainstay import candidate, loop, project, reproduce, retraining
+from mainstay import candidate, errands, loop, project, reproduce, retraining
 from mainstay.core.errors import EnvironmentFault, NotEnoughEvidence, NotFound, Refused, StaleTransition, UsageError
 from mainstay.core.events import Arm, Event
 from mainstay.models.own import PICKLE
@@ -352,9 +352,9 @@ def test_while_a_field_is_broken_nothing_is_learned_and_the_loop_asks_seldom(
     labelled(shop, asked(shop, 60))
     for _ in range(4):
         loop._online(parts, runner)
-        loop._jobs(parts, runner)
+        errands.turn(parts, runner)
         shop.clock.advance(seconds=30)
-    loop._jobs(parts, runner)
+    errands.turn(parts, runner)
     assert states(shop) == []
     assert len([job for job in runner.begun if job.kind == "online"]) == 1
     assert "incident 4" in str(job_results(shop))
