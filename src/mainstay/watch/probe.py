@@ -136,4 +136,6 @@ def _value(signal: SignalProfile, place: int) -> float | str:
         return edges[0] - 1.0
     if place >= len(edges):
         return edges[-1] + max(signal.sd, 1.0)
-    return 0.5 * (edges[place - 1] + edges[place])
+    low, high = edges[place - 1], edges[place]
+    middle = 0.5 * (low + high)
+    return middle if middle < high else low  # of neighbouring floats the middle may round to the next place's

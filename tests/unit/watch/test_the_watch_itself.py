@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from mainstay.config.settings import WatchSettings
 from mainstay.core.incidents import Severity
+from mainstay.core.profiles import SignalKind, SignalProfile
 from mainstay.store import heartbeats
 from mainstay.store.engine import Store
 from mainstay.testing.clock import FakeClock
@@ -40,6 +42,16 @@ def test_the_known_bad_block_alarms_and_the_quiet_one_does_not(
     for seed in range(5):
         found = run(reference, clock, seed=seed)
         assert (found.quiet, found.bad, found.why) == (True, True, "")
+
+
+@pytest.mark.parametrize("value", [0.8441558441416838, 0.25, 0.1, 1e-300, 3.0])
+def test_a_signal_that_had_one_value_is_tried_with_that_value(value: float) -> None:
+    """Between neighbouring floats there is no middle; it would round to what the reference never held."""
+    edges = [value, math.nextafter(value, math.inf)]
+    signal = SignalProfile(
+        name="answer.confidence", kind=SignalKind.NUMERIC, harm="quality", rows=9, edges=edges, counts=[0, 9, 0]
+    )
+    assert probe._value(signal, 1) == value
 
 
 def test_an_engine_that_is_deaf_is_found(make_reference: Callable[..., Any], clock: FakeClock) -> None:
