@@ -337,7 +337,7 @@ def labelled(text: str = "") -> Labelled:
         disagreed=1,
         unsure=2,
         between=(0.6, 0.98),
-        unlabelled=(f"worn{text}",),
+        selective=f"Labels may exist only for what the model chose: nobody labelled an answer worn{text}.",
     )
 
 

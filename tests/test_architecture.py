@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pulled",
         "online",
         "review",
+        "exploring",
         "rollouts",
         "powerplan",
         "aliases",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainstay.core.contracts import Contract
 from mainstay.core.events import Event, Feedback, FeedbackStatus, Kind
@@ -133,7 +133,7 @@ def _grade(model: str, item: Feedback, event: Event, contract: Contract, unnamed
         at=item.at,
         feedback_id=item.feedback_id,
         bundle=event.bundle or unnamed,
-        served_arm=event.served_arm.value if event.served_arm else "",
+        served_arm=_arm(event) if about_the_target else rewards.arm_of(event),
         key_hash=event.key_hash,
         unit=event.unit,
         occurred_at=event.occurred_at,
@@ -142,7 +142,22 @@ def _grade(model: str, item: Feedback, event: Event, contract: Contract, unnamed
         inputs=event.inputs,
         correct=_right(item, event, contract) if about_the_target else None,
         probabilities={name: round(value, CHANCE_DIGITS) for name, value in event.probabilities.items()},
+        explored=_explored(event),
     )
+
+
+def _arm(event: Event) -> str:
+    return event.served_arm.value if event.served_arm else ""
+
+
+def _explored(event: Event) -> dict[str, Any]:
+    """Return how an answer was given that could have been drawn."""
+    how = event.explored
+    if how is None:
+        return {}
+    given = {} if how.label is None else {"given": how.label}
+    places = {"rank": how.rank, "model_rank": how.model_rank} if how.rank else {}
+    return {"propensity": how.propensity, "drawn": how.drawn, **given, **places}
 
 
 def _right(item: Feedback, event: Event, contract: Contract) -> bool | None:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from mainstay.core.incidents import Incident, State
     from mainstay.core.silences import Silence
     from mainstay.delivery.entry import Looked
+    from mainstay.exploring.estimates import Estimate as Brought
+    from mainstay.exploring.show import Shown as Drawings
     from mainstay.goldenset import Frozen as GoldenFrozen
     from mainstay.goldenset import Shown as GoldenShown
     from mainstay.loadtest.records import LoadReport
@@ -612,6 +614,21 @@ class Project:
         from mainstay.review import estimates
 
         return estimates.estimate(self.parts, version)
+
+    def explored(self, *, since: datetime | None = None) -> Drawings:
+        """Return how the project explores and what was drawn; `since`: by default of seven days."""
+        from mainstay.exploring import show
+        from mainstay.serve import explorer
+
+        return show.show(self.parts, explorer.rule_of(self.settings), since=since)
+
+    def explore_estimate(
+        self, *, version: int, reward: str, against: int | None = None, since: datetime | None = None
+    ) -> Brought:
+        """Return what a version would bring of a reward, from answers that were given with known chances."""
+        from mainstay.exploring import estimates
+
+        return estimates.estimate(self.parts, reward=reward, version=version, against=against, since=since)
 
     def retrain_outlook(self) -> Outlook:
         """Return what asks for a retraining now and what its guards say."""

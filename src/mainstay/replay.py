@@ -17,6 +17,7 @@ from mainstay.core.contracts import Pii
 from mainstay.core.errors import EnvironmentFault, MainstayError, NotFound, UsageError
 from mainstay.core.events import Arm, Event, Kind
 from mainstay.data.request_check import compile_request_check
+from mainstay.journal.personal import read_or_make_salt
 from mainstay.journal.recorded import recorded_inputs, require
 from mainstay.models import bundle as bundles
 from mainstay.models import load as models
@@ -27,6 +28,7 @@ from mainstay.models.explained.explain import BUDGET_S, TOP
 from mainstay.models.explained.records import Explanation
 from mainstay.models.load import LoadedModel
 from mainstay.models.signals import words
+from mainstay.serve import explorer
 from mainstay.store import releases
 
 if TYPE_CHECKING:
@@ -108,8 +110,27 @@ def replay(parts: Parts, id_: str) -> Replayed:
         missing=missing,
         environment=loaded.environment_differences,
         original=_original(bundle, event, asked[:1]) if loaded.program is not None else None,
-        note="trust and warnings of fields that the record does not hold were not compared" if missing else "",
+        note=". ".join(filter(None, (_uncompared(missing), _draw(parts, event)))),
     )
+
+
+def _uncompared(missing: Mapping[str, str]) -> str:
+    return "trust and warnings of fields that the record does not hold were not compared" if missing else ""
+
+
+def _draw(parts: Parts, event: Event) -> str:
+    """Return whether what was given beside the model's answer comes out again, from the record and the salt alone."""
+    how = event.explored
+    if how is None:
+        return ""
+    told = f"place {how.rank} (the model: {how.model_rank})" if how.rank else f"{event.given!r}"
+    what = f"{'drawn' if how.drawn else 'not drawn'}, {told} was given with chance {how.propensity:.4g}"
+    file = parts.state / "salt"
+    if not file.exists():
+        return f"{what}; the draw is not repeated: there is no salt here"
+    numbers = explorer.uniforms(read_or_make_salt(file), event.model, how.group or event.id)
+    again = explorer.repeated(how, event.label, numbers)
+    return what if again else f"{what}; the draw does not come out again: the salt is another one now"
 
 
 def explain(parts: Parts, id_: str, *, label: Any = None, top: int = TOP, budget_s: float = BUDGET_S) -> Explanation:

@@ -95,7 +95,8 @@ def _told(one: wire.Prediction, returns: str) -> Any:
         return one.probabilities
     shares = {f"probability_{name}": share for name, share in one.probabilities.items()}
     place = {"rank": rank} if (rank := one.rank) is not msgspec.UNSET else {}
-    return {"label": one.label, **place, "confidence": one.confidence, "trust": one.trust.value, **shares}
+    drawn = {} if (how := one.exploration) is msgspec.UNSET else {"propensity": how.propensity, "drawn": how.drawn}
+    return {"label": one.label, **place, "confidence": one.confidence, "trust": one.trust.value, **drawn, **shares}
 
 
 def _check_parameters(content_type: bytes) -> None:

@@ -286,6 +286,9 @@ def _outputs(predictions: Sequence[wire.Prediction], found: Live) -> list[Tensor
     if task is Task.RANKING:
         places = [1 if one.rank is msgspec.UNSET else one.rank for one in predictions]  # a call's only candidate
         outputs.append(Tensor(name="rank", datatype="INT64", values=places))
+    if found.explorer is not None:
+        chances = [1.0 if (how := one.exploration) is msgspec.UNSET else how.propensity for one in predictions]
+        outputs.append(Tensor(name="propensity", datatype="FP64", values=chances))
     return [
         *outputs,
         Tensor(name="confidence", datatype="FP64", values=[_number(one.confidence) for one in predictions]),

@@ -70,6 +70,7 @@ def lines(found: Status) -> list[RenderableType]:
     if found.summary.next_step:
         parts.append(f"Next: {found.summary.next_step}")
     parts += ["", *_answering(found), *_quality(found), *_traffic(found), *_budgets(found)]
+    parts += [output.safe(f"labels     {found.selective}")] if found.selective else []
     parts += [*_rewards(found), *_cost(found), *_watching(found)]
     parts += [*_rollout(found), *_incidents(found)]
     if found.releases:

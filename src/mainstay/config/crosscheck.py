@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +27,7 @@ from mainstay.config.settings import (
 from mainstay.core import cron
 from mainstay.core.contracts import FieldType, Pii, Role, Task
 from mainstay.core.errors import UsageError
+from mainstay.core.exploration import LABELS, PLACES
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 
 NUMBERS = (FieldType.NUMBER, FieldType.INTEGER)
@@ -47,6 +48,7 @@ def check_all(settings: Settings) -> list[Found]:
         _target,
         _fallback,
         _abstain,
+        _explore,
         _pipelines,
         _candidates,
         _search,
@@ -483,6 +485,13 @@ def _rollout(settings: Settings) -> Iterator[Found]:
 def _held_back(settings: Settings) -> Iterator[Found]:
     """Check segments that a ramp leaves out; the route file has place for so much."""
     held, path = settings.rollout.hold_back, ("rollout", "hold_back")
+    yield from _named_segments(settings, held, path)
+    size = sum(len(name.encode()) + sum(len(value.encode()) + 4 for value in values) for name, values in held.items())
+    if size > MOST_HELD_BACK:
+        yield _problem(path, f"takes {size} bytes", allowed=f"at most {MOST_HELD_BACK}")
+
+
+def _named_segments(settings: Settings, held: Mapping[str, Sequence[str]], path: tuple[str, ...]) -> Iterator[Found]:
     for name, values in held.items():
         if name not in settings.fields:
             yield _unknown((*path, name), "is no declared field", name, settings.fields)
@@ -491,9 +500,31 @@ def _held_back(settings: Settings) -> Iterator[Found]:
         if not values:
             yield _problem((*path, name), "names no value", allowed="a list of values")
         yield from _no_repeats((*path, name), values)
-    size = sum(len(name.encode()) + sum(len(value.encode()) + 4 for value in values) for name, values in held.items())
-    if size > MOST_HELD_BACK:
-        yield _problem(path, f"takes {size} bytes", allowed=f"at most {MOST_HELD_BACK}")
+
+
+def _explore(settings: Settings) -> Iterator[Found]:
+    """Check what is drawn at random: a number has no others to be drawn from."""
+    explore, task, path = settings.serve.explore, settings.project.task, ("serve", "explore")
+    yield from _named_segments(settings, explore.hold_back, (*path, "hold_back"))
+    yield from _no_repeats((*path, "labels"), explore.labels)
+    for label in explore.labels:
+        if task.is_classification and label not in settings.target.classes:
+            yield _unknown((*path, "labels"), "names a label that is no class", label, settings.target.classes)
+    if explore.labels and not task.is_classification:
+        yield _problem((*path, "labels"), f"a {task} answers no labels", explore.labels, allowed="left out")
+    if settings.retrain.explored == "weigh" and not task.is_classification:
+        what = f"is nothing for a {task}: by what its label was chosen is no chance of an answer"
+        yield _problem(("retrain", "explored"), what, "weigh", allowed="as_they_are")
+    if explore.share <= 0.0:
+        return
+    if task is Task.REGRESSION:
+        what = "a regression answers with a number: there are no other answers with a known chance to draw from"
+        yield _problem((*path, "share"), what, explore.share, allowed="0, or a classifier, or a ranking")
+    elif explore.how is not None and explore.how not in (allowed := LABELS if task.is_classification else PLACES):
+        yield _problem((*path, "how"), f"is nothing for a {task}", explore.how, allowed=[one.value for one in allowed])
+    if settings.project.elsewhere:
+        what = "answers are given elsewhere, and cannot be drawn here"
+        yield _problem((*path, "share"), what, explore.share, allowed=0)
 
 
 def _guards(settings: Settings) -> Iterator[Found]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from mainstay.config.logs import LogFormat
 from mainstay.core import material
 from mainstay.core.contracts import FieldType, Pii, Policy, Role, Task
+from mainstay.core.exploration import How
 from mainstay.core.fallbacks import FallbackTo, OnAbstain
 from mainstay.core.incidents import Severity
 from mainstay.core.usage import Prices
@@ -719,6 +720,30 @@ class SloSettings(Section):
     """Over how long the budget is counted (days)."""
 
 
+class ExploreSettings(Section):
+    """A share of the answers that is drawn at random, each with its chance written down."""
+
+    share: Share = 0.0
+    """Chance that a draw is made in the place of the model's answer (0 to 1); 0: never. What is shown of the others is
+    what the model says."""
+    how: How | None = None
+    """From what: `uniform` (each allowed label alike; the default of classifiers) or `softmax` (by the model's
+    probabilities); of rankings `swap` (one pair of neighbours among the first places changes places; the default),
+    `shuffle` (the first places in any order) or `insert` (one candidate from below comes to one of the first
+    places)."""
+    labels: tuple[str, ...] = ()
+    """Of classifiers: labels that may be drawn; none named: every class. What the model itself says may be another."""
+    temperature: float = Field(1.0, gt=0, le=100)
+    """Of softmax: above 1 evener, below 1 nearer to the model's favourite."""
+    floor: float = Field(0.1, gt=0, le=1)
+    """Of softmax: so much of the draws is even, so that no allowed label is out of reach (0 to 1)."""
+    top: int = Field(5, ge=2, le=100)
+    """Of rankings: among so many first places (places)."""
+    hold_back: dict[str, tuple[str, ...]] = {}
+    """Segments that are never explored: of a field with values (text, category, identifier) the values. Requests that
+    a rollout holds back, or that it holds out, are not explored either."""
+
+
 class ServeSettings(Section):
     """The prediction server."""
 
@@ -774,6 +799,7 @@ class ServeSettings(Section):
     on_abstain: OnAbstain = OnAbstain.ANSWER
     """What is answered when the model abstains: what it says (`answer`), or what the fallback says (`fallback`)."""
     fallback: FallbackSettings = FallbackSettings()
+    explore: ExploreSettings = ExploreSettings()
 
 
 class WebSettings(Section):
@@ -954,6 +980,15 @@ class RetrainSettings(Section):
     min_agreement: Share | None = None
     """Least share of labels that the trusted agree with (0 to 1); surely less, and nothing is learned. Needs
     `trusted`."""
+    min_groups: int | None = Field(None, ge=1)
+    """Of rankings: groups with better and worse candidates that must be there; the others tell no order. Not asked
+    without it."""
+    max_indiscriminate_share: Share | None = None
+    """Of rankings: largest part of the labels that may come from keys which find nearly everything relevant (0 to 1).
+    Not asked without it."""
+    explored: Literal["as_they_are", "weigh"] = "as_they_are"
+    """Labels of answers that could have been drawn at random: each counts alike, or by one over the chance with which
+    its answer was given, so that they speak for all requests where only some answers get labels."""
     max_label_noise: Share | None = None
     """Most labels that models which did not see them may find wrong, beyond what they find among the project's own rows
     (0 to 1); surely more, and the gate refuses. Not asked without it."""

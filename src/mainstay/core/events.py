@@ -55,6 +55,33 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The reason as a sentence."""
 
 
+class Explored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an answer was given that could have been drawn at random. The event's own `label` is what the model said."""
+
+    propensity: float
+    """Chance with which the answer was given that was given, above 0 to 1."""
+    propensities: dict[str, float] = {}
+    """Of every answer that could have been given, in the order of the draw; of a ranking, of every place (from 1)."""
+    share: float = 0.0
+    """Chance that a draw is made at all."""
+    drawn: bool = False
+    """Whether it was made; it may have given the model's own answer."""
+    label: Any = None
+    """The answer that was given, where it is not the model's own."""
+    how: str = ""
+    """From what it was drawn: uniform, softmax, swap, shuffle, insert."""
+    rank: int = 0
+    """Of a ranking: the place on which the candidate was shown, from 1."""
+    model_rank: int = 0
+    """Of a ranking: the place that the model gave it."""
+    group: str = ""
+    """Of a ranking: what its candidates have in common, the id of the first."""
+    of: int = 0
+    """Of a ranking: how many candidates there were."""
+    top: int = 0
+    """Of a ranking: among how many first places candidates move."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One record of the journal, unique by (worker, seq); a prediction is unique by id too."""
 
@@ -103,6 +130,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """On a SHADOW record: the answer that was served, so that the pair is complete in itself."""
     feedback: Feedback | None = None
     """On a FEEDBACK record."""
+    explored: Explored | None = None
+    """On a PREDICTION record of a model that explores."""
+
+    @property
+    def given(self) -> Any:
+        """Return the answer that went out: what the model said, or what was drawn in its place."""
+        return self.label if self.explored is None or self.explored.label is None else self.explored.label
 
 
 class PairedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +149,8 @@ class PairedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trust: Trust | None = None
     latency_us: int = 0
     failed: bool = False
+    drawn: bool = False
+    """Whether what the user got was drawn at random: a reward of it says nothing of either version."""
 
 
 FEEDBACK_AHEAD = timedelta(days=1)

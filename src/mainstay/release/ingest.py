@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 UNCOUNTED_STEP = -1
-"""Of a pair that no canary step counts: from shadow, from before the step, or from after the lease ran out."""
+"""Of a pair that no canary step counts: from shadow, from before the step, from after the lease ran out, or of a user
+who was shown an answer that was drawn at random, which says nothing of what either version brings."""
 LABELS_AT_ONCE = 100_000
 
 
@@ -170,6 +171,8 @@ def _from_shadow(event: Event, paired: PairedAnswer, release: Release, champion:
     if paired.served_arm is Arm.FALLBACK and not paired.failed:
         return None
     sides = {f"challenger_{k}": v for k, v in mine.items()} | {f"champion_{k}": v for k, v in theirs.items()}
+    if paired.drawn:
+        step = UNCOUNTED_STEP
     return Pair(**_shared(event, release, step), arm=arm, **sides)
 
 

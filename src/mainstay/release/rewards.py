@@ -40,7 +40,8 @@ class _Found:
 def gather(tx: Connection, release: Release, settings: Settings, pairs: Sequence[Pair]) -> Paid:
     """Return what each pair brought of every judged reward; an answer without one counts what [watch.rewards] says.
 
-    An absence counts once the answer is `wait_hours` older than the newest pair.
+    An absence counts once the answer is `wait_hours` older than the newest pair. Answers that were drawn at random are
+    left out: their pairs stand at no step (ingest.py), and neither version chose them.
     """
     declared = settings.rollout.guards.rewards
     if not declared or not pairs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 ORIGIN, BASE, TRAFFIC = "_origin", "base", "traffic"
+WEIGHT = "_weight"
+"""How much a row counts, where answers that could have been drawn are weighed."""
+HEAVIEST = 20.0
+"""Largest weight over the smallest: no row speaks for more than that (its chance is cut; Ionides 2008)."""
 KEY, UNIT, ID, AT, HAPPENED = "_key", "_unit", "_id", "_at", "_happened"
 SPLIT_SALT = "recent"
 """Fixed, so that a key's rows stay on the side they were first put on, from training to training."""
@@ -63,6 +68,10 @@ class LabelledRow:
     """What the version said that answered it."""
     happened: datetime | None = None
     """When it was asked."""
+    group: Any = None
+    """Of a ranking: whose candidates are ordered together."""
+    explored: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """How an answer was given that could have been drawn at random (store.feedback.Graded)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +220,11 @@ def labelled_rows(
     """
     contract = contract_of(settings)
     refuse_unkept(contract)
-    return frame_of(contract, labelled(tx, model, settings, as_of=as_of, until=until))
+    rows = labelled(tx, model, settings, as_of=as_of, until=until)
+    frame = frame_of(contract, rows)
+    if settings.retrain.explored == "as_they_are":
+        return frame
+    return frame.with_columns(pl.Series(WEIGHT, weights_of(rows), dtype=pl.Float64()))
 
 
 def frame_of(contract: Contract, rows: Sequence[LabelledRow]) -> pl.DataFrame:
@@ -233,6 +246,22 @@ def frame_of(contract: Contract, rows: Sequence[LabelledRow]) -> pl.DataFrame:
     columns[AT] = pl.Series(AT, [row.at for row in rows], dtype=pl.Datetime("us", "UTC"))
     columns[HAPPENED] = pl.Series(HAPPENED, [row.happened for row in rows], dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(columns)
+
+
+def weights_of(rows: Sequence[LabelledRow]) -> list[float]:
+    """Return how much each row counts: one over the chance with which its answer was given, of mean 1 over these rows.
+
+    Where a label comes only for some answers, Σ over them of p · 1/p is the same number for every request, so that the
+    labelled speak for all requests for which those answers could be given; where labels come for every answer too, with
+    more variance than need be. Rows of answers that could not have been drawn count as the mean of the others.
+    """
+    given = [row.explored.get("propensity") for row in rows]
+    known = [1.0 / float(p) for p in given if p]
+    if not known:
+        return [1.0] * len(rows)
+    most = HEAVIEST * min(known)
+    mean = sum(min(w, most) for w in known) / len(known)
+    return [1.0 if not p else min(1.0 / float(p), most) / mean for p in given]
 
 
 def split(rows: pl.DataFrame, settings: Settings) -> Parts:
@@ -277,6 +306,8 @@ def row_of(graded: Graded, known: Mapping[str, Any], contract: Contract, *, key:
         inputs=graded.inputs,
         answered=graded.label,
         happened=graded.occurred_at,
+        group=known.get(contract.group) if contract.group else None,
+        explored=graded.explored,
     )
 
 

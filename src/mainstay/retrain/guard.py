@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mainstay.config.load import contract_of
 from mainstay.config.settings import Settings
+from mainstay.core.contracts import Task
 from mainstay.core.incidents import State
 from mainstay.core.releases import IN_ROLLOUT, Release, Stage
 from mainstay.core.verdicts import Check, Verdict, combine
 from mainstay.journal.vault import Vault
-from mainstay.retrain import dataset
+from mainstay.retrain import dataset, ranked, selective
+from mainstay.retrain.ranked import Ranked
 from mainstay.retrain.trigger import FAILED
 from mainstay.stats import flips
 from mainstay.stats.flips import Flip
@@ -63,6 +65,12 @@ class Facts:
     """Requests that a trusted person labelled, and somebody else before or after."""
     agreed: int = 0
     """Of these, those that were labelled alike."""
+    uncovered: str = ""
+    """That labels seem to exist only for what the model chose, as a sentence, or empty."""
+    answers: int = 0
+    """Answers of the version of now whose labels were counted; 0: they can't be."""
+    ranked: Ranked | None = None
+    """Of a ranking: what its labels tell."""
 
     @property
     def conflict_share(self) -> float:
@@ -83,6 +91,9 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
         sum(now - release.created_at < DAY for release in own), sum(now - job.created_at < DAY for job in trainings)
     )
     relabelled = _relabelled(tx, model, settings)
+    covered = selective.look(tx, model, settings)
+    ranking = settings.project.task is Task.RANKING
+    by_order = ranked.facts(chosen, newest=NEWEST_SHARE) if ranking else None
     return Facts(
         labels=len(chosen),
         new_labels=feedback.count(tx, model, since=last) + pulled.count(tx, model, since=last),
@@ -93,9 +104,12 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
         broken=f"incident {faults[0].id}: {faults[0].title}" if faults else "",
         held=_held(tx, model, settings),
         failures=_failures(versions),
-        flips=_flips(chosen) if settings.retrain.max_flip_share is not None else (),
+        flips=_sudden_flips(chosen, by_order) if settings.retrain.max_flip_share is not None else (),
         relabelled=len(relabelled),
         agreed=sum(relabelled),
+        uncovered="" if covered is None else covered.text,
+        answers=0 if covered is None else len(covered.answers),
+        ranked=by_order,
     )
 
 
@@ -157,6 +171,8 @@ def allow(facts: Facts, settings: Settings, now: datetime) -> list[Check]:
         ),
         _sudden(facts, retrain.max_flip_share),
         _agreement(facts, retrain.min_agreement),
+        _covered(facts),
+        *(ranked.checks(facts.ranked, retrain) if facts.ranked is not None else ()),
     ]
 
 
@@ -202,6 +218,16 @@ def _agreement(facts: Facts, least: float | None) -> Check:
     return _check(name, question, good=high >= least, bad=Verdict.FAIL, reason=told)
 
 
+def _covered(facts: Facts) -> Check:
+    """Tell whether labels exist only for what the model chose; it judges nothing: no threshold is declared for it."""
+    question = "Do labels come for every answer, and not only for what the model chose?"
+    if not facts.answers:
+        return _unasked("labels_cover", question, "answers and their labels can't be counted by class yet")
+    reason = facts.uncovered or f"each of the {facts.answers} answers that were given often has labels"
+    verdict = Verdict.NOT_ENOUGH if facts.uncovered else Verdict.PASS
+    return Check(name="labels_cover", question=question, verdict=verdict, reason=reason, applies=False)
+
+
 def _cooldown(facts: Facts, rest: timedelta, now: datetime) -> Check:
     question = f"Has it been {rest} since the last training?"
     if facts.last_training_at is None:
@@ -236,6 +262,10 @@ def _failures(versions: Sequence[Release]) -> int:
     return count
 
 
+def _sudden_flips(chosen: Sequence[dataset.LabelledRow], by_order: Ranked | None) -> Sequence[Flip]:
+    return _flips(chosen) if by_order is None else by_order.flips
+
+
 def _flips(chosen: Sequence[dataset.LabelledRow]) -> list[Flip]:
     """Hold the newest quarter of the labels, by when they were stated, against the others."""
     rows = [row for row in chosen if isinstance(row.answered, str) and isinstance(row.value, str)]
@@ -252,7 +282,13 @@ def _relabelled(tx: Connection, model: str, settings: Settings) -> list[bool]:
     """Return of each request that a trusted person and another labelled whether both said the same."""
     if not settings.retrain.trusted:
         return []
-    return feedback.agreements(tx, model, contract_of(settings).target, trusted=settings.retrain.trusted)
+    return feedback.agreements(
+        tx,
+        model,
+        contract_of(settings).target,
+        trusted=settings.retrain.trusted,
+        relevance=settings.project.task is Task.RANKING,
+    )
 
 
 def _under_way(tx: Connection, model: str, trainings: Sequence[jobs.Job]) -> str:
@@ -266,7 +302,10 @@ def _under_way(tx: Connection, model: str, trainings: Sequence[jobs.Job]) -> str
 
 
 def _conflicting(chosen: Sequence[dataset.LabelledRow]) -> int:
-    said: dict[str, Counter[Any]] = {}
+    """Return how many rows of equal inputs are labelled in several ways; of a ranking candidates of one group, by
+    whether they are relevant: a click of one and none of another are no contradiction."""
+    said: dict[Hashable, Counter[Any]] = {}
     for row in chosen:
-        said.setdefault(row.content, Counter())[str(row.value)] += 1
+        where, what = (row.content, str(row.value)) if row.group is None else ((row.group, row.content), row.value > 0)
+        said.setdefault(where, Counter())[what] += 1
     return sum(sum(votes.values()) for votes in said.values() if len(votes) > 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mainstay.models.signals import as_category
 from mainstay.review import draws, queue
-from mainstay.stats import offpolicy
+from mainstay.stats import offpolicy, selective
 from mainstay.stats.intervals import Floats
 from mainstay.store import feedback, states
 from mainstay.store import reviews as rows
@@ -45,8 +45,8 @@ class Estimate:
     between: tuple[float, float] | None
     """Limits if the model was wrong in all of those, and if it was right in all: what is hard to tell may be what it
     gets wrong (Manski 1989). None where there are none of them, or too few labels."""
-    unlabelled: tuple[str, ...]
-    """Answers of which none has a label, though others have: labels may exist only for what was chosen so."""
+    selective: str = ""
+    """That labels seem to exist only for what the model chose, as a sentence; empty where they don't."""
     counts_right: bool = True
     """Off for numbers and rankings: there no answer is simply right."""
 
@@ -76,7 +76,7 @@ def estimate(parts: Parts, version: str = "") -> Estimate:
         disagreed=sum(queue.disagree(items) for items in told.values()),
         unsure=len(unsure),
         between=_between(known, right, unsure) if counts else None,
-        unlabelled=tuple(offpolicy.unlabelled_answers(_counted(picked), _counted(known))) if counts else (),
+        selective=selective.look(_counted(picked), _counted(known)).text if counts else "",
         counts_right=counts,
     )
 
@@ -99,10 +99,8 @@ def sentences(found: Estimate) -> tuple[str, ...]:
         lines.append(f"With the model's confidence, corrected: {value:.1%} ({_shares(low, high)}).")
     if found.between is not None:
         lines.append(f"Whatever is true of what nobody could tell: {_shares(*found.between)}.")
-    if found.unlabelled:
-        lines.append(
-            f"Nobody labelled an answer {', '.join(found.unlabelled)}: labels may exist only for what was chosen so."
-        )
+    if found.selective:
+        lines.append(found.selective)
     return tuple(lines)
 
 

@@ -33,7 +33,7 @@ from mainstay.core.events import Arm, Caveat, Event, Kind, Trust
 from mainstay.core.ports import Clock
 from mainstay.data.rules import Rule
 from mainstay.journal.personal import Hasher, name_of
-from mainstay.serve import external, feedback, log, shadow, strict, wire
+from mainstay.serve import explore, external, feedback, log, shadow, strict, wire
 from mainstay.serve.arms import HANGS, RUNNER, Arms
 from mainstay.serve.cache import Cache
 from mainstay.serve.dedupe import Claims, Ids, check_same
@@ -455,7 +455,11 @@ class Handler:
         fresh = _fresh(call)
         missing = [row for row in call.items if row.before is None and (row.first or row).answer is None]
         if not missing:
-            entries += [(call, log.prediction(self._log, call, row, latency_us)) for row in fresh]
+            live = call.live
+            if live is not None and live.explorer is not None:
+                entries += explore.entries(live.explorer, self._log, call, fresh, latency_us)
+            else:
+                entries += [(call, log.prediction(self._log, call, row, latency_us)) for row in fresh]
             return
         unanswered = missing[0].first or missing[0]
         why = unanswered.failures.get(Arm.CHAMPION, "unknown")
@@ -469,16 +473,22 @@ class Handler:
 
     def _response(self, call: Call) -> bytes | list[wire.Prediction] | MainstayError:
         predictions: list[wire.Prediction] = []
+        explored = False
         for row in call.items:
             event = row.before or (row.first or row).event
             if event is None:
                 return _no_answer(call.model, "the request with the same id got no answer")
             duplicate = row.before is not None or row.first is not None
             predictions.append(_prediction(event, duplicate=duplicate))
+            if event.explored is not None:
+                explored = True
+                explore.show(predictions[-1], event, event.explored)
         if call.plain and len(predictions) == 1:
             return predictions  # a line answered for itself has no place among others
         if call.live is not None and (group := call.live.champion.loaded.contract.group) is not None:
             _rank(call, group, predictions)
+            if explored:
+                explore.show_places(call.items, group, predictions)
         if call.plain:
             return predictions
         return wire.encode(wire.PredictResponse(model=call.model, predictions=predictions))

@@ -20,6 +20,7 @@ from mainstay.models.bundle import Bundle, open_bundle
 from mainstay.models.load import LoadedModel
 from mainstay.models.plain import plain_row
 from mainstay.models.runner.outside import RunnerRules, load_pair
+from mainstay.serve.explorer import Explorer
 from mainstay.serve.route_file import RouteFile
 
 
@@ -56,6 +57,8 @@ class Live:
     """Digests whose contract is the champion's: their rows need no check of their own."""
     at_once: bool
     """Whether every bundle that may answer is compiled: then answering is bounded computing of our own."""
+    explorer: Explorer | None = None
+    """Draws a share of the answers at random, where the project declares one."""
 
 
 FIRST_AGAIN = 40
@@ -98,7 +101,15 @@ def side_loader(
 class ModelSlot:
     """One model's place in a worker: its route file, its loaded bundles, and the snapshot that answers now."""
 
-    def __init__(self, model: str, route_file: RouteFile, load_side: LoadSide, *, warm_up: bool = True) -> None:
+    def __init__(
+        self,
+        model: str,
+        route_file: RouteFile,
+        load_side: LoadSide,
+        *,
+        warm_up: bool = True,
+        explorer: Explorer | None = None,
+    ) -> None:
         self.model = model
         self.live: Live | None = None
         """What answers now; read from any thread."""
@@ -109,6 +120,7 @@ class ModelSlot:
         self._file = route_file
         self._load_side = load_side
         self._warm_up = warm_up
+        self._explorer = explorer
         self._sides: dict[str, Side] = {}
         self._tried: dict[str, tuple[int, str]] = {}
         self._kept: frozenset[str] = frozenset()
@@ -235,6 +247,7 @@ class ModelSlot:
             challenger=self._side(route.challenger),
             shadow=self._side(route.shadow),
             previous=self._side(route.previous),
+            explorer=self._explorer,
         )
         return self.live
 

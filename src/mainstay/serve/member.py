@@ -24,6 +24,7 @@ from mainstay.serve import gpu, keys
 from mainstay.serve import plan as plans
 from mainstay.serve.children import Children
 from mainstay.serve.control import Control
+from mainstay.serve.explorer import rule_of
 from mainstay.serve.lease_bound import LeaseBound
 from mainstay.serve.meter import Keep, Meter
 from mainstay.serve.plan import WorkerPlan
@@ -140,6 +141,7 @@ class House:
                 max_body_kb=serve.max_body_kb,
                 max_bulk_mb=serve.max_bulk_mb,
                 max_rows=serve.max_rows,
+                explore=rule_of(self.member.settings),
                 cache_rows=serve.cache_rows,
                 explain_ms=serve.explain_ms,
                 max_waiting_rows=max(8192, 2 * serve.max_rows),

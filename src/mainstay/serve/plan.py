@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstay.core.errors import EnvironmentFault
+from mainstay.core.exploration import Rule
 
 if TYPE_CHECKING:
     from mainstay.config.settings import ServeSettings
@@ -77,6 +78,8 @@ class WorkerPlan(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     max_bulk_mb: float = 64.0
     """Largest NDJSON body."""
     max_rows: int = 1000
+    explore: Rule | None = None
+    """Which share of the answers is drawn at random, and how; None: none is."""
     max_waiting_rows: int = 8192
     """More rows waiting give 503."""
     ids: str = ""

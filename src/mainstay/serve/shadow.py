@@ -179,6 +179,7 @@ class Shadow:
             trust=served.trust,
             latency_us=times[1],
             failed=row.served is Arm.FALLBACK,
+            drawn=row.event is not None and row.event.explored is not None and row.event.explored.drawn,
         )
         segments = _segments(group.live, row)
         id_, name, epoch = row.event.id if row.event else "", group.other.name, group.live.route.epoch

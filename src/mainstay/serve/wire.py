@@ -45,6 +45,19 @@ class PredictRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     instances: Annotated[list[Instance], Meta(min_length=1)]
 
 
+class Exploration(msgspec.Struct, kw_only=True):
+    """How an answer was given that could have been drawn at random, of a model that explores."""
+
+    drawn: bool
+    """Whether it was drawn; a draw may give the model's own answer."""
+    propensity: float
+    """Chance with which this answer (of a ranking: this place) was given."""
+    model_label: Any | UnsetType = UNSET
+    """What the model itself says."""
+    model_rank: int | UnsetType = UNSET
+    """Of a ranking: the place that the model gives it."""
+
+
 class Prediction(msgspec.Struct, kw_only=True):
     """The answer to one instance."""
 
@@ -52,7 +65,8 @@ class Prediction(msgspec.Struct, kw_only=True):
     label: Any
     probabilities: dict[str, float]
     confidence: float | None
-    """Calibrated probability that the label is right; null for regression and for a fallback answer."""
+    """Calibrated probability that the label is right; null for regression, for a fallback answer, and for one that was
+    drawn in the place of the model's own."""
     trust: Trust
     fallback: bool
     """True when the declared fallback answered, as no model could, or as the model abstained: see `arm`. Without a
@@ -65,6 +79,8 @@ class Prediction(msgspec.Struct, kw_only=True):
     """True when this id was answered before; the answer is the one of then."""
     rank: int | UnsetType = UNSET
     """Of a ranking alone: place among the candidates of this call's group, 1 for the highest score."""
+    exploration: Exploration | UnsetType = UNSET
+    """Of a model that explores alone, and only where an answer could have been drawn."""
 
 
 class PredictResponse(msgspec.Struct, kw_only=True):

@@ -29,6 +29,7 @@ from mainstay.models.runner.runner import Limits
 from mainstay.serve import plan as plans
 from mainstay.serve.dedupe import Claims, Ids
 from mainstay.serve.explaining import Explaining
+from mainstay.serve.explorer import Explorer
 from mainstay.serve.external import Ledger
 from mainstay.serve.feedback import Book
 from mainstay.serve.handle import Handler
@@ -69,7 +70,12 @@ class Worker:
             Path(plan.bundles), hasher, self.subjects, runners=runners, permit=_permit_of(plan)
         )
         self.slots = {
-            model: ModelSlot(model, RouteFile(route_path(self.run, model)), load_side)
+            model: ModelSlot(
+                model,
+                RouteFile(route_path(self.run, model)),
+                load_side,
+                explorer=None if plan.explore is None else Explorer(plan.explore, model=model, salt=salt),
+            )
             for model in plan.models
             if not plan.elsewhere
         }

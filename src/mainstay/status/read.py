@@ -14,6 +14,7 @@ from mainstay.core import verdicts
 from mainstay.core.contracts import Task
 from mainstay.core.releases import LIVE, Evidence, Policy, Release, Stage
 from mainstay.release import opinion, rollout
+from mainstay.retrain import selective
 from mainstay.serve import control
 from mainstay.status import cost, journal, quality, runners, service
 from mainstay.status.records import (
@@ -88,6 +89,7 @@ def read(
     stands = budget.standings(tx, model, settings.serve.slo, now)
     vital = heartbeat.read(tx, model, within=turned_within, now=now)
     means = rewards.means(tx, model, settings.watch, now)
+    covered = selective.look(tx, model, settings, seen, route) if settings.target.classes else None
     costs = cost.read(tx, model, settings.cost, days=COST_DAYS, now=now)
     elsewhere = settings.project.elsewhere
     learning = service.learning(learned) if elsewhere and live is None else None
@@ -139,6 +141,7 @@ def read(
         watching=_watching(vital),
         rewards=tuple(_reward(mean) for mean in means),
         cost=costs if costs.lines else None,
+        selective="" if covered is None else covered.text,
     )
 
 

@@ -353,3 +353,5 @@ class Status:
     rewards: tuple[Reward, ...] = ()
     cost: CostReport | None = None
     """Of the last 30 days."""
+    selective: str = ""
+    """That labels seem to exist only for what the model chose, in a sentence with the remedy; or empty."""

@@ -35,6 +35,8 @@ class Block:
 class _Whole(msgspec.Struct, frozen=True):
     rows: list[float] = []
     loss: list[float] = []
+    said: list[float] = []
+    chance: list[float] = []
 
 
 class _Quality(msgspec.Struct, frozen=True):
@@ -100,7 +102,7 @@ def blocks(
 def newest(tx: Connection, model: str, *, limit: int) -> list[Block]:
     """Return the newest `limit` blocks, oldest first, with what of their summaries tells how the model is now.
 
-    That is `estimate`, `outlook`, `repeats`, `outcomes`, and of `quality` the rows and the loss of the whole; the
+    That is `estimate`, `outlook`, `repeats`, `outcomes`, and of `quality` the rows, loss and answers of the whole; the
     rest, most of a summary's kilobytes, is not decoded.
     """
     text: ColumnElement[Any] = type_coerce(table.c.summary, Text).label("text")

@@ -50,6 +50,14 @@ class Graded:
     """None where the question makes no sense (a reward)."""
     probabilities: Mapping[str, float] = field(default_factory=dict)
     """What the model gave each class; empty where it is not known."""
+    explored: Mapping[str, Any] = field(default_factory=dict)
+    """Of an answer that could have been drawn at random: its `propensity`, whether it was `drawn`, the answer `given`,
+    where it is not the model's own (`label`), and of a ranking the place on which it was shown and the model's."""
+
+    @property
+    def given(self) -> Any:
+        """Return the answer that went out."""
+        return self.explored.get("given", self.label)
 
 
 def put(tx: Connection, model: str, feedback: Feedback, *, received_at: datetime) -> FeedbackStatus:
@@ -161,11 +169,19 @@ def labelled_twice(tx: Connection, model: str, name: str, ids: Sequence[str]) ->
     return [(values[0], values[1]) for values in pairs]
 
 
-def agreements(tx: Connection, model: str, name: str, *, trusted: Sequence[str], limit: int = 5_000) -> list[bool]:
+def agreements(
+    tx: Connection, model: str, name: str, *, trusted: Sequence[str], relevance: bool = False, limit: int = 5_000
+) -> list[bool]:
     """Return of the newest requests that a trusted person and somebody else labelled whether both said the same.
 
-    Of several labels by the same side the newest counts.
+    Of several labels by the same side the newest counts. `relevance`: of grades only whether they are above 0.
     """
+
+    def said(value: Any) -> str:
+        if relevance and isinstance(value, int | float):
+            return str(value > 0)
+        return to_json(value)
+
     # What the trusted said, newest first.
     query = (
         select(table.c.id, table.c.value)
@@ -191,7 +207,7 @@ def agreements(tx: Connection, model: str, name: str, *, trusted: Sequence[str],
             .order_by(table.c.at.desc(), table.c.feedback_id.desc())
         )
         for row in tx.execute(others):
-            found.setdefault(row.id, to_json(row.value) == to_json(believed[row.id]))
+            found.setdefault(row.id, said(row.value) == said(believed[row.id]))
     return list(found.values())
 
 
@@ -306,6 +322,25 @@ def right_of_newest(tx: Connection, model: str, *, limit: int) -> dict[str, tupl
     return {bundle: (int(right), int(n)) for bundle, right, n in tx.execute(query)}
 
 
+def labelled_answers(
+    tx: Connection, model: str, bundle: str, name: str, *, since: datetime
+) -> tuple[list[tuple[Any, int]], list[Any]]:
+    """Return how many labels each answer of a version has, of its predictions from `since` on; and what labels name."""
+    # What the model said and what was true, counted over its labelled predictions.
+    query = (
+        select(labels_table.c.label, labels_table.c.value, func.count())
+        .where(
+            labels_table.c.model == model,
+            labels_table.c.bundle == bundle,
+            labels_table.c.occurred_at >= since,
+            labels_table.c.name == name,
+        )
+        .group_by(labels_table.c.label, labels_table.c.value)
+    )
+    found = [(label, value, int(n)) for label, value, n in tx.execute(query)]
+    return [(label, n) for label, _, n in found], [value for _, value, _ in found]
+
+
 def labels_of(tx: Connection, model: str, bundle: str, *, since: datetime | None = None, limit: int) -> list[Graded]:
     """Return the valid items of one version's newest `limit` predictions from `since` on, by when these happened."""
     # The newest labelled predictions of one version.
@@ -344,7 +379,7 @@ def _feedback(row: Row[Any]) -> Feedback:
 
 def _graded_row(graded: Graded) -> dict[str, Any]:
     row = {name: getattr(graded, name) for name in Graded.__dataclass_fields__}
-    plain = {"inputs": dict(graded.inputs), "probabilities": dict(graded.probabilities)}
+    plain = {name: dict(getattr(graded, name)) for name in ("inputs", "probabilities", "explored")}
     return row | {"served_arm": str(graded.served_arm), **plain}
 
 

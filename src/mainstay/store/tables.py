@@ -153,6 +153,7 @@ labels = Table(
     _json("inputs"),
     Column("correct", Boolean),
     Column("probabilities", Json, nullable=False, default=dict, server_default="{}"),
+    Column("explored", Json, nullable=False, default=dict, server_default="{}"),
     Index(None, "model", "at"),
     Index(None, "model", "bundle", "occurred_at"),
 )

@@ -33,6 +33,7 @@ MOST_GRADE = 31
 """Of relevance; the gain of a grade is 2^grade − 1."""
 ORIGIN, HAPPENED = "_origin", "_happened"
 TRAFFIC = "traffic"
+WEIGHT = "_weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ class Rows:
     """Per row: it was seen in production (column `_origin`)."""
     happened: Sequence[datetime | None] | None = None
     """Per row: when the request was asked that it came with (column `_happened`); None of the project's own rows."""
+    weights: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(0, dtype=np.float64))
+    """Per row: how much it counts by how its answer was given (column `_weight`); empty: all alike."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -85,6 +88,7 @@ class Rows:
             groups=None if self.groups is None else [self.groups[i] for i in index],
             is_traffic=self.is_traffic[index] if len(self.is_traffic) else self.is_traffic,
             happened=None if self.happened is None else [self.happened[i] for i in index],
+            weights=self.weights[index] if len(self.weights) else self.weights,
         )
 
     def moments(self, contract: Contract) -> list[datetime | None]:
@@ -188,7 +192,15 @@ def read_rows(contract: Contract, frame: pl.DataFrame) -> Rows:
         groups=groups,
         is_traffic=np.array([value == TRAFFIC for value in origin], dtype=bool),
         happened=frame.get_column(HAPPENED).to_list() if HAPPENED in frame.columns else None,
+        weights=_weights(frame),
     )
+
+
+def _weights(frame: pl.DataFrame) -> np.ndarray[Any, Any]:
+    """Return what a retraining says of how much rows count; the project's own rows count 1."""
+    if WEIGHT not in frame.columns:
+        return np.zeros(0, dtype=np.float64)
+    return np.asarray(frame.get_column(WEIGHT).fill_null(1.0).to_numpy(), dtype=np.float64)
 
 
 def classes_of(contract: Contract, truth: np.ndarray[Any, Any]) -> tuple[str, ...]:

@@ -55,11 +55,11 @@ def declared(settings: TrainSettings) -> Weighing:
 def row_weights(weighing: Weighing, contract: Contract, rows: Rows) -> Floats | None:
     """Return the weight of each row, of mean 1; None where nothing is declared.
 
-    The product of the weight by age and the factor of the row's class.
+    The product of the weight by age, the factor of the row's class, and its weight by how its answer was given.
     """
-    if not weighing.is_declared:
+    if not weighing.is_declared and not len(rows.weights):
         return None
-    weights = ages(weighing, contract, rows)
+    weights = ages(weighing, contract, rows) * (rows.weights if len(rows.weights) else 1.0)
     factors = class_factors(weighing, rows.truth, weights)
     if factors:
         weights = weights * np.array([factors[str(name)] for name in rows.truth.tolist()])
@@ -131,7 +131,7 @@ def argument(estimator: Any, weights: Floats, *, name: str) -> dict[str, Floats]
     if not _takes_weights(head):
         raise ProjectFileError(
             f"Pipeline {name!r} takes no weights: fit() of its {type(head).__name__} has no sample_weight, and [train] "
-            "declares half_life_days or class_weight",
+            "declares half_life_days or class_weight, or [retrain] explored weighs",
             remedy="Take an estimator whose fit() has sample_weight (k-nearest neighbours, say, have none), give your "
             "own one that argument, or leave the two settings out.",
         )

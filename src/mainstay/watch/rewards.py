@@ -57,8 +57,22 @@ class Mean:
     floor: float | None
 
 
+EXPLORED = "explored"
+"""The arm under which rewards of drawn answers stand: no version chose them, so they are no version's."""
+
 Changes = dict[Place, tuple[int, float, float]]
 """Rows, sum and sum of squares to be added, by place."""
+
+
+def arm_of(event: Event) -> str:
+    """Return under which arm a reward of this answer counts.
+
+    Whether a draw is made is independent of all else, so that the others are a random part of what could be drawn, and
+    their mean is that of the version (docs/exploration.md).
+    """
+    if event.explored is not None and event.explored.drawn:
+        return EXPLORED
+    return event.served_arm.value if event.served_arm else ""
 
 
 def changes(graded: Graded, before: object) -> Changes:
@@ -94,8 +108,7 @@ def count_answers(
             and event.seq > after.get(event.worker, 0)
             and not is_load_test(event.trace_id)
         ):
-            arm = event.served_arm.value if event.served_arm else ""
-            place = _place(ANSWERS, event.bundle, arm, event.occurred_at, event.key_hash or event.id)
+            place = _place(ANSWERS, event.bundle, arm_of(event), event.occurred_at, event.key_hash or event.id)
             merge(found, {place: (1, 0.0, 0.0)})
     reward_sums.add(tx, model, found)
 

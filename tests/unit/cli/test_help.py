@@ -38,6 +38,7 @@ COMMANDS = [
     "online",
     "pull",
     "review",
+    "explore",
     "trust",
     "backtest",
     "backup",
@@ -77,6 +78,7 @@ COMMANDS = [
 ]
 GROUPS = {
     "online": ("learn", "status"),
+    "explore": ("estimate", "show"),
     "review": ("draw", "estimate", "label", "list", "skip", "undo", "unsure"),
     "alerts": ("export", "list", "test"),
     "config": ("show",),

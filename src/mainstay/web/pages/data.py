@@ -26,10 +26,20 @@ GB = 1e9
 
 def page(look: Look) -> Data:
     """Read the contract, the snapshots and the state of the journal."""
-    return build(look.model, look.room.contract(), look.room.data(), look.room.status().journal, look.now())
+    status = look.room.status()
+    found = look.room.data()
+    return build(look.model, look.room.contract(), found, status.journal, look.now(), selective=status.selective)
 
 
-def build(model: str, contract: Contract, found: datasets.Data, journal: Journal | None, now: datetime) -> Data:
+def build(
+    model: str,
+    contract: Contract,
+    found: datasets.Data,
+    journal: Journal | None,
+    now: datetime,
+    *,
+    selective: str = "",
+) -> Data:
     """Return the page's context."""
     key = f", key {contract.key}" if contract.key else ", no key: each request counts for itself"
     return Data(
@@ -52,6 +62,7 @@ def build(model: str, contract: Contract, found: datasets.Data, journal: Journal
         waiting=_waiting(found.waiting, model, now),
         jobs=_jobs(found.jobs, model, now),
         journal=_journal(journal),
+        selective=selective,
     )
 
 

@@ -151,8 +151,8 @@ def build_one(
     here = links.prediction(event.model, event.id)
     return Prediction(
         id=event.id,
-        answer=shown_value(event.label),
-        sure="" if event.confidence is None else f"{percent(event.confidence)} sure",
+        answer=shown_value(event.given),
+        sure="" if event.confidence is None or event.given != event.label else f"{percent(event.confidence)} sure",
         details=_details(event, now),
         inputs=inputs_table(event.model, event.id, event.inputs),
         probabilities=Table(
@@ -246,6 +246,7 @@ def _details(event: Event, now: datetime) -> tuple[Detail, ...]:
     found = [
         ("Version", event.bundle, links.version(event.model, int(version)) if version.isdigit() else "", False),
         ("Arm", f"{event.served_arm or 'none'}, chosen {event.assigned_arm or 'none'}", "", False),
+        ("Drawn", _draw(event), "", False),
         ("Trust", str(event.trust or ""), "", False),
         ("Latency", seconds(event.latency_us / 1e6) if event.latency_us else "", "", False),
         ("Answered together", f"{event.batch} rows" if event.batch else "", "", False),
@@ -260,6 +261,16 @@ def _details(event: Event, now: datetime) -> tuple[Detail, ...]:
         *(Detail(name=name, value=at.text, href="", code=False, at=at) for name, at in times),
         *(Detail(name=name, value=value, href=href, code=code) for name, value, href, code in found if value),
     )
+
+
+def _draw(event: Event) -> str:
+    """Return how an answer was given that could have been drawn at random."""
+    how = event.explored
+    if how is None:
+        return ""
+    own = f"the model puts it on place {how.model_rank}" if how.rank else f"the model says {shown_value(event.label)}"
+    place = f"shown on place {how.rank}, " if how.rank else ""
+    return f"{'yes' if how.drawn else 'no'}, {place}given with chance {how.propensity:.4g}; {own}"
 
 
 def inputs_table(model: str, id_: str, inputs: Mapping[str, Any]) -> Table:

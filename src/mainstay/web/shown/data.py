@@ -29,6 +29,8 @@ class Data:
     jobs: Table
     journal: str
     """What the journal holds and when the disk is full, or that nobody has looked yet."""
+    selective: str = ""
+    """That labels seem to exist only for what the model chose, with the remedy; empty where they don't."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,106 @@
+"""What exploration costs a request, off and on; and how well the estimates from its logs hold.
+
+Processor time of one worker's way from a validated call to its encoded answer, without files and sockets, taking turns
+so that a busy machine slows all alike; the median of the rounds. `python bench/exploration.py [--coverage RUNS]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
+
+from mainstay.core.exploration import How, Rule  # noqa: E402 - the tests' kit lies beside
+from mainstay.serve.explorer import Explorer  # noqa: E402
+from mainstay.stats import offpolicy  # noqa: E402
+from serve_kit import Kit, one  # noqa: E402
+
+ROWS, ROUNDS = 300, 60
+CHOICES, SHARE = 4, 0.2
+
+
+def worker(rule: Rule | None) -> Kit:
+    """Return a worker that answers the tests' model."""
+    kit = Kit()
+    if rule is not None:
+        kit.slot._explorer = Explorer(rule, model="weather", salt="5a" * 32)
+        kit.slot.live = None
+        kit.slot.load_missing()
+    return kit
+
+
+def ns_per_request(kit: Kit) -> float:
+    """Return processor time per request, in ns, of calls with one row."""
+    calls = [kit.call(one("snow day")) for _ in range(ROWS)]
+    began = time.process_time_ns()
+    for call in calls:
+        kit.work(call)
+    spent = time.process_time_ns() - began
+    kit.writer.events.clear()
+    return spent / ROWS
+
+
+def costs() -> None:
+    """Print what a request costs without exploration, with a share of 5 %, and by softmax."""
+    kits = {
+        "off": worker(None),
+        "uniform, share 0.05": worker(Rule(share=0.05, how=How.UNIFORM)),
+        "softmax, share 0.05": worker(Rule(share=0.05, how=How.SOFTMAX)),
+    }
+    took: dict[str, list[float]] = {name: [] for name in kits}
+    for _ in range(ROUNDS):
+        for name, kit in kits.items():
+            took[name].append(ns_per_request(kit))
+    off = statistics.median(took["off"])
+    for name, rounds in took.items():
+        middle = statistics.median(rounds)
+        print(f"{name:<22} {middle:>9,.0f} ns a request  ({middle - off:+,.0f})")
+
+
+def coverage(runs: int) -> None:
+    """Print how often 95 % intervals held the truth, by share explored and rows."""
+    print(f"{'share':>6} {'rows':>6} {'told':>6} {'SNIPS':>7} {'IPS':>7} {'DR':>7} {'ESS':>7}")
+    for share in (0.05, 0.2, 0.5):
+        for n in (1_000, 4_000, 16_000):
+            _cell(np.random.default_rng(int(share * 100) + n), share, n, runs)
+
+
+def _cell(rng: np.random.Generator, share: float, n: int, runs: int) -> None:
+    held, told, effective = np.zeros(3), 0, []
+    for _ in range(runs):
+        users = n // 4
+        taste = np.repeat(rng.integers(0, CHOICES, users), 4)
+        mood = np.repeat(rng.normal(0, 0.1, users), 4)
+        favourite = (taste + 1) % CHOICES
+        shown = np.where(rng.random(n) < share, rng.integers(0, CHOICES, n), favourite)
+        chance = np.clip(0.1 + 0.5 * (shown == taste) + mood, 0, 1)
+        reward = (rng.random(n) < chance).astype(float)
+        keys = np.repeat(np.arange(users), 4)
+        p = offpolicy.epsilon_greedy(shown == favourite, share=share, choices=CHOICES)
+        done, other = offpolicy.cross_guessed(np.eye(CHOICES)[shown], np.eye(CHOICES)[taste], reward, keys)
+        found = offpolicy.value_of(
+            offpolicy.Logged(reward=reward, propensity=p, keys=keys),
+            offpolicy.Target(
+                chance=(shown == taste).astype(float), unsupported=np.zeros(n), guess_done=done, guess_policy=other
+            ),
+        )
+        effective.append(found.effective)
+        ways = (found.snips, found.ips, found.doubly_robust)
+        if not found.why_not:
+            told += 1
+            held += [one is not None and one.low <= 0.6 <= one.high for one in ways]
+    shares = [f"{value / told:>7.1%}" if told else "      –" for value in held]
+    print(f"{share:>6.0%} {n:>6,} {told / runs:>6.0%} {' '.join(shares)} {statistics.mean(effective):>7.0f}")
+
+
+if __name__ == "__main__":
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--coverage", type=int, default=0, metavar="RUNS")
+    given = asked.parse_args()
+    coverage(given.coverage) if given.coverage else costs()
