@@ -78,7 +78,9 @@ class FakeRoom:
         return replace(self.read(), model=self.name)
 
     def told(self) -> tuple[Status, Load]:
-        return self.status(), Load(rows=12_345, calls=900, bad=9, p50_s=0.0025, p99_s=0.025)
+        status = self.status()
+        lively = Load(rows=12_345, calls=900, bad=9, p50_s=0.0025, p99_s=0.025)
+        return status, lively if status.answering is not None else Load()
 
     def gauges(self) -> Sequence[Gauge]:
         return []

@@ -105,6 +105,9 @@ def _versions(
         for stage in path:
             at = now if stage in IN_ROLLOUT else start
             share = 0.05 if stage is Stage.CANARY else 0.0
+            if stage is Stage.REFUSED:
+                releases.move(tx, release, stage, reason="filled", by="loop", evidence={}, now=at)
+                continue
             act = moves.Act(by="loop", now=at, evidence={}, share=share, lease_until=now + timedelta(days=400))
             move = Move(to=stage, reason="filled", verdict=Verdict.PASS)
             release = moves.apply(tx, release, move, act)

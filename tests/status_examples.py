@@ -19,6 +19,7 @@ from mainstay.status.records import (
     Status,
     Summary,
     Traffic,
+    Watching,
 )
 
 NOW = datetime(2026, 3, 9, 14, 5, tzinfo=UTC)
@@ -33,6 +34,12 @@ def empty() -> Status:
         model="pump-check",
         at=NOW,
         summary=Summary(health=Health.UNKNOWN, since=None, why="No version is live.", next_step="mainstay up"),
+    )
+
+
+def watching() -> Watching:
+    return Watching(
+        believable=True, why_not="", turn_at=before(seconds=4), probe_at=before(minutes=20), probe_passed=True
     )
 
 
@@ -53,6 +60,7 @@ def well() -> Status:
         traffic=traffic(9),
         releases=(release(1, Stage.CERTIFIED, 0.9375),),
         beats=beats(),
+        watching=watching(),
     )
 
 
@@ -104,6 +112,7 @@ def unwell(text: str = "") -> Status:
             release(2, Stage.RETIRED, 0.93, reason="pump-check@3 took over"),
             release(1, Stage.ROLLED_BACK, None, reason=f"error_rate: 12 of 80 answers failed{text}"),
         ),
+        watching=watching(),
         beats=(
             Beat(name="loop", at=before(seconds=2), alive=True),
             Beat(name="serve", at=before(minutes=9), alive=False),

@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=os.environ.get("MAINSTAY_DATA"))
     parser.add_argument("--noise", type=Path, default=None, help="default: the folder `noise` beside the data's")
     parser.add_argument("--exit", action="store_true")
+    parser.add_argument("--patience", default="1", help="times the story's deadlines, on a slow machine")
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     if arguments.data is None or not (Path(arguments.data) / "train.csv").is_file():
@@ -39,7 +40,8 @@ def main() -> int:
         return 2
     data = Path(arguments.data)
     project = write_project(data, arguments.noise or data.parent / "noise", Path("build/banking77"))
-    options = ["--work", "build/demo/banking77", *(["--exit"] if arguments.exit else [])]
+    options = ["--work", "build/demo/banking77", "--patience", arguments.patience]
+    options += ["--exit"] if arguments.exit else []
     return drills.main([str(project), *options, *(["--json", str(arguments.json)] if arguments.json else [])])
 
 

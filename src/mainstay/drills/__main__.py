@@ -23,17 +23,18 @@ NARROWEST = 120
 """Columns of the table where no terminal tells its width."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Play, print the table, and stay up unless told to exit; return the exit status."""
+def main(argv: list[str] | None = None, *, acts: story.Acts = story.ACTS) -> int:
+    """Play, print the table, and stay up unless told to exit; return the exit status. `acts`: another course of it."""
     parser = argparse.ArgumentParser(prog="mainstay.drills", description=__doc__)
     parser.add_argument("folder", type=Path, help="a project with a story.toml")
     parser.add_argument("--work", type=Path, default=None, help="where the story's copy of the project lives")
     parser.add_argument("--exit", action="store_true", help="stop at the summary")
+    parser.add_argument("--patience", type=float, default=1.0, help="times the story's deadlines, on a slow machine")
     parser.add_argument("--json", type=Path, default=None, help="write the summary here too")
     arguments = parser.parse_args(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else NARROWEST)
     try:
-        return perform(arguments, console)
+        return perform(arguments, console, acts)
     except errors.MainstayError as error:
         console.print(f"[bold red]{error.message}[/]")
         for problem in error.problems:
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(errors.ExitCode.INTERRUPTED)
 
 
-def perform(arguments: argparse.Namespace, console: Console) -> int:
+def perform(arguments: argparse.Namespace, console: Console, acts: story.Acts) -> int:
     """Set the stage, play every act, tell the end."""
     clock = clocks.clock_from(os.environ)
     began = clock.monotonic()
@@ -52,14 +53,14 @@ def perform(arguments: argparse.Namespace, console: Console) -> int:
     def say(text: str) -> None:
         console.print(f"[dim]{clock.monotonic() - began:6.1f} s[/] {text}", markup=True, soft_wrap=True)
 
-    plan = read_plan(arguments.folder / "story.toml")
+    plan = read_plan(arguments.folder / "story.toml").with_patience(arguments.patience)
     work = arguments.work or Path("build/demo") / arguments.folder.resolve().name
     root = story.prepare(arguments.folder, work).resolve()
     console.print(f"\n[bold]{plan.title}[/]  (a fresh copy of the project lies in {work})\n")
     stage = open_stage(plan, root, clock, say)
     try:
-        for number, (title, act) in enumerate(story.ACTS, start=1):
-            say(f"[bold]{number}/{len(story.ACTS)} {title}[/]")
+        for number, (title, act) in enumerate(acts, start=1):
+            say(f"[bold]{number}/{len(acts)} {title}[/]")
             act(stage)
         stage.results["seconds"] = clock.monotonic() - began
         finish(stage, console, arguments.json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mainstay.core import errors
@@ -56,6 +56,11 @@ class Plan:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment for the run: what makes hours into seconds."""
     deadlines: Deadlines = Deadlines()
+
+    def with_patience(self, times: float) -> Plan:
+        """Return the same story with its deadlines `times` as long."""
+        longer = {name: times * seconds for name, seconds in asdict(self.deadlines).items()}
+        return replace(self, deadlines=Deadlines(**longer))
 
 
 def read_plan(file: Path) -> Plan:

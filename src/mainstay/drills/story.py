@@ -87,6 +87,23 @@ def rename(messages: Sequence[play.Message], prefix: str) -> list[play.Message]:
     return [replace(m, id=f"{prefix}-{m.id}") for m in messages]
 
 
+def by_others(messages: Sequence[play.Message], prefix: str, key: str) -> list[play.Message]:
+    """Return the messages as other people's; `key` is the field that names who writes, or empty.
+
+    The same request of the same person is no new evidence: on a slow machine, where the steps of a rollout take longer,
+    one crowd that goes on repeating itself would leave it waiting for ever.
+    """
+    return [
+        replace(
+            m,
+            id=f"{prefix}-{m.id}",
+            key=f"{prefix}-{m.key}",
+            inputs=m.inputs | ({key: f"{prefix}-{m.inputs[key]}"} if key in m.inputs else {}),
+        )
+        for m in messages
+    ]
+
+
 def act_quiet(stage: Stage) -> None:
     """Users as in the training set: nothing may be raised."""
     quiet = stage.files["quiet"]
@@ -217,7 +234,9 @@ def act_turns_bad(stage: Stage) -> None:
         stage.say(f"  {offered} taken back: {line.reason[:160]}")
 
 
-ACTS: Sequence[tuple[str, Callable[[Stage], None]]] = (
+Acts = Sequence[tuple[str, Callable[[Stage], None]]]
+"""Title and deed of each."""
+ACTS: Acts = (
     ("Users as in the training set", act_quiet),
     ("Messy users arrive", act_messy),
     ("Labels arrive; the loop retrains and releases", act_labels),
@@ -240,7 +259,7 @@ def _roll_out(
     labelled: set[str] = set()
     lap, seen = 0, ""
     while stage.clock.monotonic() < deadline:
-        messages = list(traffic) if lap == 0 else [replace(m, id=f"lap{lap}-{m.id}") for m in traffic]
+        messages = list(traffic) if lap == 0 else by_others(traffic, f"lap{lap}", stage.plan.key)
         wanted = {
             m.id: m
             for n, m in enumerate(messages)

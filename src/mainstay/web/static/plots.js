@@ -173,7 +173,8 @@
   function ofPlot(told, width) {
     const value = VALUES[told.unit] || ((v) => +v.toPrecision(3)), last = told.lines.length - 1;
     const data = [figures.x], series = [{ value: (_, v) => (v ? new Date(1000 * v).toLocaleString() : "") }], bands = [];
-    const stack = told.kind === "stack" || told.kind === "bars";
+    const stack = told.kind === "stack" || told.kind === "bars", edges = [];
+    const between = (line, j) => (line.low && line.low[j] !== null ? ` (${value(line.low[j])} to ${value(line.high[j])})` : "");
     const heights = stack ? stacked(told.lines) : told.lines.map((line) => line.values);
     // Of a stack the highest first, so that each lower one lies before it.
     const order = told.lines.map((_, i) => (stack ? last - i : i));
@@ -189,13 +190,14 @@
         spanGaps: true,
         points: { show: !stack && (figures.x.length < 80 || line.values.filter((v) => v !== null).length < figures.x.length / 3), size: 4 },
         paths: told.kind === "bars" ? uPlot.paths.bars({ size: [0.9, 60] }) : told.kind === "stack" ? uPlot.paths.stepped({ align: 1 }) : undefined,
-        value: (_, __, ___, j) => (j === null || line.values[j] === null ? "–" : value(line.values[j])),
+        value: (_, __, ___, j) => (j === null || line.values[j] === null ? "–" : value(line.values[j]) + between(line, j)),
       });
       if (line.low) {
         const at = series.length;
         data.push(line.high, line.low);
         const edge = { stroke: tone, width: 0, points: { show: false }, spanGaps: true };
-        series.push({ ...edge, label: "to", value: (_, v) => (v === null ? "–" : value(v)) }, { ...edge, label: "from", value: (_, v) => (v === null ? "–" : value(v)) });
+        series.push({ ...edge, label: "to" }, { ...edge, label: "from" });
+        edges.push(at, at + 1);
         bands.push({ series: [at, at + 1], fill: tone + "33" });
       }
     }
@@ -208,7 +210,10 @@
     const y = told.unit === "share" && told.kind === "stack" ? { range: [0, 1] }
       : told.unit === "share" ? { range: within }
       : stack ? { range: (_, __, most) => [0, most || 1] } : {};
-    return new uPlot({ ...options(told.id, width, { scales: { y }, yAxis: { values: AXES[told.unit] ? (_, v) => AXES[told.unit](v) : undefined } }), series, bands }, data, document.getElementById(`plot-${told.id}`));
+    const plot = new uPlot({ ...options(told.id, width, { scales: { y }, yAxis: { values: AXES[told.unit] ? (_, v) => AXES[told.unit](v) : undefined } }), series, bands }, data, document.getElementById(`plot-${told.id}`));
+    // The edges of an interval stand with their line, not as lines of their own.
+    for (const at of edges) plot.root.querySelectorAll(".u-legend .u-series")[at].classList.add("edge");
+    return plot;
   }
 
   function ofHeat(told, width) {
