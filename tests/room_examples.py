@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -66,13 +67,23 @@ class FakeRoom:
     text: str = ""
     name: str = "pump-check"
     beat: str = "1"
+    looks: int = 0
+    """How often the feed asked for the pulse."""
     done: list[tuple[Any, ...]] = field(default_factory=list)
 
     def now(self) -> datetime:
         return NOW
 
     def pulse(self) -> str:
+        self.looks += 1
         return self.beat
+
+    def wait_for_the_feed(self) -> None:
+        """Wait until the feed has looked: what changes from now on is told."""
+        until = time.monotonic() + 60
+        while not self.looks:
+            assert time.monotonic() < until, "no page listens"
+            time.sleep(0.02)
 
     def status(self) -> Status:
         return replace(self.read(), model=self.name)

@@ -124,9 +124,9 @@ def test_the_page_follows_by_itself_and_keeps_what_was_opened(browser: Browser) 
     room = FakeRoom()
     with served(room.read, room) as address, looked_at(browser, address) as (page, complaints):
         page.locator("#past summary").click()
-        page.wait_for_timeout(2500)  # the feed's first look
+        room.wait_for_the_feed()
         room.read, room.beat = (lambda: examples.unwell(" now")), "2"
-        page.locator(".why", has_text="before now").wait_for(timeout=15_000)
+        page.locator(".why", has_text="before now").wait_for(timeout=60_000)
         assert page.locator("#past").get_attribute("open") is not None
         assert complaints == []
 
