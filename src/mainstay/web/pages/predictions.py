@@ -95,13 +95,21 @@ def _row(one: Row, model: str, now: datetime) -> tuple[Cell, ...]:
     return (
         Cell(text=one.id, href=links.prediction(model, one.id) if answered else "", code=True),
         tables.time(one.at, now),
-        Cell(text=one.label) if answered else Cell(text=one.kind, tone="bad", note=one.reason),
+        Cell(text=_said(one.label)) if answered else Cell(text=one.kind, tone="bad", note=one.reason),
         tables.number(one.confidence, "{:.3f}"),
         Cell(text=one.trust or "–", tone=TONES.get(one.trust, "")),
         Cell(text=one.bundle or "–"),
         Cell(text=one.arm or "–"),
         Cell(text=inputs, plain=one.inputs, code=True),
     )
+
+
+def _said(label: str) -> str:
+    """Return an answer as people say it: the search finds it as JSON text, where a class is in quotes."""
+    try:
+        return shown_value(json.loads(label))
+    except ValueError:
+        return label
 
 
 def one_page(look: Look) -> Prediction:

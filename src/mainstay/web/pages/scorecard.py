@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from mainstay.scorecard import records
 from mainstay.web import links
 from mainstay.web.looks import Look
 from mainstay.web.shown.parts import Cell, Column, Table
 from mainstay.web.shown.scorecard import Scorecard
-from mainstay.web.words import moment
 
 TONES = {0.0: "bad", 0.5: "open", 1.0: "good"}
 OF_EACH = 7
@@ -17,10 +14,10 @@ OF_EACH = 7
 
 def page(look: Look) -> Scorecard:
     """Score the model by what is held of it now."""
-    return build(look.room.scorecard(), look.model, look.now())
+    return build(look.room.scorecard(), look.model)
 
 
-def build(card: records.Scorecard, model: str, now: datetime) -> Scorecard:
+def build(card: records.Scorecard, model: str) -> Scorecard:
     """Return the page's context."""
     return Scorecard(
         final=f"{card.final:g}",
@@ -40,7 +37,7 @@ def build(card: records.Scorecard, model: str, now: datetime) -> Scorecard:
             "tests",
             "The 28 tests",
             ("Section", "Test", "Score", "Evidence", "Until", "More"),
-            tuple(_test(one, now) for one in card.tests),
+            tuple(_test(one) for one in card.tests),
             model,
         ),
         practices=_table(
@@ -60,10 +57,10 @@ def build(card: records.Scorecard, model: str, now: datetime) -> Scorecard:
     )
 
 
-def _test(one: records.Scored, now: datetime) -> tuple[Cell, ...]:
+def _test(one: records.Scored) -> tuple[Cell, ...]:
     until = Cell(text="as long as the project says so")
     if one.expires is not None:
-        until = Cell(text=f"{one.expires:%Y-%m-%d}", plain=one.expires.isoformat(), moment=moment(one.expires, now))
+        until = Cell(text=f"{one.expires:%Y-%m-%d}", plain=one.expires.isoformat())
     return (
         Cell(text=f"{one.section.value} {one.number}"),
         Cell(text=one.test),

@@ -196,7 +196,7 @@
         const at = series.length;
         data.push(line.high, line.low);
         const edge = { stroke: tone, width: 0, points: { show: false }, spanGaps: true };
-        series.push({ ...edge, label: "to" }, { ...edge, label: "from" });
+        series.push({ ...edge, label: "" }, { ...edge, label: "" });
         edges.push(at, at + 1);
         bands.push({ series: [at, at + 1], fill: tone + "33" });
       }
@@ -217,7 +217,7 @@
   }
 
   function ofHeat(told, width) {
-    const count = told.names.length, long = width < 500 ? 10 : 22, extra = {
+    const count = told.names.length, long = width < 500 ? 10 : 20, extra = {
       height: count * ROW + 50,
       scales: { y: { range: [0, count] } },
       yAxis: {
