@@ -2,9 +2,9 @@
 
 What each client does with an answer is written down from its source. Argo Rollouts' `web` provider
 (metricproviders/webmetric, utils/evaluate): what is no 2xx is an error; the JSON path's result, as a text, is `result`
-in both conditions; where neither holds the measurement is inconclusive. Flagger's webhooks (pkg/controller/webhook.go): a
-POST of name, namespace, phase and metadata, a status above 202 is a halt. Go's client makes Basic of what stands before
-the `@`.
+in both conditions; where neither holds the measurement is inconclusive. Flagger's webhooks
+(pkg/controller/webhook.go): a POST of name, namespace, phase and metadata, a status above 202 is a halt. Go's client
+makes Basic of what stands before the `@`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mainstay.config.settings import Settings
+from mainstay.release import window
+from mainstay.stats import sequential
+
+LIMITS = (0.01, 0.02, 0.03, 0.05, 0.10, 0.20)
+"""Limits of failures of which it is said which can be shown at all."""
 
 if TYPE_CHECKING:
     from mainstay.release.power import Needed, PowerPlan, StepPlan, Traffic
@@ -24,11 +29,27 @@ def problems_of(settings: Settings, traffic: Traffic, asked: Sequence[str], need
             when = "never at this traffic" if math.isinf(one.hours) else f"after {_time(one.hours)}"
             out.append(
                 f"{one.guard}: a good version is shown to keep its limit by {_keys(one)}, {when}; a person "
-                f"is asked after {settings.rollout.hold_after_hours:g} h. Widen the limit or hold_after_hours."
+                f"is asked after {settings.rollout.hold_after_hours:g} h. {_remedy(one.guard, settings, traffic)}"
             )
     if "accuracy" in asked and traffic.label_share <= 0 and traffic.different > 0:
         out.append("accuracy: no labels come, so answers that differ can only count as lost")
     return out
+
+
+def _remedy(guard: str, settings: Settings, traffic: Traffic) -> str:
+    """Return what to do where traffic is too small: of failures, with the smallest limit that can be shown in time."""
+    hours, alpha = settings.rollout.hold_after_hours, settings.rollout.alpha * window.FIRST
+    keys = math.floor(traffic.keys_after(hours))
+    bar = math.log(1.0 / alpha)
+    shown = [
+        limit for limit in LIMITS if keys > 0 and sequential.log_bernoulli_above(float(keys), keys, 1 - limit) >= bar
+    ]
+    if guard != "error_rate" or not shown:
+        return "Widen the limit or hold_after_hours."
+    return (
+        f"{keys:,} keys come in that time: without a failure they show that at most {shown[0]:.0%} fail (error_rate = "
+        f"{shown[0]:g}). Widen the limit or hold_after_hours, or let a person decide on what is known by then."
+    )
 
 
 def text(plan: PowerPlan) -> str:

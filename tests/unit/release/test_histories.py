@@ -62,7 +62,15 @@ class History:
         units = self.draw(st.sampled_from([0, 500]))
         route = routes.current(tx, make.MODEL)
         trip = self.draw(st.sampled_from(["", "", "", "most of its latest requests failed"]))
-        found = Evidence(checks=checks, units=units, step_units=units, has_champion=route is not None, trip=trip)
+        damaged = self.draw(st.sampled_from(["", "", "", "its bundle on disk is another"]))
+        found = Evidence(
+            checks=checks,
+            units=units,
+            step_units=units,
+            has_champion=route is not None,
+            trip=trip,
+            damaged=damaged,
+        )
         self.patch.setattr(rollout, "_evidence", lambda *_: found)
         jump = timedelta(hours=self.draw(st.sampled_from([0, 0, -100, 100])))
         self.clock.jump(self.clock.now() + jump)

@@ -64,7 +64,8 @@ def test_a_plan_says_what_each_step_sees_and_evidence_goes_on_through_the_steps(
 def test_too_few_keys_are_told_before_the_start() -> None:
     few = Traffic(requests_per_day=5000, keys=120, half_keys=118, hours=24, label_share=0.2)
     problems = power_plan(settings(), few).problems
-    assert any(problem.startswith("error_rate:") for problem in problems)
+    (failures,) = [problem for problem in problems if problem.startswith("error_rate:")]
+    assert "keys come in that time: without a failure they show that at most 5% fail (error_rate = 0.05)" in failures
     assert power_plan(settings(error_rate=0.2, accuracy_margin=0.3, abstain_rate=0.5), few).problems == []
 
 

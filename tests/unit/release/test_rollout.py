@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from mainstay.config.settings import Settings
 from mainstay.core.calls import LOAD_TEST
 from mainstay.core.errors import GateFailed, StaleTransition, UsageError
-from mainstay.core.events import Arm, Event
+from mainstay.core.events import Arm, Event, Kind
 from mainstay.core.releases import LIVE, Evidence, Release, Stage
 from mainstay.core.routes import Route, pick_arm
 from mainstay.core.verdicts import Check, Verdict
@@ -567,6 +567,65 @@ def test_a_person_whose_clock_is_wrong_begins_no_trial_that_is_half_over(site: S
     site.clock.advance(minutes=2)
     site.turn()
     assert site.stage(2) is S.CERTIFIED
+
+
+@pytest.mark.parametrize("plan", ["canary", "shadow"])
+def test_who_may_tell_events_cannot_tell_a_version_to_all_users(site: Site, plan: str) -> None:
+    """Both versions' answers, made up: evidence only where nothing moves."""
+    site.settings = make.settings(plan=plan)
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    assert site.stage(2) is S.SHADOW
+    made_up = [
+        make.prediction(
+            n,
+            kind=Kind.EXTERNAL,
+            id=f"v{v}-{n}",
+            bundle=f"m@{v}",
+            unit=f"u{n}",
+            label="a",
+            received_at=site.clock.now(),
+        )
+        for n in range(600)
+        for v in (1, 2)
+    ]
+    site.turn(made_up)
+    assert pairs.count(site.tx, make.MODEL, 2) == (600 if plan == "shadow" else 0)
+    assert site.stage(2) is (S.HELD if plan == "shadow" else S.SHADOW)
+
+
+def test_what_a_caller_says_of_its_time_decides_nothing(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.turn()
+    site.turn()
+    events = [msgspec.structs.replace(one, occurred_at=make.NOW - timedelta(days=900)) for one in site.traffic(5)]
+    site.turn(events)
+    assert {pair.occurred_at for pair in pairs.rows(site.tx, make.MODEL, 2, 9)} == {site.clock.now()}
+
+
+def test_a_workers_alarm_takes_the_challenger_out_though_its_requests_are_no_new_evidence(site: Site) -> None:
+    site.first()
+    site.add(2)
+    site.until(S.CANARY)
+    route, before = site.route(), pairs.count(site.tx, make.MODEL, 2)
+    again = make.prediction(
+        1,
+        kind=Kind.PREDICTION,
+        unit=pairs.rows(site.tx, make.MODEL, 2, 1)[0].unit,
+        assigned_arm=Arm.CHALLENGER,
+        served_arm=Arm.CHAMPION,
+        received_at=site.clock.now(),
+        route_epoch=route.epoch,
+        reason="challenger: tripped: the challenger failed on 6 of the latest 10",
+    )
+    site.turn([msgspec.structs.replace(again, route_epoch=route.epoch - 1)])
+    assert site.stage(2) is S.CANARY, "of an older route"
+    site.turn([again])
+    assert (site.stage(2), pairs.count(site.tx, make.MODEL, 2)) == (S.ROLLED_BACK, before)
+    assert "worker w0: the challenger failed on 6" in releases.get(site.tx, make.MODEL, 2).reason
 
 
 def test_a_candidate_that_is_gated_in_the_middle_of_a_canary_waits_or_is_refused(site: Site) -> None:
