@@ -50,6 +50,9 @@ LEASE_S = 15.0
 """Without a renewal for so long, another loop takes over (seconds)."""
 ONLINE_EVERY = timedelta(seconds=10)
 """How often it is looked whether labels wait for the online learner."""
+ONLINE_RESTS = 20
+"""A look that takes long, as there are very many labels, is taken seldom: so many times as long is rested."""
+ONLINE_LONGEST = timedelta(hours=1)
 ONLINE_AGAIN_S = 300
 """A batch that a guard kept from being learned is tried again after so long (seconds)."""
 BUDGET_EVERY = timedelta(seconds=15)
@@ -323,16 +326,19 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
 
 def _online(parts: Parts, _runner: Runner) -> list[str]:
     """Have what waits for the online learner learned, once it makes a batch; serving learns nothing by that."""
-    now = parts.clock.now()
+    now, began = parts.clock.now(), parts.clock.monotonic()
     looked = parts.looked_at.get(errands.ONLINE)
-    if not parts.settings.retrain.online or (looked is not None and abs(now - looked) < ONLINE_EVERY):
+    if not parts.settings.retrain.online:
         return []
-    parts.looked_at[errands.ONLINE] = now
+    if looked is not None and -ONLINE_LONGEST < now - looked < ONLINE_EVERY:  # beyond: the clock was put back
+        return []
     try:
         where = place.read(parts)
     except errors.NotEnoughEvidence:
         return []
     waiting = place.count_waiting(parts, where, now)
+    took = timedelta(seconds=parts.clock.monotonic() - began)
+    parts.looked_at[errands.ONLINE] = now + min(max(ONLINE_RESTS * took - ONLINE_EVERY, timedelta(0)), ONLINE_LONGEST / 2)
     if waiting < parts.settings.retrain.online_batch:
         return []
     dedupe = f"online:{where.newest}:{where.live.version}:{int(now.timestamp() // ONLINE_AGAIN_S)}"

@@ -99,6 +99,7 @@ def _lineage(begun: place.Begun, line: Sequence[rows.State], since: Sequence[row
         "labels": sum(state.learned for state in line),
         "since": sum(state.learned for state in since),
         "mark": newest.mark.isoformat() if newest.mark is not None else None,
+        "metric": "accuracy" if begun.model.contract.task.is_classification else "mae",
         "score": dict(newest.score),
         "chain": [{"state": one.n, "rows": one.rows, "digest": one.digest} for one in line if one.rows],
         "began": sum(bool(one.rows) for one in line) - sum(bool(one.rows) for one in since),

@@ -159,10 +159,12 @@ def waiting(
             tx, parts.model, contract.target, runs=runs, since=place.root_at - GRACE, until=until, limit=most
         )
         looked = {seen.id for _, seen in rows.seen(tx, parts.model, runs)} if settings.retrain.sources else set()
-        pulled_rows = [row for id_, row in _fresh(tx, parts, until).items() if id_ not in looked][:most]
+        fresh = [row for id_, row in _fresh(tx, parts, until).items() if id_ not in looked]
+        pulled_rows = [row for row in fresh if row.at > place.root_at - GRACE][:most]
         since = [seen for _, seen in rows.seen(tx, parts.model, chain.runs(place.start.since))]
         broken = dataset.broken_times(tx, parts.model, settings)
     taken, gone = stream.joined(found, contract, parts.vault)
+    rows_ = [*taken, *((row, row.at) for row in pulled_rows)]
     learned = [seen for seen in since if seen.fate == rows.LEARNED]
     known = stream.Known(
         broken=broken,
@@ -174,15 +176,10 @@ def waiting(
         learnable=lambda value: streaming.learnable(estimator, value),
         of_key=Counter(seen.key_hash for seen in learned),
         units={seen.unit for seen in learned},
-        at_root=_at_root(parts, place, contract) if _is_close(taken, place.root_at) else (),
+        at_root=_at_root(parts, place, contract) if any(at <= place.root_at for _, at in rows_) else (),
         root_at=place.root_at,
     )
-    rows_ = [*taken, *((row, row.at) for row in pulled_rows)]
     return [*gone, *stream.sort(rows_, contract, settings.retrain, known, parts.vault)]
-
-
-def _is_close(taken: list[tuple[dataset.LabelledRow, datetime]], root_at: datetime) -> bool:
-    return any(arrived <= root_at for _, arrived in taken)
 
 
 def _at_root(parts: Parts, place: Place, contract: Any) -> set[tuple[str, Any]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainstay.attach import learn
 from mainstay.core import incidents as incident_words
@@ -293,4 +293,15 @@ def learned_online(release: Release) -> str:
     told = release.facts.get("online")
     if not isinstance(told, dict):
         return ""
-    return f"from {told['from']['version']}, {told['since']} labels"
+    text = f"from {told['from']['version']}, {told['since']} labels"
+    learner, answered = (_progressive(told, side) for side in ("learner", "answered"))
+    return f"{text}; {told['metric']} {learner} on each before it learned it, answered {answered}" if learner else text
+
+
+def _progressive(told: Mapping[str, Any], side: str) -> str:
+    """Return a progressive score as the metric that people know, or an empty text."""
+    score = (told.get("score") or {}).get(side) or {}
+    if not score.get("n") or "metric" not in told:
+        return ""
+    mean = score["total"] / score["n"]
+    return f"{1.0 - mean if told['metric'] == 'accuracy' else mean:.3f}"

@@ -90,7 +90,8 @@ def all_of(tx: Connection, model: str) -> list[Release]:
 
 
 def outlines(tx: Connection, model: str) -> list[Release]:
-    """Return the model's versions, newest first; of their facts the metrics, the runtime and how many rows judged them.
+    """Return the model's versions, newest first; of their facts the metrics, the runtime, how many rows judged them
+    and what they learned online.
 
     For lists: the facts of one version are tens of kilobytes, and these tell how it stands.
     """
@@ -263,6 +264,7 @@ class _Outline(msgspec.Struct, frozen=True):
     metrics: dict[str, Any] | None = None
     evaluation: _Judged | None = None
     runtime: Any = None
+    online: Any = None
 
 
 _outlines = msgspec.json.Decoder(_Outline)

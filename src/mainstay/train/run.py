@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import NotEnoughEvidence, ProjectFileError
 from mainstay.core.ports import Progress, silent
-from mainstay.models import answers, environment, own, pickles
+from mainstay.models import answers, environment, own, pickles, streaming
 from mainstay.models.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from mainstay.models.calibration import MIN_ROWS, Calibration
 from mainstay.models.compiled.make import Made, compile_model
@@ -51,6 +51,7 @@ ADOPTED = "adopted"
 """Name of the pipeline of a model that was handed over."""
 STEPS = ("read", "fit", "cross-validate", "calibrate", "profile", "bundle", "evaluate")
 PARITY_TOLERANCE = 1e-12
+FIXED = "[retrain] online is set, and a {} cannot go on learning: it has neither learn_one() nor partial_fit()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,8 @@ def train_candidate(
         plan = _plan(code, loaded, pipeline, handed, tuned)
         progress("fit", 1, len(STEPS))
         estimator, warned = (handed.estimator, []) if handed is not None else fit(plan, contract, rows)
+        if settings.retrain.online and not streaming.can_learn(estimator):
+            warned = [*warned, FIXED.format(type(estimator).__name__)]
         progress("cross-validate", 2, len(STEPS))
         if held_out is not None and len(held_out.fold) != len(rows):  # it is of rows that are set apart too
             held_out = None

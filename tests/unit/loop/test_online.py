@@ -15,6 +15,7 @@ from loop_kit import MODEL, InlineRunner, Shop, dying_at_commit, fared, passed
 from mainstay import candidate, errands, loop, project, reproduce, retraining
 from mainstay.core.errors import EnvironmentFault, NotEnoughEvidence, NotFound, Refused, StaleTransition, UsageError
 from mainstay.core.events import Arm, Event
+from mainstay.journal.vault import Gone
 from mainstay.models.own import PICKLE
 from mainstay.online import kept, learn, place, told
 from mainstay.release import manual
@@ -110,6 +111,17 @@ def test_what_is_learned_reaches_all_users_by_the_loop_itself_and_beats_what_sto
     found = reproduce.reproduce(shop.parts(), shop.releases()[2])
     assert found.identical
     assert found.begun.startswith("from shop@1, ")
+    shown = project.Project.open(shop.folder, environ={}).status().releases[0]
+    assert shown.online.startswith(f"from shop@1, {made.facts['online']['since']} labels; accuracy 0.9")
+    # What it lacks is named: the bundle that it went on from, the rows of a batch.
+    manifest = shop.state / "bundles" / shop.releases()[1].digest / "manifest.json"
+    manifest.rename(manifest.with_suffix(".gone"))
+    with pytest.raises(EnvironmentFault, match=shop.releases()[1].digest[:8]):
+        reproduce.reproduce(shop.parts(), shop.releases()[2])
+    manifest.with_suffix(".gone").rename(manifest)
+    shutil.rmtree(shop.state / "snapshots" / states(shop)[0].rows)
+    with pytest.raises(NotFound, match=states(shop)[0].rows):
+        reproduce.reproduce(shop.parts(), shop.releases()[2])
 
 
 def test_each_label_is_learned_once_also_one_that_comes_late(shop: Shop) -> None:
@@ -217,9 +229,32 @@ def test_a_label_that_was_corrected_or_taken_back_is_unlearned_while_no_version_
     assert [one.digest for one in states(shop)[:3]] == [one.digest for one in before]
 
 
+def test_a_request_that_was_erased_is_unlearned_while_no_version_holds_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = asked(shop, 60)
+    labelled(shop, pairs[:30])
+    assert batch(shop).state is not None
+    labelled(shop, pairs[30:])
+    assert batch(shop).state is not None
+    gone = next(event for event, _ in pairs if event.id == learned(shop, 2)[3])
+    parts = shop.parts()
+    inner = type(parts.vault).opened
+
+    def opened(vault: Any, inputs: Any) -> Any:
+        return inner(vault, inputs) if inputs != gone.inputs else ({}, {"text": Gone.ERASED})
+
+    monkeypatch.setattr(type(parts.vault), "opened", opened)
+    state = learn.batch(parts).state
+    assert state is not None
+    assert (state.parent, state.passed_over["gone"]) == (1, 1)
+    assert "a request that it learned was erased" in state.why
+    assert learned(shop, 3) == [id_ for id_ in learned(shop, 2) if id_ != gone.id]
+
+
 def test_after_a_rollback_it_goes_on_from_the_version_that_answers_again(shop: Shop) -> None:
     labelled(shop, asked(shop, 80))
-    made = retraining.offered(shop.parts(), by="ann")
+    made = retraining.by_hand(shop.parts(), by="ann")
     assert made.release.stage.value == "gated"
     labelled(shop, asked(shop, 40))
     assert batch(shop).state is not None  # goes on while the version is on its way
@@ -379,20 +414,6 @@ def test_bytes_that_are_gone_or_were_changed_are_not_gone_on_from(shop: Shop) ->
     assert learned(shop, 1, 3) == sorted({*learned(shop, 1, 2), *learned(shop, 1, 3)})
 
 
-def test_what_a_chain_lacks_is_named(shop: Shop) -> None:
-    labelled(shop, asked(shop, 80))
-    made = retraining.offered(shop.parts(), by="ann", release=False).release
-    manifest = shop.state / "bundles" / shop.releases()[1].digest / "manifest.json"
-    manifest.rename(manifest.with_suffix(".gone"))
-    with pytest.raises(EnvironmentFault, match=shop.releases()[1].digest[:8]):
-        reproduce.reproduce(shop.parts(), made)
-    manifest.with_suffix(".gone").rename(manifest)
-    snapshot = states(shop)[0].rows
-    shutil.rmtree(shop.state / "snapshots" / snapshot)
-    with pytest.raises(NotFound, match=snapshot):
-        reproduce.reproduce(shop.parts(), made)
-
-
 def test_by_hand_it_is_asked_for_offered_and_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
@@ -414,7 +435,6 @@ def test_by_hand_it_is_asked_for_offered_and_told(shop: Shop, monkeypatch: pytes
     assert "each before it was learned" in text
     with pytest.raises(UsageError, match="goes on from what it is"):
         retraining.by_hand(shop.parts(), by="ann", as_of=shop.clock.now())
-    assert retraining.by_hand(shop.parts(), by="ann").release.reason
 
 
 def test_settings_that_ask_for_a_fit_from_nothing_do_not_go_with_it(tmp_path: Path) -> None:
