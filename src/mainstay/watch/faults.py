@@ -60,9 +60,9 @@ def fault(item: Watched, since: Floats, *, sure: float) -> str:
 
 
 def _is_field(name: str) -> bool:
-    """Return whether the signal is a field's own value, not an aspect of a text or of the answer."""
+    """Return whether the signal is a field's own value, not an aspect of a text, of the answer or of its label."""
     field, _, aspect = name.rpartition(".")
-    return field not in ("answer", "rows") and not (field and aspect in ASPECTS)
+    return field not in ("answer", "rows", "labels") and not (field and aspect in ASPECTS)
 
 
 def _units(item: Watched, since: Floats) -> Floats:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from mainstay.models.answers import Answer
 from mainstay.models.profiles import build_profile
 from mainstay.models.signals import RowSignals
 from mainstay.watch import faults, streams
-from mainstay.watch.streams import Plan
+from mainstay.watch.streams import Plan, Watched
 from mainstay.watch.window import Observation
 
 CONTRACT = Contract(
@@ -55,9 +57,15 @@ def plan() -> Plan:
 
 def told(plan: Plan, name: str, *blocks: list[dict]) -> str:
     """Return what is said of a field after blocks of rows, each of which may be the start."""
+    item, since = counted(plan, name, *blocks)
+    return faults.fault(item, since, sure=SURE)
+
+
+def counted(plan: Plan, name: str, *blocks: list[dict]) -> tuple[Watched, np.ndarray]:
+    """Return a field's stream and its columns, counted since the start of each block."""
     now = datetime(2026, 1, 5, tzinfo=UTC)
     measure = RowSignals(CONTRACT, {}).measure
-    counted = [
+    columns = [
         streams.count_block(
             plan,
             [
@@ -68,11 +76,11 @@ def told(plan: Plan, name: str, *blocks: list[dict]) -> str:
         )
         for i, rows in enumerate(blocks)
     ]
-    since = np.cumsum(counted[::-1], axis=0)[::-1]
+    since = np.cumsum(columns[::-1], axis=0)[::-1]
     (item, begin, end) = next(
         (item, plan.offsets[i], plan.offsets[i + 1]) for i, item in enumerate(plan.watched) if item.name == name
     )
-    return faults.fault(item, since[:, begin:end], sure=SURE)
+    return item, since[:, begin:end]
 
 
 def changed(name: str, value: object, n: int = 60) -> list[dict]:
@@ -122,3 +130,13 @@ def test_traffic_as_ever_or_merely_moved_is_no_fault(plan: Plan) -> None:
         assert told(plan, name, *[ordinary(32, seed) for seed in range(20, 30)]) == ""
     assert told(plan, "age", changed("age", lambda x: min(x + 15, 89))) == ""
     assert told(plan, "age", []) == ""
+
+
+def test_errors_that_no_reference_row_had_are_a_worse_model_and_no_broken_field(plan: Plan) -> None:
+    """A regression whose world changed: taken for a data fault, nothing would ever be learned of it."""
+    old = [{**row, "age": 400} for row in ordinary(60, seed=1)]
+    assert "looks broken" in told(plan, "age", old)
+    item, columns = counted(plan, "age", old)
+    assert item.profile is not None
+    error = replace(item, name=streams.ERROR, profile=msgspec.structs.replace(item.profile, name=streams.ERROR))
+    assert faults.fault(error, columns, sure=SURE) == ""
