@@ -256,7 +256,9 @@ def test_a_regression_learns_the_changed_world_and_reaches_all_users_by_itself(t
     assert version.trigger == "rows:80"
     assert b"work" in pumps.project.parts.open_bundle(version.digest, original=True).read("features.py")
     found = pumps.project.reproduce(best)
-    assert found.identical, found.files
+    # The loop's children have a fixed hash seed, this process none: River's Select sums in the order of a set of names.
+    assert found.holds
+    assert found.largest < 1e-9
     standing = pumps.project.online()
     assert standing.metric == "mae"
     assert standing.learner["newest"] < standing.answered["all"]  # type: ignore[operator]

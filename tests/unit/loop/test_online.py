@@ -111,7 +111,8 @@ def test_what_is_learned_reaches_all_users_by_the_loop_itself_and_beats_what_sto
     found = reproduce.reproduce(shop.parts(), shop.releases()[2])
     assert found.identical
     assert found.begun.startswith("from shop@1, ")
-    shown = project.Project.open(shop.folder, environ={}).status().releases[0]
+    lines = project.Project.open(shop.folder, environ={}).status().releases
+    shown = next(line for line in lines if line.version == 2)
     assert shown.online.startswith(f"from shop@1, {made.facts['online']['since']} labels; accuracy 0.9")
     # What it lacks is named: the bundle that it went on from, the rows of a batch.
     manifest = shop.state / "bundles" / shop.releases()[1].digest / "manifest.json"
