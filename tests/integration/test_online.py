@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from mainstay.config.clocks import CLOCK_VARIABLE
+from mainstay.online import learn
 from mainstay.project import Project
 from mainstay.store import online
 from mainstay.store import releases as rows
@@ -150,15 +151,13 @@ def test_a_learner_that_is_killed_in_mid_batch_has_learned_nothing_and_the_next_
     child.send_signal(signal.SIGKILL)
     assert child.wait(30) == -signal.SIGKILL
     assert states(shop) == []
-    for one in (shop, calm):
-        done = start(one.folder, "online", "learn", "--json", log=tmp_path / "again.log")
-        assert done.wait(PATIENCE) == 0, (tmp_path / "again.log").read_text()
+    again = start(shop.folder, "online", "learn", "--json", log=tmp_path / "again.log")
+    assert again.wait(PATIENCE) == 0, (tmp_path / "again.log").read_text()
+    assert learn.batch(calm.parts()).state is not None
     (state,), (other,) = states(shop), states(calm)
     assert (state.digest, state.rows, state.learned) == (other.digest, other.rows, other.learned)
     assert len(set(learned(shop, 1))) == state.learned == 120 - sum(state.passed_over.values())
-    done = start(shop.folder, "online", "learn", "--json", log=tmp_path / "more.log")
-    assert done.wait(PATIENCE) == 0
-    assert json.loads((tmp_path / "more.log").read_text())["state"] is None
+    assert json.loads((tmp_path / "again.log").read_text())["learned"] == state.learned
     shop.close()
     calm.close()
 
