@@ -338,7 +338,9 @@ def _online(parts: Parts, _runner: Runner) -> list[str]:
         return []
     waiting = place.count_waiting(parts, where, now)
     took = timedelta(seconds=parts.clock.monotonic() - began)
-    parts.looked_at[errands.ONLINE] = now + min(max(ONLINE_RESTS * took - ONLINE_EVERY, timedelta(0)), ONLINE_LONGEST / 2)
+    parts.looked_at[errands.ONLINE] = now + min(
+        max(ONLINE_RESTS * took - ONLINE_EVERY, timedelta(0)), ONLINE_LONGEST / 2
+    )
     if waiting < parts.settings.retrain.online_batch:
         return []
     dedupe = f"online:{where.newest}:{where.live.version}:{int(now.timestamp() // ONLINE_AGAIN_S)}"
