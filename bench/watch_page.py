@@ -37,8 +37,8 @@ def page(found: Mapping[str, Any]) -> str:
         "Accuracy estimated without labels, windows of 1,000 rows, mean (largest) absolute error:",
         _estimates(rows, names),
         "A drift report of 26 columns (18 numbers, 5 categories, 2 integers, 1 boolean), frames loaded before; for "
-        "Mainstay `compare` with its HTML page; seconds (of the processor), memory at most above what was loaded, the "
-        "first time in a process and again:",
+        "Mainstay `compare` with its HTML page; processor seconds (seconds that passed, on cores that others may have "
+        "used too), memory at most above what was loaded; the first time in a process, and for some again:",
         _speed(rows, names),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -159,7 +159,7 @@ def _told(row: Row) -> str:
 def _run(row: Row, when: str) -> str:
     if f"{when}seconds" not in row:
         return ""
-    took = f"{row[f'{when}seconds']:.2f} s ({row[f'{when}cpu_seconds']:.2f}), {row[f'{when}peak_mb']:,.0f} MB"
+    took = f"{row[f'{when}cpu_seconds']:.2f} s ({row[f'{when}seconds']:.2f}), {row[f'{when}peak_mb']:,.0f} MB"
     return f"; again {took}" if when else took
 
 

@@ -70,6 +70,8 @@ def look(values: Floats, from_b: Mask, half: Mask | None) -> Look:
     n, n_b = len(values), int(np.count_nonzero(from_b))
     whole = _Law(rise=float(n_b), fall=float(n))
     halves = () if half is None else _halves(from_b, half)
+    if 0 < n_b < n and bool((values[1:] > values[:-1]).all()):
+        return _without_ties(values, from_b, half if halves else None, whole)
     area, level, parts = 0.0, 0.0, []
     for start in range(0, n, BLOCK):
         steps = np.diff(values[start : start + BLOCK + 1])
@@ -99,6 +101,47 @@ def look(values: Floats, from_b: Mask, half: Mask | None) -> Look:
         half_peaks=tuple((law.peak, law.excess) for law in halves),
         potential=_merged(np.array(parts)),
     )
+
+
+def _without_ties(values: Floats, from_b: Mask, half: Mask | None, whole: _Law) -> Look:
+    """Return the look where no two values are equal: then a law peaks beside a row of the second sample.
+
+    So that only those rows are looked at for the peaks, and the blocks give the rest.
+    """
+    peak, excess = _peak_at(np.flatnonzero(from_b), len(values))
+    peaks = []
+    for own in () if half is None else (half, ~half):
+        rows = np.flatnonzero(own)
+        place, size = _peak_at(np.flatnonzero(from_b[rows]), len(rows))
+        peaks.append((int(rows[place]), size))
+    area, level, parts = 0.0, 0.0, []
+    for start in range(0, len(values), BLOCK):
+        of_b = from_b[start : start + BLOCK].astype(np.float64)
+        steps = np.diff(values[start : start + BLOCK + 1])
+        if start + BLOCK >= len(values):
+            steps = np.append(steps, 0.0)
+        gap = whole.follow(of_b, None)
+        signs = np.sign(gap)
+        area += float(gap @ (signs * steps))
+        part, level = _potential(signs * -steps, of_b, level)
+        parts.append(part)
+    return Look(peak=peak, size=abs(excess), area=area, half_peaks=tuple(peaks), potential=_merged(np.array(parts)))
+
+
+def _peak_at(places: NDArray[np.intp], rows: int) -> tuple[int, float]:
+    """Return the first place of the largest gap and its signed size, from where the second sample's rows are.
+
+    The gap rises with every row of the first sample, so that it is highest just before a row of the second (n_b i − n j
+    before the j-th at place i) and lowest just after one.
+    """
+    of_b = len(places)
+    before = of_b * places.astype(np.int64) - rows * np.arange(of_b)
+    high, low = int(before.argmax()), int(before.argmin())
+    top, bottom = int(before[high]), int(before[low]) + of_b - rows
+    above, below = int(places[high]) - 1, int(places[low])
+    if top > -bottom or (top == -bottom and above < below):
+        return above, float(top)
+    return below, float(bottom)
 
 
 def _halves(from_b: Mask, half: Mask) -> tuple[_Law, ...]:
