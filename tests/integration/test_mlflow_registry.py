@@ -102,6 +102,7 @@ def test_candidates_and_tries_are_runs_nested_below_it(registry: Registry, facts
     client = mlflow.MlflowClient(tracking_uri=registry.url)
     experiment = client.get_experiment_by_name("nested")
     assert experiment is not None
+    assert registry.experiment_of(parent) == experiment.experiment_id
     (found,) = client.search_runs([experiment.experiment_id], f"tags.mlflow.parentRunId = '{parent}'")
     assert (found.info.run_name, found.info.status) == ("try 3 of words", "KILLED")
     assert found.data.params == {"C": "0.5"}

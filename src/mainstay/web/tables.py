@@ -25,6 +25,14 @@ def time(at: datetime | None, now: datetime, *, href: str = "") -> Cell:
     return Cell(text=shown.ago, plain=shown.iso, moment=shown, href=href)
 
 
+def exact(at: datetime | None, now: datetime) -> Cell:
+    """Return a time as a cell that tells the moment, not how long ago it was: of one among others, or ahead."""
+    if at is None:
+        return Cell(text="–", plain="")
+    shown = moment(at, now)
+    return Cell(text=shown.text, plain=shown.iso, moment=shown)
+
+
 def number(value: float | None, pattern: str = "{:.3g}") -> Cell:
     """Return a number as a cell, in full for the file."""
     return Cell(text="–", plain=" ") if value is None else Cell(text=pattern.format(value), plain=repr(value))

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from mainstay.core import errors
+from mainstay.core.releases import Release
+from mainstay.viewing.versions import Version
 from mainstay.web import tables
 from mainstay.web.feed import Feed
+from mainstay.web.pages import versions
 from mainstay.web.sessions import Limiter
 from mainstay.web.shown.parts import Cell, Column, Table
+from mainstay.web.words import figure
+from room_examples import NOW, made
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "-x", "+x", "= 1"])
@@ -101,3 +108,30 @@ def test_a_limiter_lets_so_many_through_in_a_time() -> None:
     assert limiter.take("a", 2.0) == 58.0
     assert limiter.take("b", 2.0) == 0.0
     assert limiter.take("a", 60.0) == 0.0
+
+
+def test_a_moment_among_others_or_ahead_is_told_exactly_and_stays_a_time() -> None:
+    cell = tables.exact(NOW + timedelta(days=3), NOW)
+    assert cell.moment is not None
+    assert cell.text == cell.moment.text
+    assert tables.exact(None, NOW).text == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2000.0, "2000"), (1234567.0, "1230000"), (0.0123456, "0.0123"), (3e9, "3e+09")]
+)
+def test_a_figure_of_usual_size_is_told_without_an_exponent(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_mlflows_pages_are_linked_by_the_ids_that_were_recorded_and_not_guessed() -> None:
+    found = {fact.name: fact.href for fact in versions.build_one(version(), NOW, mlflow="https://m.example").lineage}
+    assert found["MLflow run"] == "https://m.example/#/experiments/3/runs/f00d"
+    assert found["MLflow version"] == "https://m.example/#/models/pump-check/versions/2"
+    old = replace(made(3), facts={"mlflow": {"run": "f00d"}})
+    found = {fact.name: fact.href for fact in versions.build_one(version(old), NOW, mlflow="https://m.example").lineage}
+    assert found["MLflow run"] == ""
+
+
+def version(release: Release | None = None) -> Version:
+    return Version(release=release or made(3), events=(), parent=None)

@@ -121,10 +121,10 @@ def _marks(found: Axis, now: datetime) -> Table:
         columns=(Column(name="When"), Column(name="Until"), Column(name="What"), Column(name="")),
         rows=tuple(
             (
-                tables.time(mark.at, now),
+                tables.exact(mark.at, now),
                 Cell(text="goes on")
                 if mark.kind == "incident" and mark.until is None
-                else tables.time(mark.until, now),
+                else tables.exact(mark.until, now),
                 Cell(text=mark.kind, tone=mark.tone),
                 Cell(text=mark.text, href=_href(found.model, mark.kind, mark.number)),
             )

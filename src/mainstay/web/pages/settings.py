@@ -16,7 +16,6 @@ from mainstay.web import links, tables
 from mainstay.web.looks import Look
 from mainstay.web.shown.parts import Cell, Column, Table
 from mainstay.web.shown.settings import Settings
-from mainstay.web.words import moment
 
 DEFAULT = "default"
 
@@ -110,18 +109,13 @@ def _keys(found: Sequence[Key], model: str, now: datetime) -> Table:
                 Cell(text=", ".join(key.scopes)),
                 tables.number(key.rate or None, "{:g}"),
                 tables.time(key.created_at, now),
-                Cell(text="no end") if key.expires_at is None else _until(key.expires_at, now),
+                Cell(text="no end") if key.expires_at is None else tables.exact(key.expires_at, now),
             )
             for key in found
         ),
         empty="None: on this machine predict, feedback and read are open. mainstay keys add NAME --scope predict",
         csv=links.model(model, "settings", csv="keys"),
     )
-
-
-def _until(at: datetime, now: datetime) -> Cell:
-    shown = moment(at, now)
-    return Cell(text=shown.text, plain=shown.iso, moment=shown)
 
 
 def _audit(found: Sequence[Entry], model: str, now: datetime) -> Table:
