@@ -696,6 +696,7 @@ def shown(text: str = "") -> Shown:
             {"field": "medium", "signal": "medium", "nats": 31.2, "points": 0.12, "error": 0.02, "sure": True},
             {"field": "message", "signal": "message.unseen", "nats": 4.0, "points": None, "error": None, "sure": False},
         ],
+        "worst_slice": {"conditions": [f"hours_since_service > 900{text}"], "mean": 0.5, "rest": 0.9, "rows": 31},
         "distances": [{"signal": "medium", "rows": 212, "psi": 0.41, "ks": None}],
         "shapes": [
             {

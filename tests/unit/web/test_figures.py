@@ -48,6 +48,22 @@ def test_a_histogram_that_is_not_whole_is_left_out_and_keeps_no_page_from_being_
     assert [one.title for one in shapes.figures([broken, MIX], "/here")] == ["=kind, where a=b"]
 
 
+def test_slices_are_drawn_then_beside_now_and_the_one_that_was_found_is_named_so() -> None:
+    segments = [
+        {"segment": "a=b", "reference_accuracy": 0.9, "estimated_accuracy": 0.6, "units": 40.0},
+        {"segment": "a=c", "reference_accuracy": None, "estimated_accuracy": 0.6, "units": 9.0},
+    ]
+    worst = {"conditions": ["size > 3", "a=b"], "mean": 0.5, "rest": 0.95, "rows": 31}
+    (shown,) = shapes.slices(segments, worst, "/here")
+    assert [[cell.text for cell in row] for row in shown.table.rows] == [
+        ["a=b", "90.0 %", "60.0 %", "40"],
+        ["size > 3 and a=b (found)", "95.0 %", "50.0 %", "31"],
+    ]
+    assert shown.told == "Fell most: size > 3 and a=b (found), from 95.0 % to 50.0 %."
+    assert shapes.slices([], {"conditions": ["x"], "mean": 12.0, "rest": 3.0}, "/here") == ()  # distances, no shares
+    assert shapes.slices([], {}, "/here") == ()
+
+
 AT = datetime(2026, 3, 9, 12, tzinfo=UTC)
 
 

@@ -80,6 +80,7 @@ def build(found: Shown, now: datetime) -> Case:
             for name, told in _mapping(facts.get("words")).items()
             if told
         ),
+        slices=shapes.slices(_list(facts.get("segments")), _mapping(facts.get("worst_slice")), here),
         segments=_segments(_list(facts.get("segments")), here),
         fields=_fields(_list(facts.get("fields")), {one["signal"]: one for one in _list(facts.get("distances"))}, here),
         examples=_examples(_list(facts.get("examples")), found.inputs, model, here, now),

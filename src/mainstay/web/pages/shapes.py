@@ -12,6 +12,9 @@ from mainstay.web.shown.parts import Cell, Column, Figure, Table
 from mainstay.web.words import counted, figure, percent
 
 OTHERS = "any other"
+FOUND = " (found)"
+"""After the name of a slice that nobody declared."""
+MOST = 20
 THEN, NOW = "reference", "since it began"
 
 
@@ -22,6 +25,56 @@ def figures(found: Sequence[Mapping[str, Any]], here: str) -> tuple[Figure, ...]
     """
     drawn = [_figure(number, one, here) for number, one in enumerate(found)]
     return tuple(one for one in drawn if one is not None)
+
+
+def slices(found: Sequence[Mapping[str, Any]], worst: Mapping[str, Any], here: str) -> tuple[Figure, ...]:
+    """Return one figure of the segments' accuracy then and now, and of the worst slice that nobody declared.
+
+    None where there is nothing to draw. `worst`: as the watch tells it (`watch.worst`), with the requests elsewhere as
+    its "then"; only where it is a share.
+    """
+    bars: list[tuple[str, Any, Any, Any]] = [
+        (str(one.get("segment", "")), one.get("reference_accuracy"), one.get("estimated_accuracy"), one.get("units"))
+        for one in found
+    ]
+    if worst.get("conditions"):
+        where = " and ".join(map(str, worst["conditions"]))
+        bars.append((f"{where}{FOUND}", worst.get("rest"), worst.get("mean"), worst.get("rows")))
+    told = [bar for bar in bars if all(isinstance(one, int | float) and 0.0 <= one <= 1.0 for one in bar[1:3])][:MOST]
+    if not told:
+        return ()
+    then, now = _tidy([float(bar[1]) for bar in told]), _tidy([float(bar[2]) for bar in told])
+    most = max(range(len(told)), key=lambda i: then[i] - now[i])
+    data = {
+        "kind": "bars",
+        "names": [bar[0] for bar in told],
+        "ticks": None,
+        "series": [{"name": THEN, "values": then}, {"name": NOW, "values": now}],
+    }
+    return (
+        Figure(
+            id="slices",
+            title="Accuracy of slices",
+            note="Estimated, against the reference; of a slice that was found, against the requests elsewhere.",
+            told=f"Fell most: {told[most][0]}, from {percent(then[most])} to {percent(now[most])}.",
+            data=json.dumps(data, ensure_ascii=False, separators=(",", ":")),
+            table=Table(
+                id="slices",
+                caption="Accuracy of slices, then and now",
+                columns=(Column(name="Slice"), *(Column(name=n, number=True) for n in ("Then", "Now", "Units"))),
+                rows=tuple(
+                    (Cell(text=bar[0]), _share(a), _share(b), _units(bar[3]))
+                    for bar, a, b in zip(told, then, now, strict=True)
+                ),
+                empty="",
+                csv=f"{here}?csv=slices",
+            ),
+        ),
+    )
+
+
+def _units(value: Any) -> Cell:
+    return _count(round(value)) if isinstance(value, int | float) else Cell(text="–")
 
 
 def _figure(number: int, one: Mapping[str, Any], here: str) -> Figure | None:

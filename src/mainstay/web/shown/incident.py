@@ -96,6 +96,8 @@ class Case:
     shapes: tuple[Figure, ...]
     """How the values lay then and lie now, a histogram for each signal that moved and for the answers."""
     words: tuple[Words, ...]
+    slices: tuple[Figure, ...]
+    """One figure of the slices' accuracy then and now, or none."""
     segments: Table
     fields: Table
     examples: Table
