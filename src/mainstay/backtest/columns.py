@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,10 @@ TYPES = {
 LEFT_OUT = {Kind.IDENTIFIER: "names of things", Kind.TIMESTAMP: "times", Kind.EMPTY: "nothing"}
 AGAIN_SHARE = 0.5
 """A value is of the calendar when most of its days of the year, weekdays or hours came again with the same value."""
+LARGEST_PART = 100
+"""A part of the date has at most so many values."""
+LOOK_AT = 5_000
+"""Rows in which the clock of another zone is looked for."""
 QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -142,10 +147,30 @@ def is_calendar(cells: pl.Series, times: pl.Series) -> bool:
             turn = 7.0 if name == "weekday" else None
             if np.ptp(apart if turn is None else np.mod(apart, turn)) == 0.0:
                 return True
+        if _is_local(numbers, times):
+            return True
     rounds = {"hour": times.dt.date(), "weekday": times.dt.truncate("1w"), "month": times.dt.year()}
     day_of_year = times.dt.month().cast(pl.Int32) * 100 + times.dt.day().cast(pl.Int32)
     keys = [(parts[name], of) for name, of in rounds.items()] + [(day_of_year, times.dt.year())]
     return any(_follows(cells, part, of) for part, of in keys)
+
+
+def _is_local(numbers: pl.Series, times: pl.Series) -> bool:
+    """Return whether a number is a part of the date by the clock of another zone than the times are of.
+
+    A zone is ahead by a whole number of hours, or by one more in summer.
+    """
+    if numbers.n_unique() > LARGEST_PART:
+        return False
+    rows = np.unique(np.linspace(0, len(numbers) - 1, LOOK_AT).astype(np.intp))
+    said, some = numbers[rows].to_numpy(), times[rows]
+    clocks = [some.dt.offset_by(f"{hours}h") for hours in range(-12, 16)]
+    for part in ("month", "day", "hour", "weekday", "year"):
+        read = [getattr(clock.dt, part)().cast(pl.Float64).to_numpy() for clock in clocks]
+        for winter, summer in pairwise(read):
+            if ((said == winter) | (said == summer)).all():
+                return True
+    return False
 
 
 def _follows(cells: pl.Series, part: pl.Series, rounds: pl.Series) -> bool:

@@ -26,6 +26,9 @@ LEAST_REPLAYED = 20
 SPOILED_SHARE = 0.01
 """Rows without a readable time are left out up to this share; more of them are a mistake."""
 SHOWN = 5
+DAYS = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y")
+HOURS = (" %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
+"""Spellings of a day and of an hour behind it that are no ISO 8601 and leave nothing open, once a day is beyond 12."""
 EPOCHS = ((1e8, 1e11, "s", 1), (1e11, 1e14, "ms", 1_000), (1e14, 1e17, "us", 1_000_000), (1e17, 1e20, "ns", 10**9))
 """Whole numbers of such a size are taken for time since 1970, in such a unit."""
 
@@ -87,7 +90,9 @@ def timed(frame: pl.DataFrame, time: str | None, name: str) -> Timed:
     spoiled = read.null_count()
     if spoiled > SPOILED_SHARE * frame.height:
         raise _unreadable(cells, read, time, name)
-    notes = [] if unit is None else [f"`{time}` holds numbers: taken for time since 1970 in {unit}."]
+    spelled = f"`{time}` is no ISO 8601: read as {unit}."
+    counted = f"`{time}` holds numbers: taken for time since 1970 in {unit}."
+    notes = [] if unit is None else [spelled if unit.startswith("%") else counted]
     if spoiled:
         notes.append(f"{words.counted(spoiled)} rows without a readable `{time}` were left out.")
     kept = frame.filter(read.is_not_null())
@@ -173,13 +178,34 @@ def _read(cells: pl.Series) -> tuple[pl.Series, str | None]:
     if cells.dtype == pl.String and (numbers := read_cells(_field(cells.name, FieldType.NUMBER), cells)).count():
         cells = numbers if numbers.null_count() == cells.null_count() else cells
     if not cells.dtype.is_numeric():
-        return read_cells(_field(cells.name, FieldType.TIMESTAMP), _whole(cells)), None
+        read = read_cells(_field(cells.name, FieldType.TIMESTAMP), _whole(cells))
+        if cells.dtype == pl.String and not read.count():
+            return _spelled(cells, read)
+        return read, None
     middle = abs(float(cells.cast(pl.Float64).median() or 0.0))  # type: ignore[arg-type]
     for low, high, unit, per_second in EPOCHS:
         if low <= middle < high:
             micros = (cells.cast(pl.Float64) * (1e6 / per_second)).round().cast(pl.Int64, strict=False)
             return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), unit
     return pl.Series(cells.name, [None] * len(cells), dtype=pl.Datetime("us", "UTC")), None
+
+
+def _spelled(cells: pl.Series, unread: pl.Series) -> tuple[pl.Series, str | None]:
+    """Return moments of which every cell is spelled in one of the formats known here, and which; else `unread`.
+
+    Where day and month could be either way round (no day beyond the twelfth), nobody can tell, and nothing is read.
+    """
+    found: list[tuple[pl.Series, str]] = []
+    texts = cells.str.strip_chars()
+    for day in DAYS:
+        for hour in ("", *HOURS):
+            read = texts.str.to_datetime(day + hour, strict=False, time_unit="us")
+            if read.null_count() <= SPOILED_SHARE * len(cells):
+                found.append((read.dt.replace_time_zone("UTC"), day + hour))
+                break
+    if not found or any(not told.equals(found[0][0]) for told, _ in found):
+        return unread, None
+    return found[0]
 
 
 def _field(name: str, kind: FieldType) -> Field:
@@ -197,7 +223,7 @@ def _unreadable(cells: pl.Series, read: pl.Series, time: str, name: str) -> BadD
     return BadData(
         f"{words.counted(len(bad))} of {words.counted(len(cells))} cells of {time!r} in {name} are no time, "
         f"for example {examples}",
-        remedy="Times are ISO 8601 (2012-01-31T16:00:00, UTC unless it says otherwise) or seconds since 1970. Write "
-        "them so, or name another column with --time.",
+        remedy="Times are ISO 8601 (2012-01-31T16:00:00, UTC unless it says otherwise), seconds since 1970, or dates "
+        "of one spelling that leaves day and month not open. Write them so, or name another column with --time.",
         problems=problems,
     )

@@ -16,10 +16,14 @@ from mainstay.stats.scores import DEGREES
 from mainstay.watch.streams import Watched
 
 ENOUGH = 20
-"""Fewer units of evidence (keys or requests) than this speak only where there are no more."""
+"""Fewer units of evidence (keys or requests) than this speak only where chance would not bring so many alike."""
+FEWEST = 3
+"""One or two requests of a kind that was never seen are news, and no broken field."""
 NEW, STUCK = "looks broken, or is new to the model", "looks stuck"
 END_RANK = 0.15
 """Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
+FAR = 0.1
+"""Of the reference's range: a mean beyond it by less (a summer, a price that rises) has moved, and is not broken."""
 NEVER_HELD = 0.5
 """Share of values that the reference hardly held, from which a category is called broken (0 to 1)."""
 RARE = 0.05
@@ -42,8 +46,9 @@ def fault(item: Watched, since: Floats, *, sure: float) -> str:
     """Return what is broken about a field as the end of a sentence, or an empty text.
 
     `since` holds the stream's columns counted since each candidate start, shape (candidates, width). A fault may begin
-    within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A stuck field needs a
-    likelihood ratio q^(−n) of at least exp(`sure`): n units, all at a value that the reference had with share q.
+    within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A shorter one, of `FEWEST` or
+    more, speaks only where so many units would not be so by chance, all of them. A stuck field is at one value in all
+    units and needs a likelihood ratio q^(−n) of at least exp(`sure`): n units, at what the reference had with share q.
     """
     profile = item.profile
     if profile is None or item.segment or not _is_field(profile.name):
@@ -75,7 +80,8 @@ def _category(profile: SignalProfile, columns: Floats, sure: float) -> str:
     rare = counts == 0
     rare[-1] = True
     was, came = float(before[rare].sum()), float(now[rare].sum())
-    if came >= NEVER_HELD and was <= RARE_TOGETHER:
+    shown = n >= ENOUGH or (n >= FEWEST and came == 1.0 and _is_stuck(was, n, counts.sum(), sure))
+    if came >= NEVER_HELD and was <= RARE_TOGETHER and shown:
         return f"{NEW}: {came:.0%} of its values are none that were usual in the reference rows ({was:.0%} then)"
     top = int(np.argmax(columns))
     if n - columns[top] > EXACT * n or top >= len(profile.values) or np.count_nonzero(counts) <= MANY_VALUES:
@@ -93,22 +99,29 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     spread = math.sqrt(max(float(columns[8]) / n - mean * mean, 0.0))
     is_one = spread <= 1e-6 * abs(mean) + 1e-12
     rank = 0.5 * (1.0 + float(scores[0]) / math.sqrt(3.0))
-    if (mean < profile.low and rank <= END_RANK) or (mean > profile.high and rank >= 1.0 - END_RANK):
+    place = int(np.searchsorted(item.edges, mean, side="right"))
+    # The scores lie on a curve of which no point is a mean of others: equal to one bin's means all are in that bin.
+    together = bool(np.abs(scores - item.table[place, :DEGREES]).max() <= EXACT * n)
+    total = float(sum(profile.counts))
+    share = profile.counts[place] / total
+    beyond = max(profile.low - mean if rank <= END_RANK else 0.0, mean - profile.high if rank >= 1 - END_RANK else 0.0)
+    if n < ENOUGH:
+        # Of a few requests one may lie out by chance: all must, where so many would not.
+        usual = 0.0 if profile.low == profile.high else share
+        broken = n >= FEWEST and beyond > FAR * (profile.high - profile.low) and together
+        broken = broken and _is_stuck(usual, n, total, sure)
+    else:
+        broken = beyond > (0.0 if is_one else FAR * (profile.high - profile.low))
+    if broken:
         where = "in every request" if is_one else "on average"
         held = "only " if profile.low == profile.high else f"{profile.low:.4g} to "
         return f"{NEW}: it is {mean:.4g} {where}, and the reference rows held {held}{profile.high:.4g}"
     if np.count_nonzero(profile.counts) <= MANY_VALUES:
         return ""
-    place = int(np.searchsorted(item.edges, mean, side="right"))
-    # The scores lie on a curve of which no point is a mean of others: equal to one bin's means all are in that bin.
-    if np.abs(scores - item.table[place, :DEGREES]).max() > EXACT * n:
+    # A series that moves slowly stays long in one bin; only what is at one value is stuck.
+    if not (is_one and together and n >= FEWEST and _is_stuck(share, n, total, sure)):
         return ""
-    total = float(sum(profile.counts))
-    share = profile.counts[place] / total
-    if not _is_stuck(share, n, total, sure):
-        return ""
-    about = "" if is_one else "about "
-    return f"{STUCK}: it is {about}{mean:.4g} in every request, which {share:.1%} of the reference rows had"
+    return f"{STUCK}: it is {mean:.4g} in every request, which {share:.1%} of the reference rows had"
 
 
 def _is_stuck(share: float, n: float, rows: float, sure: float) -> bool:

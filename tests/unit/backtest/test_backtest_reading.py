@@ -109,6 +109,22 @@ def test_another_length_of_time_is_refused(text: str) -> None:
         times.lasting(text, what="--every")
 
 
+@pytest.mark.parametrize(
+    "spelling", ["%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%b %d %Y", "%m/%d/%Y %I:%M %p"]
+)
+def test_dates_of_one_other_spelling_are_read_as_what_they_are(spelling: str) -> None:
+    moments = hours(60 * 24).gather_every(24)
+    found = times.timed(pl.DataFrame({"day": moments.dt.strftime(spelling)}), "day", "f")
+    assert found.times.dt.date().to_list() == moments.dt.date().to_list()
+    assert found.notes == (f"`day` is no ISO 8601: read as {spelling}.",)
+
+
+def test_dates_of_which_nobody_can_tell_day_and_month_are_not_guessed() -> None:
+    frame = pl.DataFrame({"day": [f"0{month}/0{day}/2012" for month in range(1, 10) for day in range(1, 10)]})
+    with pytest.raises(BadData, match="81 of 81 cells of 'day' in f are no time"):
+        times.timed(frame, "day", "f")
+
+
 # columns
 
 
@@ -126,6 +142,13 @@ def test_another_length_of_time_is_refused(text: str) -> None:
 def test_a_column_that_follows_from_the_time_alone_is_of_the_calendar(name: str, part: pl.Expr) -> None:
     frame = pl.DataFrame({"at": hours(800 * 24)}).with_columns(part.alias("it"))
     assert columns.is_calendar(frame["it"], frame["at"]), name
+
+
+@pytest.mark.parametrize("part", ["month", "day", "hour"])
+def test_a_part_of_the_date_by_a_local_clock_with_summer_time_is_of_the_calendar(part: str) -> None:
+    at = hours(400 * 24).dt.replace_time_zone("UTC") if hours(1).dtype.time_zone is None else hours(400 * 24)
+    local = at.dt.convert_time_zone("America/New_York")
+    assert columns.is_calendar(getattr(local.dt, part)(), at)
 
 
 def test_a_price_that_changes_every_month_of_one_year_is_no_calendar() -> None:

@@ -98,6 +98,22 @@ def test_a_fault_that_began_within_a_block_is_told_by_the_blocks_after_it(plan: 
     assert "it is 0 in every request" in told(plan, "age", half, changed("age", 0, 40))
 
 
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_few_requests_beyond_the_reference_after_ordinary_ones_are_no_broken_field(plan: Plan, few: int) -> None:
+    for name, value in (("age", 120), ("age", 91), ("town", "Köln")):
+        assert told(plan, name, ordinary(60, seed=3), changed(name, value, few)) == ""
+    assert "it is 120 in every request" in told(plan, "age", ordinary(60, seed=3), changed("age", 120, 12))
+
+
+def test_numbers_that_rise_a_little_beyond_the_reference_have_moved_and_are_not_broken(plan: Plan) -> None:
+    assert told(plan, "age", changed("age", lambda x: 90 + x % 4)) == ""  # a summer after a spring, a price that rises
+    assert "it is 90 in every request" in told(plan, "age", changed("age", 90))
+
+
+def test_a_series_that_moves_slowly_is_not_stuck(plan: Plan) -> None:
+    assert told(plan, "age", changed("age", lambda x: 40 + x % 2)) == ""
+
+
 def test_a_unit_that_changed_lies_beyond_what_the_reference_held(plan: Plan) -> None:
     assert "on average, and the reference rows held 17 to 89" in told(plan, "age", changed("age", lambda x: x * 1000))
 
