@@ -402,6 +402,39 @@ def test_a_block_written_twice_counts_once(store: Store) -> None:
         assert blocks.blocks(tx, MODEL, limit=1) == made[3:]
 
 
+def test_what_lists_read_is_a_part_of_what_is_there(store: Store) -> None:
+    told = {"estimate": {"value": 0.9, "n": 40}, "outlook": {"text": "far"}, "repeats": 2, "words": {"message": {}}}
+    block = blocks.Block(
+        model=MODEL, bundle="toy@1", number=1, first_at=NOW, last_at=NOW, rows=40, keys=9, summary=told
+    )
+    odd = replace(block, number=2, last_at=NOW + MINUTE, summary={"estimate": "of another version", "more": 1})
+    facts = {"metrics": {"accuracy": {"value": 0.9}}, "evaluation": {"rows": 200, "more": 1}, "gate": {"checks": []}}
+    with store.begin() as tx:
+        for one in (block, odd):
+            blocks.put_block(tx, one)
+        seen = blocks.newest(tx, MODEL, limit=10)
+        assert [replace(one, summary={}) for one in seen] == [replace(one, summary={}) for one in (block, odd)]
+        kept = ("estimate", "outlook", "repeats")
+        assert {name: seen[0].summary[name] for name in kept} == {name: told[name] for name in kept}
+        assert "words" not in seen[0].summary
+        assert seen[1].summary == odd.summary
+        releases.add(tx, a_release(facts=facts))
+        releases.add(tx, a_release(version=2, facts={"metrics": "of another version"}))
+        two, one = releases.outlines(tx, MODEL)
+        assert one.facts == {"metrics": facts["metrics"], "evaluation": {"rows": 200}, "runtime": None}
+        assert two.facts == {"metrics": "of another version"}
+        assert [replace(found, facts={}) for found in (two, one)] == [
+            replace(found, facts={}) for found in releases.all_of(tx, MODEL)
+        ]
+        moved = releases.move(tx, one, Stage.GATED, reason="r", by="t", evidence={}, now=NOW + HOUR)
+        history = releases.outlines(tx, MODEL)
+        wanted = {Stage.GATED, Stage.REGISTERED}
+        assert releases.latest(history, {Stage.GATED}).version == moved.version
+        assert releases.on_its_way(tx, MODEL).version == moved.version
+        assert releases.latest(history, wanted).version == 1
+        assert releases.latest(history, {Stage.HELD}) is None
+
+
 @pytest.mark.parametrize("expected", [None, 2])
 def test_a_state_that_moved_meanwhile_is_not_overwritten(store: Store, expected: int | None) -> None:
     with store.begin() as tx:
@@ -733,6 +766,9 @@ def test_sums_of_rewards_add_up_and_hours_become_days_without_changing_them(stor
         assert len(before) == 60
         assert (before[0].rows, before[0].total, before[0].square) == (2, 0.5, 0.25)
         assert reward_sums.names(tx, MODEL, since=NOW) == ["click"]
+        summed = reward_sums.totals(tx, MODEL, ["click"], since=NOW - 24 * HOUR)
+        assert [(one.place.bucket, one.rows, one.total) for one in summed] == [(3, 60, 29.5), (4, 30, 15.0)]
+        assert sum(one.square for one in summed) == sum(one.square for one in before)
         late = NOW + timedelta(days=6)
         assert reward_sums.fold(tx, MODEL, late) == 58  # the hour that begins the second day holds it already
         assert reward_sums.fold(tx, MODEL, late) == 0
@@ -752,6 +788,10 @@ def test_usage_and_pulses_told_again_replace_themselves_and_old_ones_go(store: S
         usage.put(tx, [replace(one, rows=9)], [replace(pulse, calls=4)])
         assert [(u.source, u.rows) for u in usage.since(tx, MODEL, NOW)] == [("a", 9), ("b", 5)]
         assert usage.since(tx, MODEL, NOW + HOUR) == []
+        assert usage.by_version(tx, MODEL, NOW) == [
+            replace(one, source="", rows=14, cpu_s=3.0, memory_gb_s=4.0, gpu_s=0.5)
+        ]
+        assert usage.by_version(tx, MODEL, NOW + HOUR) == []
         assert usage.told(tx, MODEL, [NOW, NOW + HOUR]) == [replace(pulse, calls=4)]
         assert usage.told_since(tx, MODEL, NOW) == [replace(pulse, calls=4)]
         usage.drop_old(tx, MODEL, NOW + timedelta(days=41))

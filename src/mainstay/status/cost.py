@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read(tx: Connection, model: str, settings: CostSettings, *, days: float, now: datetime) -> CostReport:
     """Return what each version of a model used and cost in the last `days`, the newest version first."""
     since = now - timedelta(days=days)
-    return report(usage.since(tx, model, since), settings.prices, currency=settings.currency, days=days)
+    return report(usage.by_version(tx, model, since), settings.prices, currency=settings.currency, days=days)
 
 
 def report(used: Sequence[Usage], prices: Prices, *, currency: str, days: float) -> CostReport:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, String, delete, select, type_coerce
+from sqlalchemy import Connection, String, delete, func, select, type_coerce
 
 from mainstay.store.tables import reward_sums as table
 from mainstay.store.writes import upsert
@@ -80,6 +80,28 @@ def lines(tx: Connection, model: str, names: Iterable[str], *, since: datetime) 
         .order_by(table.c.at, table.c.name, table.c.bundle, table.c.arm, table.c.bucket)
     )
     return [_line(row) for row in tx.execute(query)]
+
+
+def totals(tx: Connection, model: str, names: Iterable[str], *, since: datetime) -> list[Line]:
+    """Return what `lines` returns, summed up over time by the database: each place stands at `since`."""
+    place = (table.c.name, table.c.bundle, table.c.arm, table.c.bucket)
+    sums = (func.sum(part).label(part.name) for part in (table.c.rows, table.c.total, table.c.square))
+    # The sums of those names since then.
+    query = (
+        select(*place, *sums)
+        .where(table.c.model == model, table.c.name.in_(sorted(set(names))), table.c.at >= since)
+        .group_by(*place)
+        .order_by(*place)
+    )
+    return [
+        Line(
+            place=Place(name=row.name, bundle=row.bundle, arm=row.arm, at=since, bucket=row.bucket),
+            rows=int(row.rows),
+            total=row.total,
+            square=row.square,
+        )
+        for row in tx.execute(query)
+    ]
 
 
 def names(tx: Connection, model: str, *, since: datetime) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from mainstay.core.usage import Pulse, Usage
 from mainstay.store.tables import pulses
@@ -47,6 +47,31 @@ def since(tx: Connection, model: str, moment: datetime) -> list[Usage]:
     # The hours since then.
     query = select(table).where(table.c.model == model, table.c.at >= hour).order_by(table.c.at, table.c.bundle)
     return [Usage(**{name: getattr(row, name) for name in Usage.__dataclass_fields__}) for row in tx.execute(query)]
+
+
+def by_version(tx: Connection, model: str, moment: datetime) -> list[Usage]:
+    """Return what every version used of all servers since the hour of a moment, summed up by the database."""
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    parts = (table.c.rows, table.c.cpu_s, table.c.memory_gb_s, table.c.gpu_s)
+    # The sums of each version since then.
+    query = (
+        select(table.c.bundle, *(func.sum(part).label(part.name) for part in parts))
+        .where(table.c.model == model, table.c.at >= hour)
+        .group_by(table.c.bundle)
+    )
+    return [
+        Usage(
+            model=model,
+            source="",
+            bundle=row.bundle,
+            at=hour,
+            rows=int(row.rows),
+            cpu_s=row.cpu_s,
+            memory_gb_s=row.memory_gb_s,
+            gpu_s=row.gpu_s,
+        )
+        for row in tx.execute(query)
+    ]
 
 
 def told(tx: Connection, model: str, moments: Sequence[datetime]) -> list[Pulse]:

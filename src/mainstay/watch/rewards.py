@@ -115,7 +115,10 @@ def count_answers(
 
 def means(tx: Connection, model: str, watch: WatchSettings, now: datetime) -> list[Mean]:
     """Return the mean of every reward that came in the last weeks, or is declared, by version and arm."""
-    lines = reward_sums.lines(tx, model, _names(tx, model, watch, now), since=now - WINDOW)
+    # Of answers without a reward only those count that had time for one: then the hours are told apart.
+    waits = any(reward.absent is not None for reward in watch.rewards.values())
+    read = reward_sums.lines if waits else reward_sums.totals
+    lines = read(tx, model, _names(tx, model, watch, now), since=now - WINDOW)
     out = []
     names = sorted({line.place.name for line in lines if line.place.name} | set(watch.rewards))
     for name in names:
