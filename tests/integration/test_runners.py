@@ -315,15 +315,18 @@ def test_a_challengers_runner_that_dies_or_hangs_is_answered_for_by_the_champion
     server.start("deadline_ms=2000")
 
     def challenger_answers() -> bool:
+        # While its runner starts anew its worker gives it up; whoever decides again has it asked again.
+        server.route(champion, challenger=faulty, share=1.0, salt="x", lease_until=lease)
+        server.wait_for_epoch()
         return bool(server.post("predict", body("sun")).json()["predictions"][0]["arm"] == "challenger")
 
     for text, why in (("exit snow", "exit code 3"), ("slow snow", "deadline")):
-        server.wait(challenger_answers)
+        server.wait(challenger_answers, 60)
         answered = server.post("predict", body(text, id=text)).json()["predictions"][0]
         assert (answered["arm"], answered["label"]) == ("champion", "cold")
         event = next(event for event in server.events(Kind.PREDICTION) if event.id == text)
         assert why in (event.reason or "")
-    server.wait(challenger_answers)
+    server.wait(challenger_answers, 60)
 
 
 def test_a_champions_runner_that_is_lost_is_answered_for_by_the_fallback_and_told_in_state_and_metrics(
