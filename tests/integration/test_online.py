@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -215,8 +215,14 @@ class Pumps:
             return {one.version: one.stage.value for one in rows.all_of(tx, "pumps")}
 
 
-def test_a_regression_learns_the_changed_world_and_reaches_all_users_by_itself(tmp_path: Path) -> None:
-    pumps = Pumps(tmp_path / "pumps")
+@pytest.fixture
+def pumps(tmp_path: Path) -> Iterator[Pumps]:
+    made = Pumps(tmp_path / "pumps")
+    with made.client:
+        yield made
+
+
+def test_a_regression_learns_the_changed_world_and_reaches_all_users_by_itself(tmp_path: Path, pumps: Pumps) -> None:
     first = pumps.project.train(by="test")
     assert first.passed
     assert pumps.versions() == {1: "certified"}
@@ -243,7 +249,7 @@ def test_a_regression_learns_the_changed_world_and_reaches_all_users_by_itself(t
     finally:
         for process in running[::-1]:
             process.send_signal(signal.SIGTERM)
-        ended = [process.wait(60) for process in running]
+        ended = [process.wait(PATIENCE) for process in running]
     assert ended == [0, 0]
     # Learned by a child of the loop, each label once; what won comes out again from its chain.
     with pumps.project.parts.store.read() as tx:
