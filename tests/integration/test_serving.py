@@ -292,9 +292,12 @@ def test_a_challenger_that_hangs_costs_its_requests_one_deadline(server: Server)
     assert "deadline" in (event.reason or "")
 
     def answers_again() -> bool:
-        return server.post("predict", body()).json()["predictions"][0]["arm"] == "challenger"
+        # Its worker may have given it up meanwhile; whoever decides again has it asked again.
+        server.route(champion, challenger=slow, share=1.0, salt="x", lease_until=lease)
+        server.wait_for_epoch()
+        return bool(server.post("predict", body()).json()["predictions"][0]["arm"] == "challenger")
 
-    server.wait(answers_again)
+    server.wait(answers_again, 60)
 
 
 def test_a_champion_that_hangs_is_answered_for_by_the_fallback(server: Server) -> None:
