@@ -22,7 +22,7 @@ FEWEST = 3
 NEW, STUCK = "looks broken, or is new to the model", "looks stuck"
 END_RANK = 0.15
 """Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
-FAR = 0.1
+FAR = 0.25
 """Of the reference's range: a mean beyond it by less (a summer, a price that rises) has moved, and is not broken."""
 NEVER_HELD = 0.5
 """Share of values that the reference hardly held, from which a category is called broken (0 to 1)."""
@@ -47,8 +47,9 @@ def fault(item: Watched, since: Floats, *, sure: float) -> str:
 
     `since` holds the stream's columns counted since each candidate start, shape (candidates, width). A fault may begin
     within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A shorter one, of `FEWEST` or
-    more, speaks only where so many units would not be so by chance, all of them. A stuck field is at one value in all
-    units and needs a likelihood ratio q^(−n) of at least exp(`sure`): n units, at what the reference had with share q.
+    more, speaks only where so many units would not be so by chance, all of them. A stuck field is at one
+    value in all of `ENOUGH` units or more, and needs a likelihood ratio q^(−n) of at least exp(`sure`): n units, at what
+    the reference had with share q.
     """
     profile = item.profile
     if profile is None or item.segment or not _is_field(profile.name):
@@ -86,7 +87,7 @@ def _category(profile: SignalProfile, columns: Floats, sure: float) -> str:
     top = int(np.argmax(columns))
     if n - columns[top] > EXACT * n or top >= len(profile.values) or np.count_nonzero(counts) <= MANY_VALUES:
         return ""
-    if before[top] > RARE or not _is_stuck(before[top], n, counts.sum(), sure):
+    if n < ENOUGH or before[top] > RARE or not _is_stuck(before[top], n, counts.sum(), sure):
         return ""
     return f"{STUCK}: it is {profile.values[top]!r} in every request, which {before[top]:.1%} of the reference rows had"
 
@@ -108,7 +109,8 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     if n < ENOUGH:
         # Of a few requests one may lie out by chance: all must, where so many would not.
         usual = 0.0 if profile.low == profile.high else share
-        broken = n >= FEWEST and beyond > FAR * (profile.high - profile.low) and together
+        far = FAR if is_one else 1.0
+        broken = n >= FEWEST and beyond > far * (profile.high - profile.low) and together
         broken = broken and _is_stuck(usual, n, total, sure)
     else:
         broken = beyond > (0.0 if is_one else FAR * (profile.high - profile.low))
@@ -119,7 +121,7 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     if np.count_nonzero(profile.counts) <= MANY_VALUES:
         return ""
     # A series that moves slowly stays long in one bin; only what is at one value is stuck.
-    if not (is_one and together and n >= FEWEST and _is_stuck(share, n, total, sure)):
+    if not (is_one and together and n >= ENOUGH and _is_stuck(share, n, total, sure)):
         return ""
     return f"{STUCK}: it is {mean:.4g} in every request, which {share:.1%} of the reference rows had"
 
