@@ -22,7 +22,7 @@ FEWEST = 3
 NEW, STUCK = "looks broken, or is new to the model", "looks stuck"
 END_RANK = 0.15
 """Mean reference rank from which nearly all traffic lies at that end (0 to 1)."""
-FAR = 0.25
+FAR = 0.1
 """Of the reference's range: a mean beyond it by less (a summer, a price that rises) has moved, and is not broken."""
 NEVER_HELD = 0.5
 """Share of values that the reference hardly held, from which a category is called broken (0 to 1)."""
@@ -48,8 +48,8 @@ def fault(item: Watched, since: Floats, *, sure: float) -> str:
     `since` holds the stream's columns counted since each candidate start, shape (candidates, width). A fault may begin
     within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A shorter one, of `FEWEST` or
     more, speaks only where so many units would not be so by chance, all of them. A stuck field is at one
-    value in all of `ENOUGH` units or more, and needs a likelihood ratio q^(−n) of at least exp(`sure`): n units, at what
-    the reference had with share q.
+    value in all of `ENOUGH` units or more, and needs a likelihood ratio q^(−n) of at least exp(`sure`): n units,
+    at what the reference had with share q.
     """
     profile = item.profile
     if profile is None or item.segment or not _is_field(profile.name):
@@ -109,7 +109,7 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     if n < ENOUGH:
         # Of a few requests one may lie out by chance: all must, where so many would not.
         usual = 0.0 if profile.low == profile.high else share
-        far = FAR if is_one else 1.0
+        far = 0.0 if is_one else 1.0
         broken = n >= FEWEST and beyond > far * (profile.high - profile.low) and together
         broken = broken and _is_stuck(usual, n, total, sure)
     else:
