@@ -421,7 +421,7 @@ def test_what_lists_read_is_a_part_of_what_is_there(store: Store) -> None:
         releases.add(tx, a_release(facts=facts))
         releases.add(tx, a_release(version=2, facts={"metrics": "of another version"}))
         two, one = releases.outlines(tx, MODEL)
-        assert one.facts == {"metrics": facts["metrics"], "evaluation": {"rows": 200}, "runtime": None}
+        assert one.facts == {"metrics": facts["metrics"], "evaluation": {"rows": 200}, "runtime": None, "online": None}
         assert two.facts == {"metrics": "of another version"}
         assert [replace(found, facts={}) for found in (two, one)] == [
             replace(found, facts={}) for found in releases.all_of(tx, MODEL)
