@@ -667,6 +667,8 @@ def _online(settings: Settings) -> Iterator[Found]:
         yield _problem(path, what, "class_weight", allowed="no [train] class_weight: labels count as they come")
     if retrain.pipelines:
         yield _problem(path, what, list(retrain.pipelines), allowed="no [retrain] pipelines: nothing is fitted anew")
+    if retrain.explored == "weigh":
+        yield _problem(path, what, 'explored = "weigh"', allowed='explored = "as_they_are": labels count as they come')
 
 
 def _subjects(settings: Settings) -> Iterator[Found]:

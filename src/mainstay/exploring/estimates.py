@@ -6,7 +6,7 @@ place and on nothing else of the order (item-position model: Li et al. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -43,7 +43,8 @@ class OfVersion:
     name: str
     value: Value
     left_out: int
-    """Requests that it can't be asked again: the record lacks what it takes, or its contract refuses them."""
+    """Requests that it can't be asked again: the record lacks what it takes, or its contract refuses them; of a ranking
+    all candidates of a group with such a one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,8 @@ class _Rows:
     events: tuple[Event, ...]
     how: tuple[Explored, ...]
     logged: Logged
+    candidates: tuple[Event, ...]
+    """All that could have been drawn, also without a reward: a version orders a group as a whole."""
 
 
 def estimate(
@@ -141,16 +144,25 @@ def _rows(found: Logs) -> _Rows:
         logged=Logged(
             reward=np.array(found.rewards, dtype=np.float64),
             propensity=np.array([one.propensity for one in how], dtype=np.float64),
-            keys=np.array(logs.codes([event.key_hash or event.id for event in found.events]), dtype=np.int64),
+            keys=np.array(logs.codes([_key(event) for event in found.events]), dtype=np.int64),
         ),
+        candidates=found.candidates,
     )
+
+
+def _key(event: Event) -> str:
+    """Return whose rows are alike: without a key one request's, of a ranking those of a group."""
+    group = "" if event.explored is None else event.explored.group
+    return event.key_hash or group or event.id
 
 
 def _of(parts: Parts, release: Release, rows: _Rows, places: int) -> tuple[OfVersion, Floats]:
     """Return what a version would bring, and the weights of the rows."""
-    policy = policies.policy_of(parts, release, rows.events)
-    unknown = sum(event.id not in policy.said for event in rows.events)
-    chosen, target = _of_places(policy, rows, places) if places else _of_labels(policy, rows)
+    policy = policies.policy_of(parts, release, rows.candidates if places else rows.events)
+    ranked = policies.orders(policy, _groups(rows)) if places else {}
+    asked: Collection[str] = ranked.keys() if places else policy.said.keys()
+    unknown = sum(event.id not in asked for event in rows.events)
+    chosen, target = _of_places(ranked, rows, places) if places else _of_labels(policy, rows)
     part = Logged(
         reward=rows.logged.reward[chosen], propensity=rows.logged.propensity[chosen], keys=rows.logged.keys[chosen]
     )
@@ -196,9 +208,8 @@ def _guesses(rows: _Rows, given: Sequence[str], wanted: Sequence[str]) -> tuple[
     return offpolicy.cross_guessed(features(given), features(wanted), rows.logged.reward, rows.logged.keys)
 
 
-def _of_places(policy: Policy, rows: _Rows, places: int) -> tuple[Bools, Target]:
+def _of_places(ranked: Mapping[str, int], rows: _Rows, places: int) -> tuple[Bools, Target]:
     """Return which candidates the version puts on one of the first places, and how these were shown."""
-    ranked = policies.orders(policy, _groups(rows))
     wanted = np.array([ranked.get(event.id, 0) for event in rows.events], dtype=np.int64)
     first = (wanted >= 1) & (wanted <= places)
     shown = np.array([one.rank for one in rows.how], dtype=np.int64)
@@ -208,11 +219,13 @@ def _of_places(policy: Policy, rows: _Rows, places: int) -> tuple[Bools, Target]
 
 
 def _groups(rows: _Rows) -> dict[str, list[Event]]:
-    """Return the candidates that were ordered together, in the order in which they came."""
+    """Return the candidates that were ordered together, in the order in which they came; groups that are whole."""
     found: dict[str, list[Event]] = {}
-    for event, how in zip(rows.events, rows.how, strict=True):
-        found.setdefault(how.group, []).append(event)
-    whole = {how.group: how.of for how in rows.how}
+    whole: dict[str, int] = {}
+    for event in rows.candidates:
+        if event.explored is not None:
+            found.setdefault(event.explored.group, []).append(event)
+            whole[event.explored.group] = event.explored.of
     return {
         name: sorted(members, key=lambda one: one.seq) for name, members in found.items() if len(members) == whole[name]
     }

@@ -33,12 +33,17 @@ class Logs:
     events: tuple[Event, ...]
     """Those of them that could have been drawn, and whose reward is known."""
     rewards: tuple[float, ...]
-    drawable: int
-    """Those that could have been drawn, also without a known reward."""
+    candidates: tuple[Event, ...]
+    """Those that could have been drawn, also without a known reward: of a ranking what its groups consist of."""
     drawn: int
     """Of these, those that were."""
     silent: int
     """Of these, those without a reward, where nothing says what an absence is worth."""
+
+    @property
+    def drawable(self) -> int:
+        """Return how many could have been drawn."""
+        return len(self.candidates)
 
 
 def read(parts: Parts, reward: str, *, since: datetime, until: datetime) -> Logs:
@@ -69,7 +74,7 @@ def read(parts: Parts, reward: str, *, since: datetime, until: datetime) -> Logs
         answered=len(seen),
         events=tuple(event for event, _ in found),
         rewards=tuple(value for _, value in found),
-        drawable=len(drawable),
+        candidates=tuple(drawable),
         drawn=sum(event.explored is not None and event.explored.drawn for event in drawable),
         silent=silent,
     )

@@ -60,7 +60,7 @@ def weighted_mean(
     keys: NDArray[np.int64],
     *,
     normalised: bool = True,
-    of: int | None = None,
+    of: float | None = None,
     most: float | None = None,
     confidence: float = 0.95,
 ) -> Weighted | None:
@@ -152,8 +152,8 @@ class Value:
 def value_of(logged: Logged, target: Target, *, confidence: float = 0.95) -> Value:
     """Return what a policy would have earned, or why that can't be told: no support, too few rows or keys.
 
-    Rows without support are taken to bring what the others bring (SNIPS), which is why no more than MOST_UNSUPPORTED of
-    them are borne.
+    Rows without support are taken to bring what the others bring (SNIPS and IPS) or what is guessed (DR), which is why
+    no more than MOST_UNSUPPORTED of them are borne.
     """
     n = len(logged.reward)
     w = weights(target.chance, logged.propensity) if n else np.zeros(0)
@@ -189,7 +189,9 @@ def value_of(logged: Logged, target: Target, *, confidence: float = 0.95) -> Val
     return replace(
         blank,
         snips=weighted_mean(logged.reward, w, logged.keys, confidence=confidence),
-        ips=weighted_mean(logged.reward, w, logged.keys, normalised=False, confidence=confidence),
+        ips=weighted_mean(
+            logged.reward, w, logged.keys, normalised=False, of=n * (1.0 - missing), confidence=confidence
+        ),
         doubly_robust=robust,
     )
 

@@ -84,6 +84,15 @@ def test_weighing_is_refused_where_a_label_is_no_answer(tmp_path: Path) -> None:
     assert any("retrain.explored" in one.where for one in problems(tmp_path, text))
 
 
+def test_a_model_that_learns_online_cannot_weigh_its_labels(tmp_path: Path) -> None:
+    def with_(retrain: str) -> str:
+        return GOOD.replace("[train.pipelines]", f"[retrain]\nonline = true\n{retrain}\n[train.pipelines]")
+
+    [found] = problems(tmp_path, with_('explored = "weigh"'))
+    assert ("retrain.online" in found.where, found.value) == (True, 'explored = "weigh"')
+    assert read(tmp_path, with_("")).settings.retrain.online
+
+
 def test_nothing_is_explored_unless_it_is_declared(tmp_path: Path) -> None:
     assert rule_of(read(tmp_path).settings) is None
     assert rule_of(read(tmp_path, declaring(GOOD, 'how = "softmax"')).settings) is None

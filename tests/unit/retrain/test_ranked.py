@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mainstay.config.settings import RetrainSettings
+from mainstay.config.settings import RetrainSettings, Settings
+from mainstay.core.events import Feedback
 from mainstay.core.verdicts import Check, Verdict
-from mainstay.retrain import ranked
+from mainstay.retrain import guard, ranked
 from mainstay.retrain.dataset import LabelledRow
+from mainstay.store import feedback
+from mainstay.store.engine import Store
+from mainstay.testing.clock import FakeClock
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -79,3 +83,71 @@ def test_without_draws_it_is_said_that_the_place_cannot_be_told_from_the_candida
 def test_no_labels_are_no_fault() -> None:
     checks = asked([])
     assert "0 of 0 groups" in checks["groups_tell"].reason
+
+
+# through the guard, from what lies in the store
+
+
+def settings(**retrain: object) -> Settings:
+    return Settings.model_validate(
+        {
+            "project": {"name": "m", "task": "ranking"},
+            "data": {"group": "q"},
+            "fields": {"q": {"type": "identifier", "role": "ignored"}, "match": {"type": "number"}},
+            "target": {"field": "grade"},
+            "retrain": retrain,
+        }
+    )
+
+
+def verdict_of(name: str, candidates: list[tuple[str, float, float]], **retrain: object) -> Check:
+    """Ask one guard of graded candidates, each a group, what it holds, and its grade; ann grades it 1 too."""
+    with Store.open("sqlite://", clock=FakeClock(AT)).begin() as tx:
+        for number, (group, match, grade) in enumerate(candidates):
+            feedback.grade(
+                tx,
+                feedback.Graded(
+                    model="m",
+                    id=f"p{number}",
+                    name="grade",
+                    value=grade,
+                    at=AT,
+                    feedback_id=f"f{number}",
+                    bundle="m@1",
+                    served_arm="champion",
+                    key_hash=f"k-{group}",
+                    unit=f"u{number}",
+                    occurred_at=AT,
+                    label=match,
+                    confidence=None,
+                    correct=None,
+                    inputs={"q": group, "match": match},
+                ),
+            )
+            for by, value in (("app", grade), ("ann", 1.0)):
+                item = Feedback(
+                    id=f"p{number}", feedback_id=f"{by}{number}", kind="label", name="grade", value=value, at=AT, by=by
+                )
+                feedback.put(tx, "m", item, received_at=AT)
+        asked_for = settings(**retrain)
+        return {one.name: one for one in guard.allow(guard.gather(tx, "m", asked_for, AT), asked_for, AT)}[name]
+
+
+def test_equal_candidates_contradict_each_other_only_within_a_group_and_by_whether_they_are_relevant() -> None:
+    # The same candidate is clicked by the one who asked for it, and not by the next one.
+    apart = [(f"q{n}", 0.5, float(n % 2)) for n in range(40)]
+    found = verdict_of("labels_agree", apart)
+    assert (found.verdict, found.reason.split(" of ")[0]) == (Verdict.PASS, "0")
+    # Two grades above 0 agree that it is relevant.
+    assert verdict_of("labels_agree", [(f"q{n // 2}", 0.5, 1.0 + n % 2) for n in range(40)]).verdict is Verdict.PASS
+    # Twice in one answer, once relevant and once not.
+    within = verdict_of("labels_agree", [(f"q{n // 2}", 0.5, float(n % 2)) for n in range(40)])
+    assert (within.verdict, within.reason.split(" of ")[0]) == (Verdict.FAIL, "40")
+
+
+def test_the_trusted_are_held_against_others_by_what_is_relevant_and_not_by_the_grade() -> None:
+    declared = {"trusted": ("ann",), "min_agreement": 0.9}  # ann finds each relevant, with grade 1
+    other_grades = verdict_of("labels_trusted", [(f"q{n}", n / 40, float(1 + n % 3)) for n in range(40)], **declared)
+    assert (other_grades.verdict, other_grades.reason.split(" labels")[0]) == (Verdict.PASS, "40 of 40")
+    half = verdict_of("labels_trusted", [(f"q{n}", n / 40, float(n % 2)) for n in range(40)], **declared)
+    assert (half.verdict, half.reason.split(" labels")[0]) == (Verdict.FAIL, "20 of 40")

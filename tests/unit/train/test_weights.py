@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +19,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from mainstay.core.contracts import Contract, Field, FieldType, Role, Task
 from mainstay.core.errors import ProjectFileError
 from mainstay.models.inputs import Form, InputSpec
-from mainstay.train.fit import Pipeline, Rows, fit
+from mainstay.retrain import dataset
+from mainstay.retrain.dataset import LabelledRow
+from mainstay.train.fit import Pipeline, Rows, fit, read_rows
 from mainstay.train.folds import left_out
 from mainstay.train.weights import Weighing, argument, prior_map, report, row_weights
 
@@ -167,3 +171,36 @@ def test_the_report_counts_effective_rows() -> None:
     found = report(Weighing(half_life_days=30.0), CONTRACT, rows)
     assert found is not None
     assert found["effective_rows"] == pytest.approx(3.5**2 / 3.25)
+
+
+class Heard(GaussianNB):
+    """Naive Bayes that remembers what it was told of how much rows count."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Heard:  # noqa: N803 - scikit-learn's name
+        self.heard = sample_weight
+        super().fit(X, y, sample_weight)
+        return self
+
+
+def test_a_model_is_fitted_to_explored_labels_by_one_over_their_chance_and_to_own_rows_by_their_mean() -> None:
+    chances = [0.9, 0.9, 0.1, None]  # the last could not have been drawn
+    explored = [{} if p is None else {"propensity": p} for p in chances]
+    labelled = [
+        LabelledRow(
+            id=f"p{n}", key="k", unit=f"u{n}", content="", value=kind, at=NOW, inputs={"x": float(n)}, explored=how
+        )
+        for n, (kind, how) in enumerate(zip(["no", "no", "yes", "no"], explored, strict=True))
+    ]
+    counted = dataset.weights_of(labelled)
+    traffic = dataset.frame_of(CONTRACT, labelled).with_columns(pl.Series(dataset.WEIGHT, counted))
+    own = pl.DataFrame({"x": [10.0, 11.0], "kind": ["no", "yes"]})
+    rows = read_rows(CONTRACT, dataset.retrain_snapshot(own, traffic))
+    model, _ = fit(pipeline(Heard, Weighing()), CONTRACT, rows)
+    raw = np.array([1 / 0.9, 1 / 0.9, 1 / 0.1])
+    mean = raw.mean()
+    wanted = np.array([1.0, 1.0, *(raw / mean), 1.0])  # own rows, drawable ones, the one that was not
+    assert model.heard == pytest.approx(wanted / wanted.mean())
+    yes = wanted[[1, 4]].sum() / wanted.sum()
+    assert model.class_prior_ == pytest.approx([1 - yes, yes])  # what is learned follows them
+    plain, _ = fit(pipeline(Heard, Weighing()), CONTRACT, read_rows(CONTRACT, own))
+    assert plain.heard is None
