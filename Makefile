@@ -31,8 +31,10 @@ check: setup
 	$(BIN)/ruff format --check -q src tests tools bench examples
 	$(BIN)/mypy
 
+# Files of tests go to so many processes; WORKERS=1 runs all in one, for a debugger.
+WORKERS ?= 2
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(ARGS)
 
 # Beside what people use: their environments (1.6 GB), every server with wrk (12 minutes), then ten minutes of steady load.
 bench-peers: setup
