@@ -38,7 +38,7 @@ def look(
     bundle = f"{model}@{route.champion.version}"
     newest = blocks.blocks(tx, model, bundle=bundle, limit=BLOCKS) if seen is None else seen
     mine = [block for block in newest if block.bundle == bundle]
-    answered = _answered(mine, contract.classes)
+    answered = selective.answered(map(blocks.quality_of, mine), contract.classes)
     if not answered:
         return None
     since = min(block.first_at for block in mine)
@@ -57,19 +57,3 @@ def _summed(labelled: Sequence[tuple[Any, int]]) -> dict[str, int]:
     for name, count in labelled:
         out[as_category(name)] = out.get(as_category(name), 0) + count
     return out
-
-
-def _answered(seen: Sequence[blocks.Block], classes: Sequence[str]) -> dict[str, int]:
-    """Return how many answers of each class the blocks hold, as far as their sums tell (stats.cbpe)."""
-    total = [0.0] * len(classes)
-    for block in seen:
-        sums: dict[str, Any] = (block.summary.get("quality") or {}).get("whole") or {}
-        said, rows, chance = sums.get("said"), sums.get("rows"), sums.get("chance")
-        if said is not None and len(said) == len(classes):
-            counts = [float(one) for one in said]
-        elif rows and chance and len(classes) == 2:
-            counts = [float(rows[0]) - float(chance[0]), float(chance[0])]
-        else:
-            continue
-        total = [a + b for a, b in zip(total, counts, strict=True)]
-    return {name: round(count) for name, count in zip(classes, total, strict=True) if round(count) > 0}

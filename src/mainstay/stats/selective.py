@@ -7,8 +7,9 @@ for others. Labels that a draw at random or a review brings for an answer are wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 LEAST_PER_ANSWER = 20
 """Rows with one answer from which on it is told that none of them has a label."""
@@ -105,3 +106,18 @@ def look(
         sparse=tuple(sparse),
         unseen=tuple(name for name in classes if not answered.get(name) and name not in known) if named else (),
     )
+
+
+def answered(sums: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, int]:
+    """Return how many answers of each class blocks of traffic hold, as far as their sums tell (`stats.cbpe`)."""
+    total = [0.0] * len(classes)
+    for one in sums:
+        said, rows, chance = one.get("said"), one.get("rows"), one.get("chance")
+        if said is not None and len(said) == len(classes):
+            counts = [float(n) for n in said]
+        elif rows and chance and len(classes) == 2:
+            counts = [float(rows[0]) - float(chance[0]), float(chance[0])]
+        else:
+            continue
+        total = [a + b for a, b in zip(total, counts, strict=True)]
+    return {name: round(count) for name, count in zip(classes, total, strict=True) if round(count) > 0}

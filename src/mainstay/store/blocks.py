@@ -32,6 +32,11 @@ class Block:
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
+def quality_of(block: Block) -> Mapping[str, Any]:
+    """Return the sums of all of a block's answers (`stats.cbpe`); empty where it has none."""
+    return (block.summary.get("quality") or {}).get("whole") or {}
+
+
 class _Whole(msgspec.Struct, frozen=True):
     rows: list[float] = []
     loss: list[float] = []

@@ -56,6 +56,8 @@ class Window:
     """The worst slice that nobody declared (`watch.worst`)."""
     causes: Mapping[str, Any] | None = None
     """Why answers became worse, by their labels (`watch.quality_causes`); None: none came."""
+    uncovered: str = ""
+    """That labels seem to exist only for what the model chose, as a sentence (`stats.selective`), or empty."""
     changes: Sequence[Change] = ()
     """What else changed then."""
     way_back: str = ""
@@ -289,6 +291,7 @@ def _facts(
     return {
         "estimate": estimated.as_dict() if estimated else None,
         "measured": measured.as_dict() if measured else None,
+        "uncovered": window.uncovered,
         "error": error,
         "prediction_powered": powered.as_dict() if powered else None,
         "low_trust": _low_trust(comparison, columns),

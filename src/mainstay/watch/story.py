@@ -112,6 +112,7 @@ def _quality(found: Sequence[Finding], facts: Mapping[str, Any], estimated: Esti
             f"Measured on {measured['n']} labels: {measured['value']:.0%} right "
             f"({measured['low']:.0%} to {measured['high']:.0%})."
         )
+        lines.append(facts["uncovered"])
     return lines
 
 

@@ -31,3 +31,10 @@ def test_classes_that_nobody_answers_and_no_label_names_are_told_with_it() -> No
 def test_the_share_of_each_answer_is_told() -> None:
     [grant, refuse] = selective.look({"grant": 300, "refuse": 200}, {"grant": 120, "refuse": 60}).answers
     assert (grant.share, refuse.share) == (0.4, 0.3)
+
+
+def test_answers_are_counted_from_the_sums_of_blocks_as_far_as_these_tell() -> None:
+    assert selective.answered([{"said": [3.0, 0.0, 2.0]}, {"said": [1.0, 0.0, 0.0]}, {}], "abc") == {"a": 4, "c": 2}
+    # Of two classes: rows in all, and how many were answered with the second.
+    assert selective.answered([{"rows": [10.0, 9.0], "chance": [4.0, 3.2]}], "ab") == {"a": 6, "b": 4}
+    assert selective.answered([], "ab") == {}

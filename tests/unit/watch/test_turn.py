@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from mainstay.core.incidents import Harm, Severity, State
+from mainstay.stats import selective
 from mainstay.store import blocks, feedback, incidents, states
 from mainstay.watch.turn import consumer
 
@@ -153,7 +155,25 @@ def test_labels_that_contradict_the_confidence_are_quality(desk, calm) -> None:
     desk.turn([])
     (incident,) = all_incidents(desk)
     assert incident.harm is Harm.QUALITY
+    assert incident.facts["uncovered"] == ""  # each answer has some
     assert "labels.gap" in {finding.signal for finding in incident.findings}
+
+
+def test_a_measured_accuracy_says_so_where_labels_came_only_for_what_the_model_chose(desk, calm, monkeypatch) -> None:
+    desk.feed(calm, 320)
+    said = Counter(event.label for event in desk.events)
+    whole = {"said": [said[name] for name in desk.reference.contract.classes]}
+    monkeypatch.setattr(blocks, "quality_of", lambda block: whole if block.number == 1 else {})  # needs probabilities
+    chosen = max(said, key=lambda name: said[name])
+    with desk.store.begin() as tx:
+        for event in [event for event in desk.events if event.label == chosen]:
+            feedback.grade(tx, graded(event, correct=False, at=desk.clock.now()))
+    desk.turn([])
+    (incident,) = all_incidents(desk)
+    [at] = [n for n, line in enumerate(incident.story) if line.startswith("Measured on")]
+    assert incident.story[at + 1] == incident.facts["uncovered"]
+    others = sorted(name for name, count in said.items() if name != chosen and count >= selective.LEAST_PER_ANSWER)
+    assert f"nobody labelled an answer {', '.join(others)}" in incident.story[at + 1]
 
 
 def test_labels_that_agree_raise_nothing_and_count_once(desk, calm) -> None:
