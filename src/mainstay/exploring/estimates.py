@@ -95,8 +95,8 @@ def estimate(
         asked = releases.get(tx, parts.model, version)
         other = releases.live(tx, parts.model) if against is None else releases.get(tx, parts.model, against)
     found = logs.read(parts, reward, since=since or now - WINDOW, until=now)
-    rows = _rows(found)
     ranking = parts.loaded.contract.group is not None
+    rows = _rows(found, ranking=ranking)
     places = _places(rows) if ranking else 0
     mine, weights = _of(parts, asked, rows, places)
     if mine.value.why_not:
@@ -136,7 +136,7 @@ def _known(parts: Parts, reward: str) -> None:
         )
 
 
-def _rows(found: Logs) -> _Rows:
+def _rows(found: Logs, *, ranking: bool) -> _Rows:
     how = tuple(event.explored for event in found.events if event.explored is not None)
     return _Rows(
         events=found.events,
@@ -145,6 +145,7 @@ def _rows(found: Logs) -> _Rows:
             reward=np.array(found.rewards, dtype=np.float64),
             propensity=np.array([one.propensity for one in how], dtype=np.float64),
             keys=np.array(logs.codes([_key(event) for event in found.events]), dtype=np.int64),
+            together=np.array(logs.codes([one.group for one in how]), dtype=np.int64) if ranking else None,
         ),
         candidates=found.candidates,
     )
@@ -163,8 +164,12 @@ def _of(parts: Parts, release: Release, rows: _Rows, places: int) -> tuple[OfVer
     asked: Collection[str] = ranked.keys() if places else policy.said.keys()
     unknown = sum(event.id not in asked for event in rows.events)
     chosen, target = _of_places(ranked, rows, places) if places else _of_labels(policy, rows)
+    whole = rows.logged
     part = Logged(
-        reward=rows.logged.reward[chosen], propensity=rows.logged.propensity[chosen], keys=rows.logged.keys[chosen]
+        reward=whole.reward[chosen],
+        propensity=whole.propensity[chosen],
+        keys=whole.keys[chosen],
+        together=None if whole.together is None else whole.together[chosen],
     )
     value = offpolicy.value_of(part, target)
     share = unknown / len(rows.events) if rows.events else 0.0
@@ -273,7 +278,7 @@ def _of_one(one: OfVersion, reward: str, place: str) -> str:
     ways += [f"doubly robust {_limits(value.doubly_robust)}"] if value.doubly_robust is not None else []
     told = f"{one.name} would bring {_limits(value.snips)} {reward}{place} (SNIPS"
     told += f"; {'; '.join(ways)}" if ways else ""
-    told += f"); its rows count as {value.effective:,.0f} of equal weight"
+    told += f"); its {'lists' if place else 'rows'} count as {value.effective:,.0f} of equal weight"
     if value.unsupported:
         told += f"; on {value.unsupported:.1%} it would do what was never done there, taken to be like the rest"
     if one.left_out:

@@ -116,6 +116,8 @@ class Logged:
     propensity: Floats
     """Chance of what was done, above 0 to 1."""
     keys: NDArray[np.int64]
+    together: NDArray[np.int64] | None = None
+    """Which rows one draw moved at once (candidates of a list): they are as certain as one. None: each by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,7 @@ class Value:
     ips: Weighted | None
     doubly_robust: Weighted | None
     effective: float
-    """Rows of equal weight that would be as certain."""
+    """Rows of equal weight that would be as certain; lists, where one draw moved several rows."""
     matched: int
     """Rows on which the policy might have done what was done."""
     unsupported: float
@@ -158,7 +160,8 @@ def value_of(logged: Logged, target: Target, *, confidence: float = 0.95) -> Val
     n = len(logged.reward)
     w = weights(target.chance, logged.propensity) if n else np.zeros(0)
     missing = float(target.unsupported.mean()) if n else 0.0
-    square = float(w @ w)
+    each_draw = w if logged.together is None else np.bincount(logged.together, weights=w)
+    square = float(each_draw @ each_draw)
     effective = float(w.sum() ** 2 / square) if square > 0 else 0.0
     keys = len(np.unique(logged.keys))
     why = ""
@@ -168,7 +171,8 @@ def value_of(logged: Logged, target: Target, *, confidence: float = 0.95) -> Val
         why = f"on {missing:.0%} of the rows it would do what was never done there; at most {MOST_UNSUPPORTED:.0%}"
     elif effective < LEAST_EFFECTIVE:
         why = (
-            f"the rows on which it would have done what was done count as {effective:.0f} of equal weight; at least "
+            f"the {'rows' if logged.together is None else 'lists'} on which it would have done what was done count as "
+            f"{effective:.0f} of equal weight; at least "
             f"{LEAST_EFFECTIVE:.0f} are needed"
         )
     blank = Value(

@@ -33,7 +33,7 @@ from mainstay.testing.clock import FakeClock
 from mainstay.train.fit import Pipeline, as_model
 
 MODEL = "search"
-GROUPS, CANDIDATES = 28, 5
+GROUPS, CANDIDATES = 34, 5
 CLICKS = "[watch.rewards.click]\nabsent = 0\nwait_hours = 0\n"
 EXAMINED = 1.0 / np.arange(1, CANDIDATES + 1)
 """How often the candidate on a place is looked at; a click is that times how well the text matches."""
@@ -260,7 +260,7 @@ def test_a_group_is_ordered_as_a_whole_also_where_some_candidates_have_no_reward
 def test_of_a_group_with_a_candidate_that_cannot_be_asked_again_nothing_is_told(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rule, draws = swaps()  # 11 of the 28 groups lack a value
+    rule, draws = swaps()  # 11 of the 34 groups lack a value
     broken = SegmentWriter.commit
 
     def lacking(self: SegmentWriter, events: Sequence[Event]) -> None:
@@ -271,7 +271,7 @@ def test_of_a_group_with_a_candidate_that_cannot_be_asked_again_nothing_is_told(
 
     monkeypatch.setattr(SegmentWriter, "commit", lacking)
     search.log(rule, draws, monkeypatch, placing(2, 1, 3, 4, 5))
-    with pytest.raises(NotEnoughEvidence, match="39% of the requests can't be asked again"):
+    with pytest.raises(NotEnoughEvidence, match="32% of the requests can't be asked again"):
         estimates.estimate(search.parts, reward="click", version=2)
 
 
