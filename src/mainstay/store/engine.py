@@ -24,7 +24,7 @@ from mainstay.core import errors
 from mainstay.core.ports import Clock
 from mainstay.store import faults
 
-HEAD = "0017"
+HEAD = "0018"
 """Newest migration; a test holds it equal to migrations/."""
 BUSY_TIMEOUT_S = 10
 _PATIENCE = {

@@ -154,7 +154,7 @@ labels = Table(
     Column("correct", Boolean),
     Column("probabilities", Json, nullable=False, default=dict, server_default="{}"),
     Column("explored", Json, nullable=False, default=dict, server_default="{}"),
-    Index(None, "model", "at"),
+    Index(None, "model", "at", "bundle", "correct"),
     Index(None, "model", "bundle", "occurred_at"),
 )
 
