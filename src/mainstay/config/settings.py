@@ -1140,7 +1140,8 @@ class StoreSettings(Section):
     """Where the control state lives."""
 
     url: str = "sqlite:///.mainstay"
-    """Database address; `sqlite:///FOLDER` is a file in that folder of the project."""
+    """Database address; `sqlite:///FOLDER` is a file in that folder of the project. A database is one project's: two
+    projects in one would wait for each other's loop."""
 
 
 class RegistrySettings(Section):
