@@ -31,10 +31,11 @@ check: setup
 	$(BIN)/ruff format --check -q src tests tools bench examples
 	$(BIN)/mypy
 
-# Files of tests go to so many processes; WORKERS=1 runs all in one, for a debugger.
+# Files of tests go to so many processes; WORKERS=1 runs all in one, for a debugger. Threads of numerical libraries that
+# wait for each other on busy cores would only spin.
 WORKERS ?= 2
 test: setup
-	$(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(ARGS)
 
 # Beside what people use: their environments (1.6 GB), every server with wrk (12 minutes), then ten minutes of steady load.
 bench-peers: setup
