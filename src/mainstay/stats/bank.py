@@ -122,6 +122,8 @@ class Numbers:
     rows: Floats
     variances: Floats
     """Shape (S, 4), at least LEAST_VARIANCE."""
+    lacking: Floats
+    """What each score's own variance lacks of that, shape (S, 4)."""
     correlation: Floats
     material: Floats
     matched: NDArray[np.intp]
@@ -253,13 +255,15 @@ def _contrasts(streams: Sequence[Stream]) -> list[int]:
 def _numbers(streams: Sequence[Stream], places: list[int], at: list[int], season_at: int | None) -> Numbers:
     found = [(i, s) for i, s in enumerate(streams) if isinstance(s, NumericStream)]
     patterns = [(j, s.pattern) for j, (_, s) in enumerate(found) if s.pattern is not None and season_at is not None]
+    own = np.array([s.variances for _, s in found], dtype=np.float64).reshape(-1, DEGREES)
     return Numbers(
         index=np.array([i for i, _ in found], dtype=np.intp),
         columns=np.array([np.arange(places[i], places[i] + s.width) for i, s in found], dtype=np.intp).reshape(
             -1, NUMERIC_COLUMNS
         ),
         rows=np.array([s.rows for _, s in found]),
-        variances=np.array([np.maximum(s.variances, LEAST_VARIANCE) for _, s in found]).reshape(-1, DEGREES),
+        variances=np.maximum(own, LEAST_VARIANCE),
+        lacking=np.maximum(LEAST_VARIANCE - own, 0.0),
         correlation=np.array([s.correlation for _, s in found]),
         material=np.array([s.material for _, s in found]),
         matched=np.array([j for j, _ in patterns], dtype=np.intp),

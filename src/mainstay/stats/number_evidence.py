@@ -68,7 +68,8 @@ def _differences(
     variance = np.repeat(of_after + of_before, DEGREES, axis=-1)
     if numbers.pattern is not None and scene.share_after is not None and scene.share_before is not None:
         k, pattern = numbers.matched, numbers.pattern
-        inside = _by_stream(season.variance_inside(pattern, scene.share_after))
+        # Of a score that hardly varies few rows tell all, and no normal law holds: LEAST_VARIANCE is for cells, too.
+        inside = _by_stream(season.variance_inside(pattern, scene.share_after)) + numbers.lacking[k, None, :MATCHED]
         weight = (held / m)[k][..., None]
         error = (
             _by_stream(season.variance_of_pattern(pattern, scene.share_after))

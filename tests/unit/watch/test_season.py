@@ -215,3 +215,62 @@ def test_hours_and_weekdays_of_the_bike_rentals_raise_nothing() -> None:
     profile = profile_of(even, RENTALS)
     assert list(alarms(profile, observations(odd, RENTALS), 8, WatchSettings())) == []
     assert list(alarms(profile, observations(odd, RENTALS), 8, WatchSettings(season="off")))
+
+
+RARE = Contract(
+    task=Task.REGRESSION,
+    target="y",
+    time="at",
+    fields=(
+        Field(name="kind", type=FieldType.CATEGORY, values=("a",), required=False),
+        Field(name="at", type=FieldType.TIMESTAMP, roles=(Role.IGNORED,)),
+    ),
+)
+
+
+def gaps(rng: np.random.Generator, start: datetime, hours: int, share: float) -> list[dict[str, Any]]:
+    """Return three rows an hour of which so many lack `kind`, by chance alone."""
+    times = [(start + timedelta(hours=i // 3)).isoformat() for i in range(3 * hours)]
+    return [{"kind": None if rng.random() < share else "a", "at": at} for at in times]
+
+
+@functools.cache
+def rare(held: int) -> Profile:
+    """Return the profile of 120 days in which so many of 8,640 rows lack `kind`, at different hours."""
+    rows = gaps(np.random.default_rng(0), START, 24 * 120, 0.0)
+    for i in np.random.default_rng(held).choice(len(rows), held, replace=False):
+        rows[i]["kind"] = None
+    return profile_of(rows, RARE)
+
+
+@pytest.mark.parametrize("size", [18, 200])
+@pytest.mark.parametrize(("held", "share"), [(1, 1e-4), (9, 1e-3)])
+def test_what_hardly_ever_comes_raises_no_more_than_the_budget_beside_a_season(
+    held: int, share: float, size: int
+) -> None:
+    """120 days with the share of the reference; the mean that the budget allows is 4."""
+    later = gaps(np.random.default_rng(7), START + timedelta(days=120), 24 * 120, share)
+    assert len(list(alarms(rare(held), observations(later, RARE), size, WatchSettings()))) <= 4
+
+
+@pytest.mark.parametrize("size", [18, 60, 200])
+@pytest.mark.parametrize("held", [1, 3, 9])
+def test_one_gap_is_no_alarm_beside_a_season(held: int, size: int) -> None:
+    rows = gaps(np.random.default_rng(0), START + timedelta(days=120), 24 * 30, 0.0)
+    rows[1_000]["kind"] = None
+    assert list(alarms(rare(held), observations(rows, RARE), size, WatchSettings())) == []
+
+
+@pytest.mark.parametrize(("share", "blocks"), [(0.05, 12), (0.5, 1)])
+def test_gaps_that_become_usual_are_told_beside_a_season_as_soon_as_without(share: float, blocks: int) -> None:
+    """From hardly any gap to a twentieth of the rows, or to half of them; blocks of 18 rows, medians of five runs."""
+    delays: dict[str, list[int]] = {"auto": [], "off": []}
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        rows = gaps(rng, START + timedelta(days=120), 24 * 5, 1e-3)
+        rows += gaps(rng, START + timedelta(days=125), 6 * 40, share)
+        for matched, found in delays.items():
+            told = alarms(rare(9), observations(rows, RARE), 18, WatchSettings.model_validate({"season": matched}))
+            found.append(next(number for number, _, _ in told) - 20 + 1)
+    assert min(delays["auto"]) >= 1
+    assert np.median(delays["auto"]) <= min(blocks, np.median(delays["off"]))
