@@ -21,6 +21,7 @@ from mainstay.serve import plan as plans
 
 LONGEST_PATH = 100
 """Bytes; the systems allow 104 to 108 for the path of a Unix socket."""
+SHORT = Path("/tmp")  # noqa: S108 - the folder in it is the user's alone, and looked at before it is used
 LONGEST_LINE = 1_000_000
 CONNECTION_S = 30.0
 MOST_CONNECTIONS = 64
@@ -30,12 +31,16 @@ Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def socket_path(run: Path) -> Path:
-    """Return where the socket lies: in `run`, or, where that is too long a path, in a private temporary folder."""
+    """Return where the socket lies: in `run`, or, where that is too long a path, in a private folder of /tmp.
+
+    Not where `TMPDIR` says: that may be as long, and who asks may have another one than who listens.
+    """
     path = run.resolve() / "control.sock"
     if len(os.fsencode(path)) <= LONGEST_PATH:
         return path
     digest = blake2b(os.fsencode(path), digest_size=8).hexdigest()
-    return Path(tempfile.gettempdir()) / f"mainstay-{os.getuid()}-{digest}" / "control.sock"
+    short = SHORT if SHORT.is_dir() else Path(tempfile.gettempdir())
+    return short / f"mainstay-{os.getuid()}-{digest}" / "control.sock"
 
 
 def ask(run: Path, message: Mapping[str, Any], *, timeout_s: float = 15.0) -> dict[str, Any]:

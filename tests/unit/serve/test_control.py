@@ -15,21 +15,19 @@ from mainstay.core.errors import EnvironmentFault
 from mainstay.serve import control
 
 
-def test_the_folder_made_for_a_socket_of_a_long_path_goes_with_it(
+def test_a_socket_of_a_long_path_lies_where_no_setting_leads_and_its_folder_goes_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = tmp_path / "t"
-    short.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(short))
-    monkeypatch.setattr(control, "LONGEST_PATH", len(str(tmp_path)))
-    run = tmp_path / "run"
-    run.mkdir()
+    run = tmp_path / ("deep" * 20) / "run"
+    run.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(run.parent))
     listening = control.Control(run, lambda message: {"you said": message["do"]})
     listening.start()
+    monkeypatch.setattr(tempfile, "tempdir", "/elsewhere")
     assert control.ask(run, {"do": "hello"}) == {"you said": "hello"}
-    assert listening.path.parent.parent == short
+    assert listening.path.parent.parent == control.SHORT
     listening.stop()
-    assert list(short.iterdir()) == []
+    assert not listening.path.parent.exists()
     assert run.is_dir()
 
 
@@ -37,7 +35,7 @@ def test_the_folder_made_for_a_socket_of_a_long_path_goes_with_it(
 def test_nothing_is_asked_of_a_socket_that_another_user_put_where_ours_would_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: bool
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(control, "SHORT", tmp_path)
     monkeypatch.setattr(control, "LONGEST_PATH", 10)
     run = tmp_path / "run"
     run.mkdir()
