@@ -19,6 +19,8 @@ from mainstay.stats.differences import Codes, Moments
 from mainstay.stats.intervals import Floats
 from mainstay.stats.pooled import Pooled
 
+ROUNDING = 1e-12
+"""A standard deviation that is a smaller part of the mean is what adding up rounds off."""
 MOST_DRAWN = 100
 """Of more categories than this the rare ones are taken as one before tables are drawn."""
 SIGMA_TEST = "ranks (place, spread) and Kolmogorov-Smirnov, Cauchy combination"
@@ -124,9 +126,10 @@ def _unknown(name: str, says: str) -> Aspect:
 
 
 def scale(moments: Moments) -> float:
-    """Return the standard deviation; 0 for a constant, and for one row."""
-    rows, _, variance = moments
-    return math.sqrt(variance) if rows > 1 else 0.0
+    """Return the standard deviation; 0 for a constant, for one row, and where only the mean's rounding varies."""
+    rows, mean, variance = moments
+    sd = math.sqrt(variance) if rows > 1 else 0.0
+    return sd if sd > ROUNDING * abs(mean) else 0.0
 
 
 def _effective(n_a: int, n_b: int, effect: float) -> tuple[float, float]:

@@ -105,6 +105,14 @@ def test_new_and_gone_categories_and_values_beyond_the_range_are_told(orders: An
     assert any("never held" in reason for reason in found.reasons)
 
 
+def test_a_constant_that_is_another_now_is_told_in_its_own_unit_though_its_mean_is_rounded() -> None:
+    nearly = [0.3, 0.1 + 0.2] * 200  # as two programs write one number
+    found = compare(pl.DataFrame({"x": nearly}), pl.DataFrame({"x": [0.5] * 400}))
+    assert found.verdict is Verdict.DIFFERENT
+    assert "mean 0.3 → 0.5" in found.field("x").says
+    assert "σ" not in found.field("x").says
+
+
 def test_a_column_that_is_gone_or_of_another_type_is_a_difference_and_a_new_one_is_named(orders: Any) -> None:
     now = orders(2).drop("vip").with_columns(age=pl.lit("forty"), extra=pl.lit(1))
     found = compare(orders(1), now)
