@@ -144,6 +144,22 @@ def test_rare_values_are_counted_together_so_that_unseen_ones_have_a_place(contr
     assert (found.values, found.counts) == (["main", "side"], [50, 5, 45])
 
 
+def test_of_thousands_of_values_only_those_that_are_surely_the_commonest_are_named(contract: Contract) -> None:
+    many = replace(contract, fields=(Field(name="tail", type=FieldType.CATEGORY),), key=None)
+    rng = np.random.default_rng(3)
+    often = 0.05 + 0.03 * np.arange(3)  # of three values; 3,000 others are about equally common
+    law = np.concatenate([often, np.full(3000, (1.0 - often.sum()) / 3000)])
+    planes = [f"N{number:04d}" for number in range(len(law))]
+    seen, later = (rng.choice(planes, 20_000, p=law).tolist() for _ in range(2))
+    answers = [Answer(label="fruit", confidence=0.8)] * len(seen)
+    profile = build_profile(many, [{"tail": s} for s in seen], answers, None, None, source="test", vocabulary={})
+    found = signal(profile, "tail")
+    assert set(planes[:3]) <= set(found.values)
+    now = np.isin(later, found.values).mean()
+    before = sum(found.counts[:-1]) / len(seen)
+    assert abs(now - before) < 0.018, "four standard errors; the first 200 of these rows would make it .047"
+
+
 def test_declared_values_stand_for_themselves_when_there_are_rows_enough(contract: Contract) -> None:
     names = tuple(f"v{i:02d}" for i in range(20))
     declared = replace(contract, fields=(Field(name="shop", type=FieldType.CATEGORY, values=names),), key=None)
