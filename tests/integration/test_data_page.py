@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.integration.test_pulled import TOML
 
 from mainstay.core.errors import Damaged, NotFound
 from mainstay.project import Project
@@ -14,35 +15,10 @@ from mainstay.web.looks import Look
 from mainstay.web.pages import data as pages
 from mainstay.web.rooms import Room
 
-TOML = """
-mainstay = 1
-[project]
-name = "shop"
-task = "binary"
-[data]
-train = "train.csv"
-key = "buyer"
-[fields.text]
-type = "text"
-[fields.buyer]
-type = "identifier"
-role = "ignored"
-pii = "hash"
-[target]
-field = "kind"
-classes = ["tool", "fruit"]
-[train.pipelines]
-words = { build = "model:build", input = "text" }
-[retrain]
-on = ["rows:10"]
-[retrain.sources.crm]
-address = "http://127.0.0.1:9/"
-"""
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    (tmp_path / "mainstay.toml").write_text(TOML)
+    (tmp_path / "mainstay.toml").write_text(TOML.format(address="http://127.0.0.1:9/", more=""))
     return Project.open(tmp_path, environ={})
 
 
