@@ -22,6 +22,7 @@ from mainstay.exploring.policies import Policy
 from mainstay.models.signals import as_category
 from mainstay.stats import offpolicy
 from mainstay.stats.intervals import Floats
+from mainstay.stats.numbering import numbered
 from mainstay.stats.offpolicy import Logged, Target, Value, Weighted
 from mainstay.store import releases, reward_sums
 
@@ -144,8 +145,8 @@ def _rows(found: Logs, *, ranking: bool) -> _Rows:
         logged=Logged(
             reward=np.array(found.rewards, dtype=np.float64),
             propensity=np.array([one.propensity for one in how], dtype=np.float64),
-            keys=np.array(logs.codes([_key(event) for event in found.events]), dtype=np.int64),
-            together=np.array(logs.codes([one.group for one in how]), dtype=np.int64) if ranking else None,
+            keys=numbered(_key(event) for event in found.events),
+            together=numbered(one.group for one in how) if ranking else None,
         ),
         candidates=found.candidates,
     )

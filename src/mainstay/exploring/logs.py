@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -111,9 +111,3 @@ def _value(event: Event, reward: str, brought: Mapping[str, object], parts: Part
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return float(value) if isinstance(value, bool) else None
-
-
-def codes(keys: Sequence[str]) -> list[int]:
-    """Return a number for each key."""
-    seen: dict[str, int] = {}
-    return [seen.setdefault(key, len(seen)) for key in keys]

@@ -331,9 +331,9 @@ def _values(counted: Counter[str], known: tuple[str, ...]) -> list[str]:
     often = [value for value in counted if counted[value] >= NAMED_ROWS]
     if len(often) <= MAX_CATEGORIES:
         return sorted(often)
-    cut = counted.most_common(MAX_CATEGORIES + 1)[-1][1]
-    surely = cut + SURELY * math.sqrt(cut)
-    return sorted(value for value, rows in counted.most_common(MAX_CATEGORIES) if rows > surely)
+    commonest = counted.most_common(MAX_CATEGORIES + 1)
+    cut = commonest[-1][1]
+    return sorted(value for value, rows in commonest if rows > cut + SURELY * math.sqrt(cut))
 
 
 def design_effect(centred: NDArray[np.float64], groups: NDArray[np.int64]) -> float:

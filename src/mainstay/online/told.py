@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mainstay.online import place
-from mainstay.stats.prequential import Score
+from mainstay.stats.prequential import Score, as_metric
 
 if TYPE_CHECKING:
     from mainstay.parts import Parts
@@ -56,7 +56,7 @@ def standing(parts: Parts) -> Standing:
     line = [where.states[number] for number in where.start.line]
     since = [where.states[number] for number in where.start.since]
     score = line[-1].score if line else {}
-    is_class = parts.loaded.contract.task.is_classification
+    metric = "accuracy" if parts.loaded.contract.task.is_classification else "mae"
     return Standing(
         declared=parts.settings.retrain.online,
         version=where.live.name,
@@ -69,15 +69,15 @@ def standing(parts: Parts) -> Standing:
         mark=line[-1].mark if line else None,
         waiting=place.count_waiting(parts, where, parts.clock.now()),
         aside=sum(where.states[number].learned for number in where.start.aside),
-        metric="accuracy" if is_class else "mae",
-        learner=scored(score.get("learner"), is_class=is_class),
-        answered=scored(score.get("answered"), is_class=is_class),
+        metric=metric,
+        learner=_scored(score.get("learner"), metric),
+        answered=_scored(score.get("answered"), metric),
         rows=Score(**score.get("learner", {})).n,
     )
 
 
-def scored(kept: Mapping[str, Any] | None, *, is_class: bool) -> dict[str, float | None]:
+def _scored(kept: Mapping[str, Any] | None, metric: str) -> dict[str, float | None]:
     """Return a kept progressive score as the metric that people know: accuracy, or the mean absolute error."""
     score = Score(**(kept or {}))
     found = {"all": score.mean, "newest": score.newest}
-    return {name: None if math.isnan(loss) else 1.0 - loss if is_class else loss for name, loss in found.items()}
+    return {name: None if math.isnan(loss) else as_metric(loss, metric) for name, loss in found.items()}

@@ -11,6 +11,7 @@ from mainstay.core.verdicts import Check
 from mainstay.release.units import Levels, View, Weighed, weigh
 from mainstay.release.verdicts import judged, silent
 from mainstay.stats import stretches
+from mainstay.stats.numbering import numbered
 from mainstay.store.pairs import Pair
 
 
@@ -132,9 +133,7 @@ MOST_CLASSES = 20
 
 def _coded(view: View) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
     """Return one column for each class, of the challenger and of the champion, shape (n, classes)."""
-    names = stretches.numbered(
-        [str(p.challenger_label) for p in view.pairs] + [str(p.champion_label) for p in view.pairs]
-    )
+    names = numbered([str(p.challenger_label) for p in view.pairs] + [str(p.champion_label) for p in view.pairs])
     eye = np.eye(int(names.max()) + 1)
     n = len(view.pairs)
     return eye[names[:n]], eye[names[n:]]

@@ -22,6 +22,7 @@ from mainstay.release import paired
 from mainstay.release.metrics import Labelled, Scored
 from mainstay.stats import intervals, ordering
 from mainstay.stats.multiple import holm
+from mainstay.stats.numbering import numbered
 from mainstay.stats.slices import Column, Tried, columns_of, tried_slices
 
 NAME = "worst_slice"
@@ -148,8 +149,7 @@ def _keys(data: Labelled) -> NDArray[np.intp]:
     given = data.keys if data.keys is not None else data.groups
     if given is None:
         return np.arange(len(data), dtype=np.intp)
-    number: dict[Any, int] = {}
-    return np.array([number.setdefault(key, len(number)) for key in given], dtype=np.intp)
+    return numbered(given)
 
 
 def _search(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mainstay.stats import sequential, stretches
+from mainstay.stats.numbering import numbered
 from mainstay.stats.stretches import Places, Rows
 from mainstay.store.pairs import Pair
 
@@ -67,11 +68,7 @@ class View:
 
 def view_of(pairs: Sequence[Pair], *, by_key: bool) -> View:
     """Return all pairs of a rollout; a pair without a key is a key of its own."""
-    keys = (
-        stretches.numbered([pair.key_hash or pair.unit for pair in pairs])
-        if by_key
-        else np.arange(len(pairs), dtype=np.intp)
-    )
+    keys = numbered([pair.key_hash or pair.unit for pair in pairs]) if by_key else np.arange(len(pairs), dtype=np.intp)
     return View(pairs=pairs, keys=keys, at=np.arange(len(pairs), dtype=np.intp), total=len(pairs), by_key=by_key)
 
 

@@ -12,6 +12,7 @@ from mainstay.core.verdicts import Check, Verdict
 from mainstay.retrain.dataset import LabelledRow
 from mainstay.stats import flips, relevance
 from mainstay.stats.flips import Flip
+from mainstay.stats.numbering import numbered
 from mainstay.stats.relevance import Effect
 
 AS_RANKED, AGAINST = "as ranked", "against the order"
@@ -97,14 +98,13 @@ def _place(chosen: Sequence[LabelledRow], relevant: np.ndarray[tuple[int], np.dt
     index = [number for number, row in enumerate(chosen) if row.explored.get("rank")]
     if not index:
         return None
-    seen: dict[str, int] = {}
     how = [chosen[number].explored for number in index]
     return relevance.place_effect(
         relevant[index],
         np.array([one["rank"] for one in how], dtype=np.int64),
         np.array([one["model_rank"] for one in how], dtype=np.int64),
         np.array([one["propensity"] for one in how], dtype=np.float64),
-        np.array([seen.setdefault(chosen[number].key, len(seen)) for number in index], dtype=np.int64),
+        numbered(chosen[number].key for number in index),
     )
 
 

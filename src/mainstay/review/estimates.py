@@ -12,6 +12,7 @@ from mainstay.models.signals import as_category
 from mainstay.review import draws, queue
 from mainstay.stats import offpolicy, selective
 from mainstay.stats.intervals import Floats
+from mainstay.stats.numbering import numbered
 from mainstay.store import feedback, states
 from mainstay.store import reviews as rows
 from mainstay.store.reviews import MarkKind, Review
@@ -112,7 +113,7 @@ def _weighted(known: Sequence[Review], right: Floats) -> offpolicy.Weighted | No
     if not known:
         return None
     w = 1.0 / np.array([one.chance for one in known], dtype=np.float64)
-    keys = _codes([one.key_hash or one.id for one in known])
+    keys = numbered([one.key_hash or one.id for one in known])
     return offpolicy.weighted_mean(right, w, keys, most=float(w.min()) * HEAVIEST)
 
 
@@ -136,16 +137,11 @@ def _assisted(
     level = sum(one["rows"] * one["confidence"] for one in told) / sum(one["rows"] for one in told)
     w = np.array([1.0 / one.chance for one, _ in both])
     rest = np.array([r - float(one.confidence or 0.0) for one, r in both])
-    found = offpolicy.weighted_mean(rest, w, _codes([one.key_hash or one.id for one, _ in both]))
+    found = offpolicy.weighted_mean(rest, w, numbered([one.key_hash or one.id for one, _ in both]))
     if found is None:
         return None
     value, low, high = (min(1.0, max(0.0, level + x)) for x in (found.value, found.low, found.high))
     return value, low, high
-
-
-def _codes(keys: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    seen: dict[str, int] = {}
-    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
 
 
 def _counted(some: Sequence[Review]) -> dict[str, int]:

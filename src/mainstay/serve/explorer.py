@@ -56,7 +56,6 @@ class Explorer:
         self._model = model
         self._salt = salt
         self.of_labels = rule.how in LABELS
-        self._even: dict[tuple[str, ...], dict[str, float]] = {}
 
     def of_answer(self, answer: Answer, id_: str) -> Explored | None:
         """Return the draw of a classifier's answer; None where nothing else could be given."""

@@ -19,17 +19,18 @@ class LeaseBound:
     def __init__(self, clock: Clock, lease_s: float) -> None:
         self._clock = clock
         self._lease = timedelta(seconds=lease_s)
-        self._given: dict[str, tuple[int, datetime]] = {}
-        self._until: dict[str, datetime] = {}
+        self._known: dict[str, tuple[int, datetime, datetime]] = {}
+        """By model: epoch and lease as they were given, and when that ends here."""
 
     def of(self, route: Route) -> Route:
         """Return the store's route with a lease that ends here when it must; asked again, it ends no later."""
         if route.lease_until is None:
             return route
-        given = (route.epoch, route.lease_until)
-        known = self._until[route.model] if self._given.get(route.model) == given else route.lease_until
+        epoch, given, known = self._known.get(route.model, (None, None, route.lease_until))
+        if (epoch, given) != (route.epoch, route.lease_until):
+            known = route.lease_until
         until = min(known, self._clock.now() + self._lease)
-        self._given[route.model], self._until[route.model] = given, until
+        self._known[route.model] = (route.epoch, route.lease_until, until)
         return route if until == route.lease_until else replace(route, lease_until=until)
 
     def shortened(self, route: Route) -> Route:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mainstay.core.errors import UsageError
 from mainstay.stats import laws
+from mainstay.stats.numbering import numbered
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -86,11 +87,10 @@ def key_sums(values: ArrayLike, keys: Sequence[Hashable]) -> tuple[Floats, Float
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) != len(keys):
         raise UsageError(f"{x.shape} values and {len(keys)} keys; allowed: one key for each value")
-    number: dict[Hashable, int] = {}
-    codes = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
-    finite = np.isfinite(x)
-    sums: Floats = np.bincount(codes[finite], weights=x[finite], minlength=len(number)).astype(np.float64)
-    counts = np.bincount(codes[finite], minlength=len(number)).astype(np.float64)
+    codes = numbered(keys)
+    finite, most = np.isfinite(x), int(codes.max(initial=-1)) + 1
+    sums: Floats = np.bincount(codes[finite], weights=x[finite], minlength=most).astype(np.float64)
+    counts = np.bincount(codes[finite], minlength=most).astype(np.float64)
     held = counts > 0
     return sums[held], counts[held]
 

@@ -40,6 +40,11 @@ class Score:
         return self.faded / self.weight if self.weight else math.nan
 
 
+def as_metric(loss: float, metric: str) -> float:
+    """Return a mean loss as people know it: of `accuracy` the share that was right, of any other metric itself."""
+    return 1.0 - loss if metric == "accuracy" else loss
+
+
 def after(score: Score, losses: Sequence[float], alpha: float = ALPHA) -> Score:
     """Return the score after more losses, in the order in which they came."""
     faded, weight = score.faded, score.weight

@@ -16,7 +16,6 @@ holds by the union bound at every look. All sums are differences of cumulative o
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +69,6 @@ class Harm:
     """Position of the start that gave it."""
     keys: int
     """Keys that count in its stretch."""
-
-
-def numbered(keys: Sequence[Hashable]) -> Places:
-    """Return a number for each key, the same for the same."""
-    known: dict[Hashable, int] = {}
-    return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.intp, count=len(keys))
 
 
 def windows(rows: Rows, size: int) -> Windows:

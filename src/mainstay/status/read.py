@@ -16,6 +16,7 @@ from mainstay.core.releases import LIVE, Evidence, Policy, Release, Stage
 from mainstay.release import opinion, rollout
 from mainstay.retrain import selective
 from mainstay.serve import control
+from mainstay.stats.prequential import Score, as_metric
 from mainstay.status import cost, journal, quality, runners, service
 from mainstay.status.records import (
     Answering,
@@ -300,8 +301,5 @@ def learned_online(release: Release) -> str:
 
 def _progressive(told: Mapping[str, Any], side: str) -> str:
     """Return a progressive score as the metric that people know, or an empty text."""
-    score = (told.get("score") or {}).get(side) or {}
-    if not score.get("n") or "metric" not in told:
-        return ""
-    mean = score["total"] / score["n"]
-    return f"{1.0 - mean if told['metric'] == 'accuracy' else mean:.3f}"
+    score = Score(**((told.get("score") or {}).get(side) or {}))
+    return f"{as_metric(score.mean, told['metric']):.3f}" if score.n and "metric" in told else ""

@@ -21,6 +21,7 @@ from mainstay.data.times import to_utc
 from mainstay.models import streaming
 from mainstay.models.inputs import ColumnSpec, FeatureCode, Form, Inputs, InputSpec
 from mainstay.models.load import LoadedModel, class_name, load_features
+from mainstay.stats.numbering import numbered
 from mainstay.train import paths, used, weights
 from mainstay.train.code import ProjectCode, guarded
 
@@ -260,8 +261,7 @@ def fit(pipeline: Pipeline, contract: Contract, rows: Rows) -> tuple[Any, list[s
 
 def together(groups: Sequence[Any]) -> np.ndarray[Any, Any]:
     """Return the order that brings the rows of each group together, groups in the order in which they first came."""
-    seen: dict[Any, int] = {}
-    return np.argsort([seen.setdefault(group, len(seen)) for group in groups], kind="stable")
+    return np.argsort(numbered(groups), kind="stable")
 
 
 def group_sizes(estimator: Any, groups: Sequence[Any]) -> dict[str, Any]:

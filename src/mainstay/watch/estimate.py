@@ -12,6 +12,7 @@ import numpy as np
 from mainstay.core.profiles import Profile
 from mainstay.stats import ppi
 from mainstay.stats.intervals import Floats, design_effect, normal_quantile, wilson
+from mainstay.stats.numbering import numbered
 from mainstay.watch.window import CONFIDENCE
 
 ASSUMPTION = (
@@ -126,8 +127,7 @@ def prediction_powered(
     n = float(columns[0])
     if n < 2 or not len(gaps):
         return None
-    numbers: dict[str, int] = {}
-    units = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
+    units = numbered(keys)
     gap = np.asarray(gaps, dtype=np.float64)
     right = (gap <= 0.0).astype(np.float64)  # confidence less 1 when right, less 0 when wrong: the sign tells which
     mean = float(columns[7]) / n

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mainstay.core.quality import ReferenceQuality
 from mainstay.stats import additive, cbpe
+from mainstay.stats.numbering import numbered
 from mainstay.watch.window import CONFIDENCE, LABEL, VALUE, Observation
 
 WHOLE, SEGMENTS, REPEATS = "whole", "segments", "repeats"
@@ -34,8 +35,7 @@ def block_sums(
     answered = [row for row in rows if needed in row.signals]
     if not answered:
         return None
-    numbers: dict[str, int] = {}
-    keys = np.array([numbers.setdefault(row.key or row.id, len(numbers)) for row in answered], dtype=np.intp)
+    keys = numbered(row.key or row.id for row in answered)
     count = _counter(answered, reference, keys)
     parts: dict[str, list[int]] = {}
     for i, row in enumerate(answered):

@@ -15,6 +15,7 @@ from mainstay.core.quality import ReferenceQuality
 from mainstay.models.signals import RowSignals, Signals
 from mainstay.stats import additive, cbpe, labelled, ppi
 from mainstay.stats.intervals import Floats
+from mainstay.stats.numbering import numbered
 from mainstay.store.feedback import Graded
 from mainstay.watch.window import CONFIDENCE, LABEL, VALUE, field_of
 
@@ -69,8 +70,7 @@ def signals_of(item: Graded, contract: Contract, signals: RowSignals) -> Signals
 
 def answers_of(known: Known, graded: Sequence[Graded]) -> Answers:
     """Return labelled answers as arrays; a truth or an answer outside the declared classes is never right."""
-    numbers: dict[str, int] = {}
-    keys = np.array([numbers.setdefault(item.key_hash or item.id, len(numbers)) for item in graded], dtype=np.intp)
+    keys = numbered(item.key_hash or item.id for item in graded)
     reference = known.profile.quality
     if known.kind == "regression":
         said, truth = np.array([float(i.label) for i in graded]), np.array([float(i.value) for i in graded])

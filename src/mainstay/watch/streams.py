@@ -18,6 +18,7 @@ from mainstay.models.derived import RECONSTRUCTION
 from mainstay.stats import bank as banks
 from mainstay.stats import concept, evidence, season
 from mainstay.stats.intervals import Floats
+from mainstay.stats.numbering import numbered
 from mainstay.stats.scores import DEGREES, binned, score_table, score_variances
 from mainstay.watch import learners, weights
 from mainstay.watch.window import CONFIDENCE, Observation, Outcome
@@ -372,8 +373,7 @@ def count_rest(plan: Plan, seen: Counted) -> Floats:
         cells = season.cells(np.array(seen.seconds))
         np.add.at(out, plan.bank.season + cells[0], 1.0)
         np.add.at(out, plan.bank.season + season.WEEK + cells[1], 1.0)
-    known: dict[str, int] = {}
-    units = np.array([known.setdefault(unit, len(known)) for unit in seen.units], dtype=np.intp)
+    units = numbered(seen.units)
     gaps = np.frombuffer(b"".join(seen.missing), dtype=np.uint8).reshape(len(units), len(gap_fields(plan)))
     column = 0
     for i, item in enumerate(plan.watched):
@@ -395,9 +395,7 @@ def count_rest(plan: Plan, seen: Counted) -> Floats:
 
 def unit_numbers(rows: Sequence[Observation], *, by_key: bool) -> NDArray[np.intp]:
     """Return for each row the number of its unit of evidence."""
-    known: dict[str, int] = {}
-    names = (row.key if by_key else (row.unit or row.id) for row in rows)
-    return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.intp)
+    return numbered(row.key if by_key else (row.unit or row.id) for row in rows)
 
 
 def _weights(units: NDArray[np.intp]) -> Floats:
@@ -441,8 +439,7 @@ def count_gaps(plan: Plan, gaps: Sequence[tuple[str, float]]) -> Floats:
     out = np.zeros(plan.width)
     if not gaps:
         return out
-    numbers: dict[str, int] = {}
-    units = np.array([numbers.setdefault(key, len(numbers)) for key, _ in gaps], dtype=np.intp)
+    units = numbered(key for key, _ in gaps)
     values = [gap for _, gap in gaps]
     for i, item in enumerate(plan.watched):
         if item.name == ERROR:

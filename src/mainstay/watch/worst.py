@@ -11,6 +11,7 @@ from mainstay.core.contracts import Contract, Pii
 from mainstay.models.outputs import CONFIDENCE, LABEL
 from mainstay.models.signals import RowSignals
 from mainstay.stats.intervals import Floats
+from mainstay.stats.numbering import numbered
 from mainstay.stats.slices import Column, Slice, columns_of, worst_slice
 from mainstay.store.feedback import Graded
 from mainstay.watch.window import Observation
@@ -73,8 +74,7 @@ def _goodness(item: Graded) -> float:
 def _told(
     rows: Sequence[Signals], good: Floats, keys: Sequence[str], *, measured: bool, shares: bool
 ) -> dict[str, Any] | None:
-    number: dict[str, int] = {}
-    units = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)
+    units = numbered(keys)
     # The rows choose the halves, the same ones each time that the same rows are told.
     found = worst_slice(_columns(rows), good, units, rng=np.random.default_rng(len(rows)), least=LEAST)
     return None if found is None else _as_dict(found, measured=measured, shares=shares)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from mainstay.core.errors import UsageError
+from mainstay.stats.numbering import numbered
 from mainstay.stats.sequential import BETS
 from mainstay.stats.stretches import (
     RESTART_EVERY,
@@ -17,7 +18,6 @@ from mainstay.stats.stretches import (
     Rows,
     first_values,
     log_harm,
-    numbered,
     start_log_weights,
     starts,
     windows,
