@@ -32,10 +32,11 @@ check: setup
 	$(BIN)/mypy
 
 # Files of tests go to so many processes; WORKERS=1 runs all in one, for a debugger. Threads of numerical libraries that
-# wait for each other on busy cores would only spin.
+# wait for each other on busy cores would only spin. A process of tests that dies ends the run: started again, its files
+# would be handed out twice, and the others would wait for ever.
 WORKERS ?= 2
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0) $(ARGS)
 
 # Beside what people use: their environments (1.6 GB), every server with wrk (12 minutes), then ten minutes of steady load.
 bench-peers: setup

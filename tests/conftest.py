@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,31 @@ import pytest
 
 if TYPE_CHECKING:
     from loop_kit import Shop
+
+TOLD_AT_ONCE = 4000
+"""Characters of a failure, from its end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """In CI each failure is told when it happens: a run that is ended early has no summary."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(_ToldAtOnce(reporter))
+
+
+class _ToldAtOnce:
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell which test failed, where it ran, and how."""
+        if report.failed:
+            where = getattr(report, "worker_id", "")
+            self._reporter.ensure_newline()
+            self._reporter.write_line(f"FAILED {report.when} {where} {report.nodeid}")
+            self._reporter.write_line(report.longreprtext[-TOLD_AT_ONCE:])
 
 
 @pytest.fixture(scope="session")
