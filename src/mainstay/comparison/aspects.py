@@ -194,15 +194,18 @@ def mix_aspect(a: Codes, b: Codes, asked: Asked, *, says: str) -> Aspect:
     size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1
     keys = asked.units.keys
     if keys is None:
-        sides = pool_rare(a, b) if size > MOST_DRAWN else (a, b)
-        counts = [np.bincount(side, minlength=size + 1).astype(np.int64) for side in sides]
+        halves = _counts_of_halves(a, b, asked.units, size)
+        counts = [half.sum(axis=0) for half in halves]
+        if size > MOST_DRAWN:
+            counts = [np.bincount(side, minlength=size + 1) for side in pool_rare(a, b)]
         p = mixes.same_mix_p(counts[0], counts[1], rng=asked.rng)
         test = "χ² of the mix; by drawn tables where an expected count is below 5"
+        grown = _grown_by_counts(*halves)
     else:
         pooled_a, pooled_b = pool_rare(a, b)
         p = mixes.same_mix_of_keys_p(pooled_a, pooled_b, keys=keys)
         test = "χ² of the mix, corrected for rows of one key (Rao-Scott)"
-    grown = _grown(a, b, asked.units, size)
+        grown = _grown(a, b, asked.units, size)
     return Aspect(
         name="mix",
         test=test,
@@ -223,8 +226,6 @@ def pool_rare(a: Codes, b: Codes) -> tuple[Codes, Codes]:
 
 
 def _grown(a: Codes, b: Codes, units: Units, size: int) -> differences.Difference:
-    if units.keys is None:
-        return _grown_by_counts(a, b, units, size)
     hit_a, hit_b = np.zeros(len(a), dtype=np.bool_), np.zeros(len(b), dtype=np.bool_)
     half_a, half_b = units.halves
     for half in (True, False):
@@ -238,18 +239,23 @@ def _grown(a: Codes, b: Codes, units: Units, size: int) -> differences.Differenc
     return differences.share_difference(hit_a, hit_b, keys=units.keys)
 
 
-def _grown_by_counts(a: Codes, b: Codes, units: Units, size: int) -> differences.Difference:
-    """Return the same from how often each category is in each half; without keys no more of the rows is needed."""
+def _counts_of_halves(a: Codes, b: Codes, units: Units, size: int) -> tuple[Codes, Codes]:
+    """Return for both samples how often each category is in each half, shape (2, size)."""
     of_a, of_b = (
         np.bincount(side + size * half, minlength=2 * size).reshape(2, size)
         for side, half in zip((a, b), units.halves, strict=True)
     )
+    return of_a, of_b
+
+
+def _grown_by_counts(of_a: Codes, of_b: Codes) -> differences.Difference:
+    """Return what `_grown` does from the counts of the halves; without keys no more of the rows is needed."""
     hits = [0, 0]
     for half in (0, 1):
         grew = of_b[half] / max(1, of_b[half].sum()) >= of_a[half] / max(1, of_a[half].sum())
         hits[0] += int(of_a[1 - half][grew].sum())
         hits[1] += int(of_b[1 - half][grew].sum())
-    return differences.counted_difference((hits[0], len(a)), (hits[1], len(b)))
+    return differences.counted_difference((hits[0], int(of_a.sum())), (hits[1], int(of_b.sum())))
 
 
 def beyond_aspect(samples: Samples) -> Aspect | None:

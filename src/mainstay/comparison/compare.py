@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from mainstay.comparison import distinct, words
 from mainstay.comparison import judge as judging
-from mainstay.comparison import words
 from mainstay.comparison.aspects import Asked
 from mainstay.comparison.beside import Beside, at_once
 from mainstay.comparison.fields import Whole, measure
@@ -345,7 +345,7 @@ def _copies(frame: pl.DataFrame) -> float:
     """Return the share of rows that are copies of others, or a bound of it that is no more than MANY_COPIES."""
     numbers = next((name for name, dtype in frame.schema.items() if dtype.is_float()), None)
     if numbers is not None:  # rows that differ in one column are no copies, and one column is soon looked at
-        most = 1.0 - frame.get_column(numbers).n_unique() / frame.height
+        most = 1.0 - distinct.different(frame.get_column(numbers)) / frame.height
         if most <= MANY_COPIES:
             return most
     return 1.0 - frame.n_unique() / frame.height

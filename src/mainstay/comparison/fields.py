@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mainstay.comparison import words
+from mainstay.comparison import distinct, words
 from mainstay.comparison.aspects import Asked, Samples, beyond_aspect, mix_aspect, scale, share_aspect, values_aspect
 from mainstay.comparison.kinds import Column
 from mainstay.comparison.records import Aspect, Bars, Kind
@@ -202,11 +202,9 @@ def histogram(a: Floats, b: Floats, *, whole_numbers: bool) -> Bars:
 
 
 def _categories(column: Column, whole: Whole, asked: Asked) -> Measured:
-    a, b = _as_text(column.a), _as_text(column.b)
-    held_a, held_b = ~gaps(a), ~gaps(b)
-    table = pl.concat([a, b]).drop_nulls().unique().sort()
+    held_a, held_b = ~gaps(column.a), ~gaps(column.b)
+    table, codes_a, codes_b = distinct.placed(column.a, column.b, column.different)
     place = {value: number for number, value in enumerate(table.to_list())}
-    codes_a, codes_b = _codes(a, table), _codes(b, table)
     features = {column.name: (_with_gaps(codes_a, held_a), _with_gaps(codes_b, held_b))}
     if not held_a.any() or not held_b.any():
         return Measured(column=column, numbers={}, features=features)
@@ -242,15 +240,6 @@ def _categories(column: Column, whole: Whole, asked: Asked) -> Measured:
         features=features,
         surprises=held_b & unseen[np.where(held_b, codes_b, size)],
     )
-
-
-def _as_text(cells: pl.Series) -> pl.Series:
-    return cells.cast(pl.String)
-
-
-def _codes(cells: pl.Series, table: pl.Series) -> Codes:
-    """Return the place of each cell in the sorted table; 0 where it is missing."""
-    return cells.cast(pl.Enum(table)).to_physical().fill_null(0).to_numpy().astype(np.intp)
 
 
 def _with_gaps(codes: Codes, held: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats:

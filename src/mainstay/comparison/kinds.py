@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
+from mainstay.comparison import distinct
 from mainstay.comparison.records import Kind
 from mainstay.core.contracts import Field, FieldType
 from mainstay.core.errors import UsageError, shorten
@@ -62,6 +62,8 @@ class Column:
     """The reference's kind, where the current column is of another one; then nothing else is compared."""
     why: str = ""
     """Why it is an identifier."""
+    different: tuple[pl.Series, pl.Series] | None = None
+    """The different cells of each side, where they were looked for."""
 
 
 def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Column:
@@ -91,7 +93,8 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
         return Column(name=a.name, kind=Kind.CATEGORY, a=a, b=b, changed_from=kind)
     lost = b.filter(read_b.is_null() & b.is_not_null()).head(50).to_list() if spoiled_b else []
     examples = tuple(dict.fromkeys(str(v) for v in lost))
-    kind, why = (forced, "") if forced else finer(kind, read_a, read_b)
+    different = (read_a.unique(), read_b.unique()) if kind is Kind.CATEGORY else None
+    kind, why = (forced, "") if forced else finer(kind, read_a, read_b, different)
     return Column(
         name=a.name,
         kind=kind,
@@ -100,6 +103,7 @@ def read_column(a: pl.Series, b: pl.Series, *, forced: Kind | None = None) -> Co
         spoiled=(spoiled_a, spoiled_b),
         spoiled_examples=examples[:5],
         why=why,
+        different=different if kind is Kind.CATEGORY else None,
     )
 
 
@@ -187,14 +191,23 @@ def _mostly(spoiled: int, cells: pl.Series) -> bool:
     return spoiled > 0.5 * max(1, len(cells) - cells.null_count())
 
 
-def finer(kind: Kind, a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
-    """Return what two sides of a read column are more closely, and why: identifiers, codes, texts."""
-    found = _FINER.get(kind)
-    return (kind, "") if found is None else found(a.drop_nulls(), b.drop_nulls())
+def finer(
+    kind: Kind, a: pl.Series, b: pl.Series, different: tuple[pl.Series, pl.Series] | None = None
+) -> tuple[Kind, str]:
+    """Return what two sides of a read column are more closely, and why: identifiers, codes, texts.
+
+    `different` are the different cells of both, where they are known; gaps may be among them.
+    """
+    if kind is Kind.INTEGER:
+        return _finer_integer(a.drop_nulls(), b.drop_nulls())
+    if kind is not Kind.CATEGORY:
+        return kind, ""
+    known_a, known_b = different or (a.unique(), b.unique())
+    return _finer_text(a.drop_nulls(), b.drop_nulls(), known_a.drop_nulls(), known_b.drop_nulls())
 
 
 def _finer_integer(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
-    distinct_a, distinct_b = a.n_unique(), b.n_unique()
+    distinct_a, distinct_b = distinct.different(a), distinct.different(b)
     if max(distinct_a, distinct_b) <= FEW_INTEGERS and min(len(a), len(b)) > FEW_INTEGERS:
         return Kind.CATEGORY, ""
     unique = _unique(a, distinct_a) and (_unique(b, distinct_b) or len(b) < LEAST_UNIQUE_ROWS)
@@ -207,13 +220,12 @@ def _finer_integer(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
     return Kind.INTEGER, ""
 
 
-def _finer_text(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
-    distinct_a, distinct_b = a.n_unique(), b.n_unique()
-    some = pl.concat([a.head(LOOK_AT), b.head(LOOK_AT)])
-    distinct = some.unique()
-    words = float(distinct.str.count_matches(r"\w+").mean() or 0.0)  # type: ignore[arg-type]
-    chars = float(distinct.str.len_chars().mean() or 0.0)  # type: ignore[arg-type]
-    spaced = float(distinct.str.contains(r"\S\s+\S").mean() or 0.0)  # type: ignore[arg-type]
+def _finer_text(a: pl.Series, b: pl.Series, known_a: pl.Series, known_b: pl.Series) -> tuple[Kind, str]:
+    distinct_a, distinct_b = len(known_a), len(known_b)
+    some = pl.concat([a.head(LOOK_AT), b.head(LOOK_AT)]).unique()
+    words = float(some.str.count_matches(r"\w+").mean() or 0.0)  # type: ignore[arg-type]
+    chars = float(some.str.len_chars().mean() or 0.0)  # type: ignore[arg-type]
+    spaced = float(some.str.contains(r"\S\s+\S").mean() or 0.0)  # type: ignore[arg-type]
     few = distinct_a <= MANY_VALUES and len(a) >= 5 * distinct_a and chars < 2 * TEXT_CHARS
     if not few and spaced > 0.5 and (words >= TEXT_WORDS or chars >= TEXT_CHARS):
         return Kind.TEXT, ""
@@ -222,7 +234,7 @@ def _finer_text(a: pl.Series, b: pl.Series) -> tuple[Kind, str]:
     if _STRICT_ID_NAME.search(a.name) and distinct_a > FEW_INTEGERS:
         return Kind.IDENTIFIER, "named like one"
     many = distinct_a > MANY_VALUES and len(a) < ROWS_PER_VALUE * distinct_a
-    if many and float(b.is_in(a.unique().implode()).mean() or 0.0) < KNOWN_SHARE:  # type: ignore[arg-type]
+    if many and float(b.is_in(known_a.implode()).mean() or 0.0) < KNOWN_SHARE:  # type: ignore[arg-type]
         return Kind.IDENTIFIER, f"{distinct_a:,} values with few rows each, mostly others now"
     return Kind.CATEGORY, ""
 
@@ -238,9 +250,3 @@ def _handed_out(cells: pl.Series, distinct: int) -> bool:
     """
     low, high = int(cells.min()), int(cells.max())  # type: ignore[arg-type]
     return distinct == len(cells) and len(cells) ** 2 >= 20 * (high - low + 1)
-
-
-_FINER: dict[Kind, Callable[[pl.Series, pl.Series], tuple[Kind, str]]] = {
-    Kind.INTEGER: _finer_integer,
-    Kind.CATEGORY: _finer_text,
-}

@@ -1,25 +1,25 @@
-"""What two samples in one order tell of each other, in one pass over blocks that stay in the processor's cache."""
+"""What two samples in one order tell of each other: from where the second one's rows are, or from how often each value
+comes where values are tied."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.stats.differences import Moments
+from mainstay.stats.differences import Moments, moments_of
 from mainstay.stats.intervals import Floats
 
-BLOCK = 8_192
-"""Values at once: what is made of them on the way (64 kB each) is never written to memory. Products of vectors of this
-length are also short enough for a linear-algebra library to leave them to one thread."""
 Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was seen on the way."""
+    """What was seen."""
 
     peak: int
     """Place after which n_a n_b |F_a − F_b| is largest, among those where the next value is larger."""
@@ -34,108 +34,56 @@ class Look:
     """Rows, mean and variance (ddof 1) of Kantorovich's potential over each sample."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Law:
-    """The running difference of two empirical laws: in whole numbers, which floats hold exactly below 2**53."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """Equal values of a pooled order, taken together."""
 
-    rise: float
-    """Added for each row: rows of the second sample."""
-    fall: float
-    """Taken off for each row of the second sample: rows of both."""
-    total: float = 0.0
-    peak: int = 0
-    size: float = -1.0
-    excess: float = 0.0
-
-    def follow(self, from_b: Floats, counts: Floats | None) -> Floats:
-        """Return the excess after each row of a block, where only rows that `counts` (0 or 1) count."""
-        moves = from_b * -self.fall
-        moves += self.rise
-        if counts is not None:
-            moves *= counts
-        excess = np.cumsum(moves, out=moves)
-        excess += self.total
-        self.total = float(excess[-1])
-        return excess
-
-    def note(self, excess: Floats, size: Floats, start: int) -> None:
-        """Keep the first of the largest sizes, which are 0 where they do not count."""
-        place = int(size.argmax())
-        if size[place] > self.size:
-            self.peak, self.size, self.excess = start + place, float(size[place]), float(excess[place])
+    starts: Places
+    """Place of the first one of each."""
+    sizes: Places
+    in_b: Places
+    """How many of each are of the second sample."""
 
 
-def look(values: Floats, from_b: Mask, half: Mask | None) -> Look:
-    """Return what ascending values tell, `from_b` saying of which sample and `half` of which half each is."""
-    n, n_b = len(values), int(np.count_nonzero(from_b))
-    whole = _Law(rise=float(n_b), fall=float(n))
-    halves = () if half is None else _halves(from_b, half)
-    if 0 < n_b < n and bool((values[1:] > values[:-1]).all()):
-        return _without_ties(values, from_b, half if halves else None, whole)
-    area, level, parts = 0.0, 0.0, []
-    for start in range(0, n, BLOCK):
-        steps = np.diff(values[start : start + BLOCK + 1])
-        if start + BLOCK >= n:
-            steps = np.append(steps, 0.0)
-        ends = steps > 0.0
-        of_b = from_b[start : start + BLOCK].astype(np.float64)
-        excess = whole.follow(of_b, None)
-        size = np.abs(excess)
-        area += float(size @ steps)
-        size *= ends
-        whole.note(excess, size, start)
-        if half is not None and halves:
-            in_half = half[start : start + BLOCK].astype(np.float64)
-            for law in halves:
-                own = law.follow(of_b, in_half)
-                law.note(own, np.abs(own) * ends, start)
-                np.subtract(1.0, in_half, out=in_half)
-        rises = np.sign(excess, out=excess)
-        rises *= -steps
-        part, level = _potential(rises, of_b, level)
-        parts.append(part)
-    return Look(
-        peak=whole.peak,
-        size=max(0.0, whole.size),
-        area=area,
-        half_peaks=tuple((law.peak, law.excess) for law in halves),
-        potential=_merged(np.array(parts)),
-    )
+def groups_of(ends: Mask, from_b: Mask) -> Groups:
+    """Return the groups of equal values; `ends` says for each value but the last whether the next one is larger."""
+    n = len(from_b)
+    starts = np.concatenate(([0], np.flatnonzero(ends) + 1))
+    upto = np.flatnonzero(from_b)
+    firsts = np.searchsorted(upto, starts)
+    return Groups(starts=starts, sizes=np.diff(starts, append=n), in_b=np.diff(firsts, append=len(upto)))
 
 
-def _without_ties(values: Floats, from_b: Mask, half: Mask | None, whole: _Law) -> Look:
-    """Return the look where no two values are equal: then a law peaks beside a row of the second sample.
+def without_ties(a: Floats, b: Floats, places: Places, half: Mask | None) -> Look:
+    """Return the look of two ascending samples of which no two values are equal, `places` where those of `b` are.
 
-    So that only those rows are looked at for the peaks, and the blocks give the rest.
+    A law peaks beside a row of the second sample, so that only those are looked at for the peaks. Between two places
+    where F_a − F_b changes its sign the potential is a straight line, and there are about √n of these: it is written
+    down from them at once. W₁ is then the difference of its means.
     """
-    peak, excess = _peak_at(np.flatnonzero(from_b), len(values))
-    peaks = []
-    for own in () if half is None else (half, ~half):
-        rows = np.flatnonzero(own)
-        place, size = _peak_at(np.flatnonzero(from_b[rows]), len(rows))
-        peaks.append((int(rows[place]), size))
-    area, level, parts = 0.0, 0.0, []
-    for start in range(0, len(values), BLOCK):
-        of_b = from_b[start : start + BLOCK].astype(np.float64)
-        steps = np.diff(values[start : start + BLOCK + 1])
-        if start + BLOCK >= len(values):
-            steps = np.append(steps, 0.0)
-        gap = whole.follow(of_b, None)
-        signs = np.sign(gap)
-        area += float(gap @ (signs * steps))
-        part, level = _potential(signs * -steps, of_b, level)
-        parts.append(part)
-    return Look(peak=peak, size=abs(excess), area=area, half_peaks=tuple(peaks), potential=_merged(np.array(parts)))
+    n = len(a) + len(b)
+    before = _gaps_before(places, n)
+    peak, excess = _peak_of(places, before, n)
+    ours, theirs = (moments_of(h) for h in _lines(a, b, places, before))
+    area = max(0.0, ours[1] - theirs[1]) * len(a) * len(b) if len(a) and len(b) else 0.0
+    peaks = () if half is None else _half_peaks(places, half)
+    return Look(peak=peak, size=abs(excess), area=area, half_peaks=peaks, potential=(ours, theirs))
 
 
-def _peak_at(places: NDArray[np.intp], rows: int) -> tuple[int, float]:
-    """Return the first place of the largest gap and its signed size, from where the second sample's rows are.
+def _gaps_before(places: Places, rows: int) -> Places:
+    """Return n_a n_b (F_a − F_b) just before each row of the second sample: n_b i − n j before the j-th at place i."""
+    before = places * len(places)
+    before -= np.arange(0, rows * len(places), rows)
+    return before
 
-    The gap rises with every row of the first sample, so that it is highest just before a row of the second (n_b i − n j
-    before the j-th at place i) and lowest just after one.
+
+def _peak_of(places: Places, before: Places, rows: int) -> tuple[int, float]:
+    """Return the first place of the largest gap and its signed size.
+
+    The gap rises with every row of the first sample, so that it is highest just before a row of the second and lowest
+    just after one.
     """
     of_b = len(places)
-    before = of_b * places.astype(np.int64) - rows * np.arange(of_b)
     high, low = int(before.argmax()), int(before.argmin())
     top, bottom = int(before[high]), int(before[low]) + of_b - rows
     above, below = int(places[high]) - 1, int(places[low])
@@ -144,43 +92,114 @@ def _peak_at(places: NDArray[np.intp], rows: int) -> tuple[int, float]:
     return below, float(bottom)
 
 
-def _halves(from_b: Mask, half: Mask) -> tuple[_Law, ...]:
-    laws = []
-    for own in (half, ~half):
-        rows, of_b = int(np.count_nonzero(own)), int(np.count_nonzero(own & from_b))
-        if of_b in (0, rows):
-            return ()
-        laws.append(_Law(rise=float(of_b), fall=float(rows)))
-    return tuple(laws)
-
-
-def _potential(rises: Floats, of_b: Floats, level: float) -> tuple[tuple[float, ...], float]:
-    """Return (rows, mean, Σ of squares about it) of the potential for both samples in a block, and where it leads.
-
-    The potential's slope is −sign(F_a − F_b). Within a block it is counted from its start, so that squares stay small.
-    """
-    h = np.empty(len(rises))
-    h[0] = 0.0
-    np.cumsum(rises[:-1], out=h[1:])
-    after = level + float(h[-1]) + float(rises[-1])
-    in_b = h * of_b
-    k_b, s_b, q_b = float(of_b.sum()), float(in_b.sum()), float(in_b @ h)
-    out: list[float] = []
-    for k, s, q in ((len(h) - k_b, float(h.sum()) - s_b, float(h @ h) - q_b), (k_b, s_b, q_b)):
-        mean = s / k if k else 0.0
-        out += [k, level + mean, max(0.0, q - s * mean)]
-    return tuple(out), after
-
-
-def _merged(parts: Floats) -> tuple[Moments, Moments]:
-    """Return rows, mean and variance of each sample from those of its blocks (Chan, Golub, LeVeque 1983)."""
+def _half_peaks(places: Places, half: Mask) -> tuple[tuple[int, float], ...]:
+    """Return the peak of each half; none where a half lacks a sample."""
+    upto = np.cumsum(half, dtype=np.intp)
+    with_b, own = half[places], int(upto[-1])
     out = []
-    for rows, means, squares in (parts[:, :3].T, parts[:, 3:].T):
-        n = float(rows.sum())
-        if n == 0:
-            out.append((0, math.nan, math.inf))
-            continue
-        mean = float(rows @ means) / n
-        about = float(squares.sum() + rows @ (means - mean) ** 2)
-        out.append((int(n), mean, about / (n - 1.0) if n > 1 else math.inf))
+    for in_half, rows in ((True, own), (False, len(half) - own)):
+        mine = places[np.flatnonzero(with_b if in_half else ~with_b)]
+        if len(mine) in (0, rows):
+            return ()
+        # The place of each among the rows of its half; the rows before it that are of the other one are left out.
+        rank = upto[mine] - 1 if in_half else mine - upto[mine]
+        found, size = _peak_of(rank, _gaps_before(rank, rows), rows)
+        out.append((_row_of(found, upto, in_half=in_half), size))
+    return tuple(out)
+
+
+def _row_of(rank: int, upto: Places, *, in_half: bool) -> int:
+    """Return the place of a half's row of that rank; `upto` counts the rows that are in the half `half`."""
+    if in_half:
+        return int(np.searchsorted(upto, rank + 1))
+    return bisect_left(range(len(upto)), rank + 1, key=lambda place: place + 1 - int(upto[place]))
+
+
+def _lines(a: Floats, b: Floats, places: Places, before: Places) -> tuple[Floats, Floats]:
+    """Return Kantorovich's potential of both samples: its slope is −sign(F_a − F_b)."""
+    n_a, n_b = len(a), len(b)
+    cuts, of_b = _cuts(places, before, n_a)
+    of_a = cuts - of_b
+    # The value at each cut is the second sample's where its next row is there.
+    at_b = np.append(places, -1)[of_b] == cuts
+    middle = float(a[n_a // 2]) if n_a else 0.0
+    at = np.where(at_b, b[np.minimum(of_b, n_b - 1)], a[np.minimum(of_a, n_a - 1)]) - middle
+    signs = np.sign(n_b * (of_a + ~at_b) - n_a * (of_b + at_b)).astype(np.float64)
+    levels = np.zeros(len(cuts))
+    np.cumsum(-signs[:-1] * np.diff(at), out=levels[1:])
+    levels += signs * at
+    out = []
+    for side, firsts in ((a, of_a), (b, of_b)):
+        counts = np.diff(firsts, append=len(side))
+        h = side - middle
+        h *= np.repeat(-signs, counts)
+        h += np.repeat(levels, counts)
+        out.append(h)
     return out[0], out[1]
+
+
+def _cuts(places: Places, before: Places, n_a: int) -> tuple[Places, Places]:
+    """Return places, the first one 0, between which sign(F_a − F_b) stays, and the second sample's rows before each.
+
+    The gap falls by n_a at a row of the second sample and rises by n_b at the others, up to the next one: it changes
+    its sign at such a row, or at the rows between where it comes to nought and above.
+    """
+    n_b = len(places)
+    low, high = before <= n_a, np.append(before >= 0, True)
+    some = np.flatnonzero(low & (high[:-1] | high[1:]))
+    rows = places[some]
+    up = rows + np.maximum(0, -(-(n_a - before[some]) // n_b))
+    found = np.sort(np.concatenate(([0], rows, up, up + 1)))
+    found = found[np.append(True, found[1:] != found[:-1]) & (found < n_a + n_b)]
+    return found, np.searchsorted(places, found)
+
+
+def with_ties(values: Floats, from_b: Mask, half: Mask | None, groups: Groups) -> Look:
+    """Return the look of ascending values of which some are equal, `groups` saying which."""
+    n, n_b, starts = len(values), int(groups.in_b.sum()), groups.starts
+    lasts = np.append(starts[1:], n) - 1
+    excess = np.cumsum(n_b * groups.sizes - n * groups.in_b)
+    peak, gap = _peak_among(excess, lasts)
+    distinct = values[starts]
+    steps = np.diff(distinct)
+    h = np.zeros(len(distinct))
+    np.cumsum(-np.sign(excess[:-1]) * steps, out=h[1:])
+    return Look(
+        peak=peak,
+        size=abs(gap),
+        area=float((np.abs(excess[:-1]) * steps).sum()),
+        half_peaks=() if half is None else _tied_half_peaks(from_b, half, groups, lasts),
+        potential=(_weighted(h, groups.sizes - groups.in_b), _weighted(h, groups.in_b)),
+    )
+
+
+def _peak_among(excess: Places, lasts: Places) -> tuple[int, float]:
+    """Return the first place of the largest gap and its signed size; after the last value there is none."""
+    if len(excess) == 1:
+        return int(lasts[0]), 0.0
+    place = int(np.abs(excess[:-1]).argmax())
+    return int(lasts[place]), float(excess[place])
+
+
+def _tied_half_peaks(from_b: Mask, half: Mask, groups: Groups, lasts: Places) -> tuple[tuple[int, float], ...]:
+    which = np.repeat(np.arange(0, 4 * len(lasts), 4), groups.sizes)
+    which += from_b
+    which += half.view(np.uint8) << 1
+    counts = np.bincount(which, minlength=4 * len(lasts)).reshape(-1, 4)
+    out = []
+    for of_a, of_b in ((counts[:, 2], counts[:, 3]), (counts[:, 0], counts[:, 1])):
+        sizes, second = of_a + of_b, int(of_b.sum())
+        if second in (0, int(sizes.sum())):
+            return ()
+        out.append(_peak_among(np.cumsum(second * sizes - int(sizes.sum()) * of_b), lasts))
+    return tuple(out)
+
+
+def _weighted(values: Floats, counts: Places) -> Moments:
+    """Return rows, mean and variance (ddof 1) of values that come so often."""
+    n = int(counts.sum())
+    if n == 0:
+        return 0, math.nan, math.inf
+    mean = float((values * counts).sum()) / n
+    about = float(((values - mean) ** 2 * counts).sum())
+    return n, mean, about / (n - 1.0) if n > 1 else math.inf

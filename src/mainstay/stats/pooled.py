@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mainstay.stats import one_pass
 from mainstay.stats.intervals import Floats
-from mainstay.stats.one_pass import Look
+from mainstay.stats.one_pass import Groups, Look
 
 Mask = NDArray[np.bool_]
 _FROM_B, _HALF = np.uint64(1), np.uint64(2)
@@ -45,9 +45,14 @@ class Pooled:
         return self.values[np.flatnonzero(~self.from_b)]  # a mask would be asked of each value again
 
     @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Return where the second sample's values are, ascending."""
+        return np.flatnonzero(self.from_b)
+
+    @cached_property
     def b(self) -> Floats:
         """Return the second sample, ascending."""
-        return self.values[np.flatnonzero(self.from_b)]
+        return self.values[self.places]
 
     @cached_property
     def steps(self) -> Floats:
@@ -57,12 +62,24 @@ class Pooled:
     @cached_property
     def ends(self) -> Mask:
         """Return for each value but the last whether the next one is larger."""
-        return self.steps > 0.0
+        return self.values[1:] > self.values[:-1]
+
+    @cached_property
+    def is_distinct(self) -> bool:
+        """Return whether no two values are equal."""
+        return bool(self.ends.all())
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Return the groups of equal values."""
+        return one_pass.groups_of(self.ends, self.from_b)
 
     @cached_property
     def look(self) -> Look:
-        """Return what one pass over the order tells."""
-        return one_pass.look(self.values, self.from_b, self.half)
+        """Return what the order tells."""
+        if self.is_distinct and self.n_a and self.n_b:
+            return one_pass.without_ties(self.a, self.b, self.places, self.half)
+        return one_pass.with_ties(self.values, self.from_b, self.half, self.groups)
 
     @cached_property
     def excess(self) -> NDArray[np.int64]:

@@ -52,9 +52,13 @@ def mid_ranks(values: Floats) -> Floats:
     """Return the ranks of finite values from 1 on, equal values at the middle of their ranks."""
     order = np.argsort(values)
     ordered = values[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(values) else order
-    sizes = np.diff(np.append(starts, len(values)))
     ranks = np.empty(len(values))
+    new = ordered[1:] != ordered[:-1]
+    if new.all():
+        ranks[order] = np.arange(1.0, len(values) + 1.0)
+        return ranks
+    starts = np.concatenate(([0], np.flatnonzero(new) + 1))
+    sizes = np.diff(starts, append=len(values))
     ranks[order] = np.repeat(starts + 0.5 * (sizes + 1), sizes)
     return ranks
 

@@ -194,11 +194,9 @@ def same_law_p_of(pooled: Pooled, *, keys: Keys | None = None, apart: Distances 
 def _mid_ranks(pooled: Pooled) -> Floats:
     """Return (rank − ½)/N of each value in order, equal values at the middle of their ranks."""
     n = len(pooled.values)
-    larger = pooled.ends
-    if larger.all():
+    if pooled.is_distinct:
         return (np.arange(n) + 0.5) / n
-    starts = np.concatenate(([0], np.flatnonzero(larger) + 1))
-    sizes = np.diff(np.append(starts, n))
+    starts, sizes = pooled.groups.starts, pooled.groups.sizes
     return np.asarray(np.repeat((starts + 0.5 * sizes) / n, sizes), dtype=np.float64)
 
 
@@ -209,17 +207,15 @@ def _permutation_ps(pooled: Pooled) -> tuple[float, float]:
     (Σ v² = (N − 1/N)/12, Σ v⁴ = (N − 10/(3N) + 7/(3N³))/80), so that only the places of the second sample are summed.
     """
     n = len(pooled.values)
-    if pooled.ends.all():
-        v = (np.flatnonzero(pooled.from_b) + (0.5 - 0.5 * n)) / n
+    if pooled.is_distinct:
+        v = (pooled.places + (0.5 - 0.5 * n)) / n
         squares = v * v
         of_b = (float(v.sum()), float(squares.sum()))
         sums = (0.0, (n - 1.0 / n) / 12.0, (n - 10.0 / (3.0 * n) + 7.0 / (3.0 * n**3)) / 80.0)
     else:
-        starts = np.concatenate(([0], np.flatnonzero(pooled.ends) + 1))
-        sizes = np.diff(np.append(starts, n))
+        starts, sizes, in_b = pooled.groups.starts, pooled.groups.sizes, pooled.groups.in_b
         v = (starts + 0.5 * sizes) / n - 0.5
         squares = v * v
-        in_b = np.add.reduceat(pooled.from_b, starts, dtype=np.intp)
         of_b = (float((v * in_b).sum()), float((squares * in_b).sum()))
         weighted = squares * sizes
         sums = (float((v * sizes).sum()), float(weighted.sum()), float((squares * weighted).sum()))
@@ -265,7 +261,9 @@ def psi(a: Floats, b: Floats, *, bins: int = PSI_BINS) -> tuple[float, int]:
 
 def psi_of_sorted(a: Floats, b: Floats, *, bins: int = PSI_BINS) -> tuple[float, int]:
     """Return `psi` of two samples in ascending order."""
-    cuts = np.unique(np.quantile(a, np.arange(1, bins) / bins, method="inverted_cdf"))
+    # The least value with i/bins of the rows at or below it: ⌈n i/bins⌉ − 1, in whole numbers.
+    cuts = a[[-(-len(a) * i // bins) - 1 for i in range(1, bins)]]
+    cuts = cuts[np.append(True, cuts[1:] != cuts[:-1])]
     # Bins are open below and closed above, so that a heap of ties lies in one bin.
     p, q = (np.diff(np.searchsorted(side, cuts, side="right"), prepend=0, append=len(side)) for side in (a, b))
     return psi_of_counts(p + PSI_ADDED, q + PSI_ADDED), len(cuts) + 1
