@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mainstay.adoption import folder
+from mainstay.adoption import folder, river_kind, row_by_row
 from mainstay.adoption.contract import Features
 from mainstay.adoption.look import Looked, Roles, look
 from mainstay.config import load as config
@@ -90,6 +90,9 @@ def adopt(
 ) -> Adopted:
     """Adopt a fitted scikit-learn-compatible estimator: version 1 is it, not fitted again, and answers at once.
 
+    A model of River's (`learn_one`) is taken too; `X` are then the rows that it learned: dictionaries, texts, a frame.
+    With settings={"retrain": {"online": True}} it goes on learning from labels.
+
     `X` and `y` are what it was fitted on: a pandas or Polars frame, a 2-d array (columns x0, x1, …) or texts (the field
     `text`), and classes or numbers. `holdout` are rows (X2, y2) that it never saw: they judge and calibrate it and are
     the reference of the watch; without them, clones speak for it. `features` takes and returns a frame, row by row, and
@@ -102,6 +105,10 @@ def adopt(
     started = perf_counter()
     place = _place(name, folder)
     progress(STEPS[0], 0, len(STEPS))
+    roles = Roles(key=key, time=time, segments=tuple(segments))
+    if river_kind.is_learner(fitted):
+        opened = row_by_row.opened(fitted, X, y, holdout, column=input, beside=roles.beside, made=features is not None)
+        fitted, X, holdout = opened.estimator, opened.rows, opened.holdout  # noqa: N806 - scikit-learn's name
     looked = look(
         fitted,
         X,
@@ -109,7 +116,7 @@ def adopt(
         holdout,
         features=features,
         column=input,
-        roles=Roles(key=key, time=time, segments=tuple(segments)),
+        roles=roles,
     )
     progress(STEPS[1], 1, len(STEPS))
     project = _written(place, name, looked, settings or {})

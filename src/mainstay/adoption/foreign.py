@@ -1,4 +1,4 @@
-"""A model that MLflow stored becomes one that Mainstay can ask; what it puts out is recognised and checked on rows."""
+"""A stored model (MLflow, a pickle) becomes one that Mainstay can ask; its output is recognised and checked on rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mainstay.adoption import river_kind, row_by_row
 from mainstay.core.contracts import Task
 from mainstay.core.errors import BadData, MainstayError, ModelOutputInvalid, ProjectFileError, UsageError, shorten
 from mainstay.models import pickles, readings
 from mainstay.models.load import class_name
 from mainstay.models.readings import Kind, Reading, label_text
+from mainstay.models.streaming import Gaps
 from mainstay.models.wrapped import Backend, Layout, LightGBMBooster, Predicts, TorchModule, Wrapped, XGBoostBooster
 from mainstay.registry import flavors, packed
 from mainstay.registry.flavors import Signature, Stored
@@ -80,6 +82,13 @@ def _open(stored: Stored, frame: pd.DataFrame, *, truth: Sequence[Any] | None, c
     if stored.flavor == "pyfunc":
         return _packed(stored, frame, truth, classes)
     model = flavors.open_native(stored)
+    if river_kind.is_learner(model):
+        return _learner(model, frame, truth)
+    if stored.flavor == flavors.PICKLE and not hasattr(model, "predict"):
+        raise UsageError(
+            f"{stored.uri} holds a {type(model).__name__}, which is no model that answers rows",
+            remedy="Pickle a fitted estimator of scikit-learn's interface, or a model of River's.",
+        )
     if stored.flavor == "pytorch":
         return _torch(stored, model, frame, truth, classes)
     if hasattr(model, "fit") or hasattr(model, "_estimator_type"):
@@ -96,6 +105,29 @@ def _open(stored: Stored, frame: pd.DataFrame, *, truth: Sequence[Any] | None, c
         return _packed(stored, frame, truth, classes)
     note = f"its objective is {objective}" if objective else "it names no objective"
     return _wrapped(stored, backend, frame, truth, classes, wants=_of_objective(objective), notes=[note])
+
+
+def _learner(model: Any, frame: pd.DataFrame, truth: Sequence[Any] | None) -> Foreign:
+    """Take a model that learns row by row (River): rows as dictionaries, or the one column as it is."""
+    column = str(frame.columns[0]) if frame.shape[1] == 1 else None
+    gappy = bool(frame.isna().to_numpy().any())
+    ways: list[tuple[str | None, Gaps]] = [(None, Gaps.NONE)]
+    ways += [(None, Gaps.ABSENT)] if gappy else []
+    ways += [(column, Gaps.NONE)] if column is not None else []
+    failed: MainstayError | None = None
+    for name, gaps in ways:
+        try:
+            found = row_by_row.opened(model, frame, truth, column=name, gaps=gaps).estimator
+        except MainstayError as error:
+            failed = failed or error
+            continue
+        classes = tuple(found.classes_.tolist()) if found.classification else ()
+        task = Task.REGRESSION if not classes else Task.BINARY if len(classes) == 2 else Task.MULTICLASS
+        note = "a missing value is told to it " + ("as None" if gaps is Gaps.NONE else "by leaving its key out")
+        notes = ("it learns row by row", *([note] if gappy and name is None else []))
+        return Foreign(estimator=found, task=task, classes=classes, input=name, can_be_fitted=True, notes=notes)
+    assert failed is not None  # noqa: S101 - there is one way at least
+    raise failed
 
 
 def _of_objective(objective: str) -> bool | None:
@@ -392,6 +424,8 @@ def _gap(model: Wrapped, frame: pd.DataFrame) -> float:
 
 def _beside_mlflow(stored: Stored, found: Foreign, frame: pd.DataFrame) -> list[str]:
     """Hold the answers against MLflow's own for the same rows; raise ModelOutputInvalid where they differ."""
+    if stored.flavor == flavors.PICKLE:
+        return []
     if "python_function" not in stored.stored_as:
         return ["MLflow itself has no prediction to compare with: it was stored without a pyfunc"]
     try:

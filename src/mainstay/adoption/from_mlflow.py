@@ -168,6 +168,8 @@ def _place(uri: str, name: str | None, folder: Path | None) -> _Place:
 
 
 def _name_in(uri: str) -> str:
+    if flavors.is_pickle(uri):
+        uri = Path(uri).stem
     path = re.sub(r"^[a-z]+:/+", "", uri).strip("/")
     parts = [part for part in re.split(r"[/@]", path) if part]
     wanted = parts[0] if uri.startswith("models:") and parts else parts[-1] if parts else "model"

@@ -1,4 +1,4 @@
-"""`mainstay adopt`: a model from MLflow becomes a project."""
+"""`mainstay adopt`: a model from MLflow, or from a pickle, becomes a project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def adopt(
     call: edge.Call,
     uri: Annotated[
         str,
-        typer.Argument(metavar="URI", help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN/model, or a folder."),
+        typer.Argument(
+            metavar="URI", help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN/model, a folder, or a pickle."
+        ),
     ],
     reference: Annotated[
         Path, typer.Option("--reference", metavar="FILE", help="Rows that the model was not fitted on.")
@@ -48,12 +50,13 @@ def adopt(
     ] = None,
     time: Annotated[str | None, typer.Option("--time", metavar="COLUMN", help="The event time.")] = None,
 ) -> None:
-    """Turn a model that MLflow stored into a project that serves it.
+    """Turn a model that MLflow stored, or a pickle, into a project that serves it.
 
-    Any flavor: scikit-learn, XGBoost, LightGBM, PyTorch, TensorFlow, a pyfunc. The model travels inside the project;
-    serving it asks neither MLflow's server nor its store. Its answers are held against MLflow's own on the reference
-    rows. With --target these rows judge it, calibrate its confidence and go live; without, nothing is known about
-    accuracy, and a person has to promote it. Loading a model runs its code: adopt what you trust.
+    Any flavor: scikit-learn, XGBoost, LightGBM, PyTorch, TensorFlow, a pyfunc; as a pickle (.pkl, .pickle, .joblib) an
+    estimator of scikit-learn's interface or a model of River's, which can go on learning. The model travels inside the
+    project; serving it asks neither MLflow's server nor its store. Its answers are held against MLflow's own on the
+    reference rows. With --target these rows judge it, calibrate its confidence and go live; without, nothing is known
+    about accuracy, and a person has to promote it. Loading a model runs its code: adopt what you trust.
 
     \b
     Example:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,67 @@ _TWO = (False, True)
 """What River's models of two classes are taught."""
 
 
+class Gaps(StrEnum):
+    """What a missing value of a row is to a model that learns from dictionaries."""
+
+    NONE = "none"
+    """None, as River's imputers want it."""
+    NAN = "nan"
+    """A float that is no number, as rows of a pandas frame have it."""
+    ABSENT = "absent"
+    """No key at all, as in rows that hold what they have."""
+
+
 class RowLearner:
     """A model with `learn_one`, as an estimator that goes on learning.
 
-    Rows reach it as dictionaries (a missing value is None, as River's imputers want it), the one column that `input`
-    names as it is. A model of two classes is taught False and True, in the order of the class names.
+    Rows reach it as dictionaries, the one column that `input` names as it is. A model of two classes is taught False
+    and True, in the order of the class names.
     """
 
-    def __init__(self, model: Any, *, classification: bool) -> None:
+    feature_names_in_: Any
+    """Of a model that was adopted: the columns that it is handed."""
+    labels: Mapping[str, Any] = {}
+    gaps: Gaps = Gaps.NONE
+    """Of learners stored before there were others."""
+
+    def __init__(
+        self, model: Any, *, classification: bool, labels: Mapping[str, Any] | None = None, gaps: Gaps = Gaps.NONE
+    ) -> None:
         self.model = model
         """As it was built; it is never taught."""
         self.classification = classification
+        self.labels = {} if labels is None else labels
+        """What the model is taught for a class, where that is not the class's name."""
+        self.gaps = gaps
+
+    @classmethod
+    def of_taught(cls, taught: Any, unfitted: RowLearner, classes: Sequence[str]) -> RowLearner:
+        """Return the estimator of a model that was taught elsewhere; `unfitted` says how. Goes on with that object."""
+        made = cls(**unfitted.get_params())
+        made.model_ = taught
+        made.binary_ = made.classification and not getattr(taught, "_multiclass", True)
+        if made.classification:
+            made.classes_ = np.array(sorted(classes), dtype=np.str_)
+        return made
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's way
+        """Return what it was made of, as scikit-learn asks for it."""
+        return {
+            "model": self.model,
+            "classification": self.classification,
+            "labels": self.labels,
+            "gaps": self.gaps,
+        }
+
+    def set_params(self, **params: Any) -> RowLearner:
+        """Set what it is made of; every other name is a parameter of the model, as River's `clone` takes them."""
+        own = {name: value for name, value in params.items() if name in self.get_params()}
+        for name, value in own.items():
+            setattr(self, name, value)
+        if others := {name: value for name, value in params.items() if name not in own}:
+            self.model = self.model.clone(others)
+        return self
 
     def fit(self, given: Any, truth: Any) -> RowLearner:
         """Learn rows in their order, each once, from nothing. Raises ProjectFileError for classes it can't learn."""
@@ -54,30 +105,38 @@ class RowLearner:
 
     def learn(self, given: Any, truth: Any) -> None:
         """Learn rows in their order, each once, on top of what is known."""
-        for row, value in zip(rows_of(given), np.asarray(truth).tolist(), strict=True):
+        for row, value in zip(self.rows(given), np.asarray(truth).tolist(), strict=True):
             self.learn_one(row, value)
 
     def learn_one(self, row: Any, value: Any) -> None:
         """Learn one row; a class that is new to it is known from now on."""
         if not self.classification:
             self.model_.learn_one(row, float(value))
-        elif self.binary_:
-            self.model_.learn_one(row, bool(str(value) == self.classes_[1]))
-        else:
-            if str(value) not in self.classes_:
-                self.classes_ = np.unique(np.append(self.classes_, str(value)))
-            self.model_.learn_one(row, str(value))
+            return
+        if not self.binary_ and str(value) not in self.classes_:
+            self.classes_ = np.unique(np.append(self.classes_, str(value)))
+        self.model_.learn_one(row, self._taught(str(value)))
+
+    def rows(self, given: Any) -> list[Any]:
+        """Return what the model is handed, one for each row."""
+        return rows_of(given, self.gaps)
+
+    def _taught(self, name: str) -> Any:
+        """Return what the model is taught for a class."""
+        if name in self.labels:
+            return self.labels[name]
+        return bool(name == self.classes_[1]) if self.binary_ else name
 
     def predict_proba(self, given: Any) -> NDArray[np.float64]:
         """Return probabilities of shape (n, classes); a model that says nothing yet gives each class the same."""
         names = [str(name) for name in self.classes_]
-        return np.array([self.chances(row, names) for row in rows_of(given)], dtype=np.float64).reshape(-1, len(names))
+        found = [self.chances(row, names) for row in self.rows(given)]
+        return np.array(found, dtype=np.float64).reshape(-1, len(names))
 
     def chances(self, row: Any, names: Sequence[str]) -> list[float]:
         """Return what one row's probabilities are, for these classes."""
         said: Mapping[Any, float] = self.model_.predict_proba_one(row) or {}
-        known = dict(zip(self.classes_.tolist(), _TWO, strict=False)) if self.binary_ else {}
-        found = [float(said.get(known.get(name, name), 0.0)) for name in names]
+        found = [float(said.get(self._taught(name), 0.0)) for name in names]
         total = math.fsum(found)
         if total == 0.0:
             held = [name in self.classes_ for name in names]
@@ -88,7 +147,7 @@ class RowLearner:
         """Return labels, or of a regression values, of shape (n,)."""
         if self.classification:
             return np.asarray(self.classes_[self.predict_proba(given).argmax(axis=1)])
-        return np.array([self.value(row) for row in rows_of(given)], dtype=np.float64)
+        return np.array([self.value(row) for row in self.rows(given)], dtype=np.float64)
 
     def value(self, row: Any) -> float:
         """Return what a regression says of one row; 0 before it says anything."""
@@ -98,6 +157,9 @@ class RowLearner:
 
 def as_estimator(built: Any, contract: Contract, seed: int) -> Any:
     """Return what a pipeline built as an estimator: a model with `learn_one` wrapped and seeded, all else as it is."""
+    if isinstance(built, RowLearner):  # adopted: it says itself how it is taught
+        _set_seeds(built.model, seed)
+        return built
     if isinstance(built, type) or not callable(getattr(built, "learn_one", None)) or hasattr(built, "fit"):
         return built
     asked = "predict_proba_one" if contract.task.is_classification else "predict_one"
@@ -170,25 +232,35 @@ def progressive(estimator: Any, given: Any, truth: NDArray[Any], classes: Sequen
 
 def _row_by_row(learner: RowLearner, given: Any, truth: NDArray[Any], classes: Sequence[str]) -> NDArray[np.float64]:
     said: list[Any] = []
-    for row, value in zip(rows_of(given), truth.tolist(), strict=True):
+    for row, value in zip(learner.rows(given), truth.tolist(), strict=True):
         said.append(learner.chances(row, classes) if classes else learner.value(row))
         learner.learn_one(row, value)
     return np.array(said, dtype=np.float64).reshape(len(truth), len(classes)) if classes else np.array(said, np.float64)
 
 
-def rows_of(given: Any) -> list[Any]:
+def rows_of(given: Any, gaps: Gaps = Gaps.NONE) -> list[Any]:
     """Return what an estimator is handed as one thing for each row: a dictionary, or the text or number of `input`."""
     if hasattr(given, "to_dicts"):
-        return list(given.to_dicts())
+        return [_with_gaps(row, gaps) for row in given.to_dicts()]
     if hasattr(given, "to_dict"):
-        return [{str(name): _missing(value) for name, value in row.items()} for row in given.to_dict("records")]
+        return [_with_gaps({str(name): value for name, value in row.items()}, gaps) for row in given.to_dict("records")]
     if getattr(given, "ndim", 1) == 1:
         return list(given.tolist() if hasattr(given, "tolist") else given)
-    return [{number: _missing(value) for number, value in enumerate(row)} for row in given.tolist()]
+    return [_with_gaps(dict(enumerate(row)), gaps) for row in given.tolist()]
 
 
-def _missing(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _with_gaps(row: dict[Any, Any], gaps: Gaps) -> dict[Any, Any]:
+    missing = [name for name, value in row.items() if is_missing(value)]
+    if not missing:
+        return row
+    if gaps is Gaps.ABSENT:
+        return {name: value for name, value in row.items() if not is_missing(value)}
+    return row | dict.fromkeys(missing, None if gaps is Gaps.NONE else math.nan)
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell holds nothing: None, NaN, or a time that is none."""
+    return value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NaTType"
 
 
 def _teacher(estimator: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any], Any]] | None:

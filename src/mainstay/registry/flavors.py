@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib.util
 import os
+import pickle
 import re
 import sys
 import warnings
@@ -46,7 +47,13 @@ _LIBRARIES: Mapping[str, tuple[str, str]] = {
 """Flavor -> the module it needs and the package that brings it."""
 _MODELFILE = "MLmodel"
 _AWAY = "Start the registry, or name another one with --tracking-uri."
-_DESCRIPTION = "models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN_ID/model, or the path of a model's folder"
+_DESCRIPTION = (
+    "models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN_ID/model, the path of a model's folder, or a pickle "
+    "(.pkl, .pickle, .joblib)"
+)
+PICKLE = "pickle"
+"""Flavor of a fitted model in a file, which MLflow does not know."""
+_PICKLES = (".pkl", ".pickle", ".joblib")
 TEXT, TIME = "str", "datetime64[ns]"
 
 
@@ -119,12 +126,21 @@ def fetch(uri: str, into: Path, *, tracking_uri: str | None = None) -> Stored:
     Raises NotFound naming the versions or models that exist and the nearest name, EnvironmentFault when the registry
     is away, BadData for a folder that holds no model or a signature that no table fits.
     """
+    if is_pickle(uri):
+        # Its own path stands for the folder: no module lies below it, so that what is beside it is nobody's code.
+        return Stored(uri=uri, folder=Path(uri).expanduser(), flavor=PICKLE, stored_as=(PICKLE,), signature=None)
     folder, source = _local(uri), dict[str, str]()
     if folder is None:
         address = tracking_uri or default_address()
         _require_database(address)
         folder, source = _download(uri, into, address)
     return _described(uri, folder, source)
+
+
+def is_pickle(uri: str) -> bool:
+    """Return whether a model is a file with a pickle."""
+    path = Path(uri).expanduser()
+    return path.suffix.lower() in _PICKLES and path.is_file()
 
 
 def open_native(stored: Stored) -> Any:
@@ -134,6 +150,8 @@ def open_native(stored: Stored) -> Any:
     """
     _require_library(stored)
     with _opening(stored):
+        if stored.flavor == PICKLE:
+            return _unpickled(stored.folder)
         if stored.flavor == "sklearn":
             import mlflow.sklearn as flavor
         elif stored.flavor == "xgboost":
@@ -148,6 +166,15 @@ def open_native(stored: Stored) -> Any:
         with _opening(stored):
             _evaluate_only(model)
     return model
+
+
+def _unpickled(path: Path) -> Any:
+    if path.suffix.lower() == ".joblib":
+        import joblib
+
+        return joblib.load(path)
+    with path.open("rb") as file:
+        return pickle.load(file)  # noqa: S301 - whoever adopts a model runs its code, as the command says
 
 
 def open_pyfunc(stored: Stored) -> Any:
