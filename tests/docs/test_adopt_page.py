@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(200)
 def test_the_example_makes_a_project_that_answers(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "adopt.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 from river import feature_extraction, naive_bayes
 
@@ -73,7 +74,7 @@ def test_a_pickled_river_model_answers_and_goes_on_learning_from_where_the_noteb
     (tmp_path / "desk.pkl").write_bytes(pickle.dumps(model))
     lines = [
         {"message": message, "channel": ("app", "web")[n % 2], "kind": kind}
-        for n in range(300)
+        for n in range(160)
         for message, kind in [sentence(luck, WORDS, 1000 + n)]
     ]
     (tmp_path / "rows.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -120,5 +121,5 @@ def test_a_pickled_river_model_answers_and_goes_on_learning_from_where_the_noteb
     # What the notebook taught it and what it learned since are one model.
     assert learner.model_["MultinomialNB"].class_counts.keys() == {"fruit", "tool"}
     assert sum(learner.model_["MultinomialNB"].class_counts.values()) == 150 + sum(state.learned for state in states)
-    said_new = learner.predict_proba(__import__("pandas").DataFrame([{"message": "kiwi mango", "channel": "app"}]))
+    said_new = learner.predict_proba(pd.DataFrame([{"message": "kiwi mango", "channel": "app"}]))
     assert said_new[0, learner.classes_.tolist().index("fruit")] > 0.9

@@ -50,7 +50,7 @@ def adopt(
     ] = None,
     time: Annotated[str | None, typer.Option("--time", metavar="COLUMN", help="The event time.")] = None,
 ) -> None:
-    """Turn a model that MLflow stored, or a pickle, into a project that serves it.
+    """Turn a model from MLflow, or a pickle, into a served project.
 
     Any flavor: scikit-learn, XGBoost, LightGBM, PyTorch, TensorFlow, a pyfunc; as a pickle (.pkl, .pickle, .joblib) an
     estimator of scikit-learn's interface or a model of River's, which can go on learning. The model travels inside the

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -176,12 +176,12 @@ class Stage:
         tally, url = self.phases[phase.name], f"{self.address}/v1/predict"
         first, self._asked = self._asked, self._asked + len(users)
         ids = [f"{phase.name.replace(' ', '-')}-{first + number}" for number in range(len(users))]
-        bodies = [
+        bodies: list[dict[str, Any]] = [
             {"id": id_, "key": user.key, "time": at.isoformat(), "inputs": dict(user.inputs)}
             for id_, (at, user) in zip(ids, users, strict=True)
         ]
         earned, answered = [], 0
-        told = self._pool.map(lambda b: self._one(url, b), bodies)
+        told = self._answers(url, bodies)
         for id_, (_, user), (status, answer) in zip(ids, users, told, strict=True):
             count(tally, user, status, answer)
             answered += bool(answer)
@@ -191,6 +191,10 @@ class Stage:
             self.notes["rewards_lately"] = lately(self.notes.get("rewards_lately"), len(earned), answered)
             self._post([{"id": id_, "kind": "reward", "name": phase.reward, "value": 1} for id_ in earned], "rewards")
         return ids
+
+    def _answers(self, url: str, bodies: Sequence[Mapping[str, Any]]) -> Iterable[tuple[int, dict[str, Any]]]:
+        """Return status and answer of each request, in order."""
+        return self._pool.map(lambda body: self._one(url, body), bodies)
 
     def _one(self, url: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         try:
@@ -214,14 +218,19 @@ class Stage:
                 | {"by": "drill"}
                 for item in items[start : start + LABELS_AT_ONCE]
             ]
-            try:
-                response = self._client.post(f"{self.address}/v1/feedback", json={"items": part})
-                response.raise_for_status()
-            except httpx.HTTPError as error:
-                self.look_after()
-                raise errors.DrillMissed(f"the server did not take {what}: {error}", remedy=LOGS) from error
-            taken += sum(result["status"] != "refused" for result in response.json()["results"])
+            taken += sum(result["status"] != "refused" for result in self._taken(part, what))
         return taken
+
+    def _taken(self, items: Sequence[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
+        """Post one call's feedback; return what the server said of each."""
+        try:
+            response = self._client.post(f"{self.address}/v1/feedback", json={"items": items})
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            self.look_after()
+            raise errors.DrillMissed(f"the server did not take {what}: {error}", remedy=LOGS) from error
+        results: list[dict[str, Any]] = response.json()["results"]
+        return results
 
     # time
 
