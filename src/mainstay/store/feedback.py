@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from mainstay.core.events import Feedback, FeedbackStatus
 from mainstay.store.columns import to_json
@@ -307,19 +307,23 @@ def labels_as_of(tx: Connection, model: str, name: str, *, as_of: datetime, limi
 def right_of_newest(tx: Connection, model: str, *, limit: int) -> dict[str, tuple[int, int]]:
     """Return of each version among the model's newest `limit` valid items the right answers and the labels.
 
-    Of items of one moment at the end of the count any may be among them: an order of them costs more than the count.
+    All items of the moment at which the limit is reached are among them: one delivery may bring thousands of one
+    moment, and the index would put the right ones first.
     """
-    newest = (
-        select(labels_table.c.bundle, labels_table.c.correct)
-        .where(labels_table.c.model == model)
-        .order_by(labels_table.c.at.desc())
-        .limit(limit)
-        .subquery()
+    since = select(labels_table.c.at).where(labels_table.c.model == model).order_by(labels_table.c.at.desc())
+    # The moment of the last of the newest labels.
+    last = tx.execute(since.offset(limit - 1).limit(1)).scalar()
+    # The newest labels, counted by version and verdict from the index alone.
+    query = (
+        select(labels_table.c.bundle, labels_table.c.correct, func.count())
+        .where(labels_table.c.model == model, labels_table.c.correct.is_not(None))
+        .group_by(labels_table.c.bundle, labels_table.c.correct)
     )
-    good = func.sum(case((newest.c.correct.is_(True), 1), else_=0))
-    # The newest labels, counted by version.
-    query = select(newest.c.bundle, good, func.count()).where(newest.c.correct.is_not(None)).group_by(newest.c.bundle)
-    return {bundle: (int(right), int(n)) for bundle, right, n in tx.execute(query)}
+    found: dict[str, tuple[int, int]] = {}
+    for bundle, correct, n in tx.execute(query if last is None else query.where(labels_table.c.at >= last)):
+        right, all_ = found.get(bundle, (0, 0))
+        found[bundle] = (right + int(n) * bool(correct), all_ + int(n))
+    return found
 
 
 def labelled_answers(

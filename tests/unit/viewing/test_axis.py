@@ -138,11 +138,39 @@ def test_labels_are_counted_by_the_time_of_the_answer(store: Store) -> None:
         feedback.keep_graded(tx, items)
     with store.read() as tx:
         found = axis.read(tx, "m", START, START + timedelta(days=3), profile_of=lambda name: None, most=100)
-        assert feedback.right_of_newest(tx, "m", limit=40) == {"m@1": (30, 40)}
+        assert feedback.right_of_newest(tx, "m", limit=40) == {"m@1": (45, 60)}, "all came at one moment"
     real = next(line for plot in found.plots for line in plot.lines if line.name == "on labels")
     assert [v for v in real.values if v is not None] == [0.75]
     assert [round(v, 4) for v in real.low if v is not None] == [0.6277]  # Wilson, by scipy's proportion_ci
     assert [round(v, 4) for v in real.high if v is not None] == [0.8422]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, (0, 2)), (2, (0, 2)), (3, (2, 4)), (7, (6, 8)), (100, (6, 8))])
+def test_the_newest_labels_are_counted_by_whole_moments(store: Store, limit: int, expected: tuple[int, int]) -> None:
+    items = [
+        feedback.Graded(
+            model="m",
+            id=f"r{i}",
+            name="y",
+            value="a",
+            at=START + timedelta(days=i // 2),  # two of each moment, of which the newest two are wrong
+            feedback_id=f"f{i}",
+            bundle="m@1",
+            served_arm="champion",
+            key_hash="",
+            unit="",
+            occurred_at=START,
+            label="a",
+            confidence=None,
+            correct=i < 6,
+        )
+        for i in range(8)
+    ]
+    with store.begin() as tx:
+        feedback.keep_graded(tx, items)
+    with store.read() as tx:
+        assert feedback.right_of_newest(tx, "m", limit=limit) == {"m@1": expected}
+        assert feedback.right_of_newest(tx, "another", limit=limit) == {}
 
 
 def test_bad_calls_are_shares_of_the_counted_ones(store: Store) -> None:
