@@ -47,6 +47,8 @@ def make_plan(folder: Path, **changes: Any) -> WorkerPlan:
         "segment_mb": 1,
         "max_body_kb": 4,
         "max_rows": 5,
+        "max_wait_ms": 60_000.0,  # whoever means to be turned away for the time it takes says so
+        "deadline_ms": 60_000.0,
     }
     return WorkerPlan(**(plain | changes))
 
@@ -65,9 +67,8 @@ async def server(
     shell = Shell(make_app(hall), hall, Keys(folder / "keys.json", clock, host=listens))
     await worker.start()
     try:
-        for _ in range(200):
-            if worker.ready or not route:
-                break
+        until = time.monotonic() + 120
+        while route and not worker.ready and time.monotonic() < until:
             await asyncio.sleep(0.01)
         transport = httpx.ASGITransport(shell, raise_app_exceptions=False)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
@@ -103,7 +104,7 @@ def listening(folder: Path, *, limits: dict[str, int] | None = None, **changes: 
             thread.join()
 
 
-def talk(port: int, *pieces: bytes, pause_s: float = 0.0, timeout_s: float = 5.0) -> bytes:
+def talk(port: int, *pieces: bytes, pause_s: float = 0.0, timeout_s: float = 30.0) -> bytes:
     """Send pieces and return everything that comes back until the server closes, or nothing more comes."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         got = b""

@@ -73,12 +73,12 @@ def ask(
 
 def recorded(project: Path) -> list[Event]:
     """Return what was recorded, after all that waits was written."""
-    assert recorder(project).flush(10)
+    assert recorder(project).flush(120)
     return Journal(project / ".mainstay" / "journal").read({}, 100_000)[0]
 
 
 def counts(project: Path) -> dict[str, int]:
-    recorder(project).flush(10)
+    recorder(project).flush(120)
     return dict(recorder(project).counts)
 
 

@@ -147,7 +147,7 @@ class Zygote:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(20)
+        self._process.wait(120)
         self._process.stdout.close()
 
 
@@ -266,7 +266,7 @@ def one_rollout(
         for one in running:
             one.send(signal.SIGCONT)
             one.send(signal.SIGTERM)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while any(one.alive for one in running) and time.monotonic() < deadline:
             time.sleep(0.02)
         for one in running:

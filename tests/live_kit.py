@@ -25,7 +25,7 @@ ENVIRON = {name: value for name, value in os.environ.items() if not name.startsw
 }
 
 
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def until(holds: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -69,14 +69,14 @@ class Running:
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        assert [process.wait(60) for process in self.processes] == [0] * len(self.processes)
+        assert [process.wait(120) for process in self.processes] == [0] * len(self.processes)
 
     def kill(self) -> None:
         """End what is still there."""
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(60)
+                process.wait(120)
 
 
 class Customer(threading.Thread):
@@ -96,7 +96,7 @@ class Customer(threading.Thread):
 
     def run(self) -> None:
         number = 0
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=120) as client:
             while not self.stop.is_set():
                 try:
                     self.once(client, number)

@@ -56,7 +56,7 @@ classes = ["tool", "fruit"]
 [train]
 pipeline = "words"
 calibrate = "none"
-timeout_s = 60
+timeout_s = 600
 [train.pipelines]
 words = { build = "model:build", input = "text", params = { C = 1.0 } }
 other = { build = "model:build", input = "text", params = { C = 2.0 } }

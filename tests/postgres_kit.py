@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -20,6 +19,7 @@ from sqlalchemy import create_engine, select, text
 from mainstay.store.engine import Store
 from mainstay.store.tables import METADATA
 from mainstay.testing.clock import FakeClock
+from ports_kit import free_port
 
 INSTALL = "apt-get install postgresql"
 
@@ -29,11 +29,16 @@ class Postgres:
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         user = {"user": "nobody"} if os.geteuid() == 0 else {}
-        self._quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "check": True, "timeout": 60} | user
+        self._quiet: dict[str, Any] = {
+            "cwd": folder,
+            "stdout": subprocess.DEVNULL,
+            "check": True,
+            "timeout": 600,
+        } | user
         if user:
             shutil.chown(folder, "nobody")
-        self._data, self._log, self.port = folder / "data", folder / "log", _free_port()
-        self._control = [binaries / "pg_ctl", "-D", self._data, "-w", "-t", "30"]
+        self._data, self._log, self.port = folder / "data", folder / "log", free_port()
+        self._control = [binaries / "pg_ctl", "-D", self._data, "-w", "-t", "300"]
         options = ["-U", "mainstay", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8"]
         self.runs = False
         subprocess.run([binaries / "initdb", "-D", self._data, *options], **self._quiet)
@@ -115,9 +120,3 @@ def _binaries() -> Path | None:
     found = shutil.which("initdb")
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
     return places[0].parent if places else Path(found).resolve().parent if found else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -80,7 +80,7 @@ class FakeRoom:
 
     def wait_for_the_feed(self) -> None:
         """Wait until the feed has looked: what changes from now on is told."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not self.looks:
             assert time.monotonic() < until, "no page listens"
             time.sleep(0.02)

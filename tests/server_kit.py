@@ -52,18 +52,18 @@ class Server:
             [sys.executable, str(HOST), str(self.folder), "0", str(self.workers), "os", *self.more],
             env=os.environ | {"PYTHONPATH": str(SOURCES)} | self.environ,
         )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not (self.told().get("pid") == self.process.pid and self.told()["ready"]):
             assert self.process.poll() is None, "the server left at its start"
             assert time.monotonic() < until, f"the server did not come so far: {self.told()}"
             time.sleep(0.02)
         self.port = int(self.told()["port"])
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120)
 
     def stop(self) -> None:
         self.client.close()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(120)
 
     def told(self) -> dict[str, Any]:
         path = self.run / "serve.json"
@@ -76,7 +76,7 @@ class Server:
     def predict(self, **instance: Any) -> httpx.Response:
         return self.post("predict", {"instances": [instance]})
 
-    def raw(self, request: bytes, *, wait_s: float = 5.0) -> bytes:
+    def raw(self, request: bytes, *, wait_s: float = 60.0) -> bytes:
         """Send bytes as they are; return what comes until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait_s) as connection:
             connection.sendall(request)

@@ -35,7 +35,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.epoch = 0
         self.url = ""
-        self.client = httpx.Client(timeout=20)
+        self.client = httpx.Client(timeout=120)
 
     def bundle(self, version: int, model: Any = None, **thresholds: Any) -> BundleRef:
         made = make_bundle(self.folder / ".mainstay" / "bundles", model, lineage={"version": version}, **thresholds)
@@ -77,7 +77,7 @@ class Server:
     def worker(self, number: int = 0) -> dict[str, Any]:
         return json.loads((self.run / f"worker-{number}.json").read_bytes())
 
-    def wait(self, holds: Any, seconds: float = 20.0) -> None:
+    def wait(self, holds: Any, seconds: float = 120) -> None:
         until = time.monotonic() + seconds
         while not holds():
             assert self.process is not None
@@ -111,7 +111,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(20)
+            return self.process.wait(120)
         finally:
             if self.process.stderr is not None:
                 self.process.stderr.close()

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from mainstay.cli.main import app
 from mainstay.starter import example
+from ports_kit import free_port
 
 SRC = str(Path(__file__).parents[2] / "src")
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY")} | {"PYTHONPATH": SRC}
@@ -108,7 +109,7 @@ def check(folder: Path) -> tuple[int, dict[str, Any]]:
 
 def process(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "mainstay", *command, "--json"]
-    return subprocess.run(argv, cwd=cwd, env=ENVIRON, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(argv, cwd=cwd, env=ENVIRON, capture_output=True, text=True, check=False, timeout=600)
 
 
 def mainstay(*command: str, cwd: Path) -> dict[str, Any]:
@@ -451,9 +452,8 @@ def test_there_is_no_way_back_from_the_first_version_and_trying_changes_nothing(
 
 
 def test_up_refuses_a_port_in_use_before_it_trains(project: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as held, socket.create_server(("127.0.0.1", 0)) as free:
-        taken, other = held.getsockname()[1], free.getsockname()[1]
-        free.close()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        taken, other = held.getsockname()[1], free_port()
         for mine, web, flag in ((taken, other, "--port"), (other, taken, "--web-port")):
             error = fails(project, "up", "--port", str(mine), "--web-port", str(web), code=6)
             assert f"port {taken} on 127.0.0.1" in error["message"]
@@ -470,21 +470,20 @@ def served(trained: Path) -> Iterator[Path]:
     with log.open("wb") as err:
         server = subprocess.Popen(argv, cwd=trained, env=ENVIRON, stderr=err)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not (trained / ".mainstay/run/serve.json").exists() or "Ctrl-C" not in log.read_text():
                 assert (server.poll(), time.monotonic() < deadline) == (None, True), log.read_text()
                 time.sleep(0.1)
             yield trained
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(30)
+            server.wait(120)
 
 
 @pytest.mark.slow
 def test_a_second_up_names_the_server_that_runs_and_leaves_it_alone(served: Path) -> None:
     told_ = json.loads((served / ".mainstay/run/serve.json").read_text())
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        web = held.getsockname()[1]
+    web = free_port()
     error = fails(served, "up", "--port", "0", "--web-port", str(web), code=6)
     assert f"by process {told_['pid']} on port {told_['port']}" in error["message"]
     assert f"kill {told_['pid']}" in error["remedy"]
@@ -494,7 +493,7 @@ def test_a_second_up_names_the_server_that_runs_and_leaves_it_alone(served: Path
 
 def unshared(script: str) -> subprocess.CompletedProcess[str]:
     argv = ["unshare", "-m", "sh", "-ec", script]
-    return subprocess.run(argv, env=ENVIRON, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(argv, env=ENVIRON, capture_output=True, text=True, check=False, timeout=600)
 
 
 def may_mount() -> bool:

@@ -89,7 +89,7 @@ def served(*rooms: FakeRoom) -> Iterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(120)
         bound.close()
 
 
@@ -203,7 +203,7 @@ def test_naughty_strings_are_in_csv_files_what_no_spreadsheet_runs() -> None:
     found = 0
     text = "=1+1 " + " ".join(NAUGHTY)
     room = FakeRoom(read=lambda: examples.unwell(text), text=text)
-    with served(room) as address, httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+    with served(room) as address, httpx.Client(base_url=address, trust_env=False, timeout=120) as client:
         for path in EVERY:
             for link in dict.fromkeys(re.findall(r'class="download" href="([^"]+)"', client.get(path).text)):
                 answer = client.get(html.unescape(link))

@@ -52,7 +52,7 @@ def processes_of(folder: Path) -> dict[int, str]:
     return {int(pid): arguments for pid, _, arguments in found if "drill run" not in arguments}
 
 
-def wait_for(done: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(done: Callable[[], Any], seconds: float = 120) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if found := done():
@@ -166,7 +166,7 @@ def test_an_interrupted_drill_stops_everything_that_it_started(ending: signal.Si
     with under_way("all-zeros", folder=tmp_path, TMPDIR=str(tmp_path)) as drill:
         assert len(processes_of(tmp_path)) >= 2
         drill.send_signal(ending)
-        _, told = drill.communicate(timeout=60)
+        _, told = drill.communicate(timeout=300)
     assert drill.returncode == 130
     assert told.decode().endswith("Interrupted.\n")
     assert processes_of(tmp_path) == {}
@@ -180,7 +180,7 @@ def test_a_loop_that_dies_is_a_missed_drill_with_its_last_words(tmp_path: Path) 
         loop = loop_of(keep)
         assert loop is not None
         os.kill(loop, signal.SIGKILL)
-        _, told = drill.communicate(timeout=60)
+        _, told = drill.communicate(timeout=300)
     assert drill.returncode == 7
     assert "`mainstay loop` ended by itself with exit code -9" in told.decode()
     assert "Traceback" not in told.decode()

@@ -40,7 +40,7 @@ def served(read: Callable[[], Status], room: FakeRoom | None = None) -> Iterator
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(120)
         bound.close()
 
 

@@ -28,7 +28,6 @@ from mainstay.watch.turn import watch_turn
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
     pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not beside the project (../shared/data)"),
 ]
 

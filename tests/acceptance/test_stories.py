@@ -196,7 +196,7 @@ def rolls_back(page: Page, stage: story.Stage) -> None:
 def bundles(stage: story.Stage) -> set[str]:
     """Return which versions answer 30 users."""
     asked = {"instances": [{"key": m.key, "inputs": m.inputs} for m in stage.files["quiet"][:30]]}
-    answer = httpx.post(stage.predict_url, json=asked, timeout=60, trust_env=False)
+    answer = httpx.post(stage.predict_url, json=asked, timeout=120, trust_env=False)
     answer.raise_for_status()
     return {one["bundle"] for one in answer.json()["predictions"]}
 
@@ -219,7 +219,7 @@ def test_banking77_without_its_data_says_where_the_set_is_published() -> None:
         text=True,
         check=False,
         env=environment,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 2
     assert "PolyAI-LDN" in done.stderr

@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
 def test_the_example_makes_a_project_that_answers(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "adopt.md").read_text(encoding="utf-8")
     code, _ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -26,7 +25,7 @@ def test_the_example_makes_a_project_that_answers(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("cancer@1 is certified")

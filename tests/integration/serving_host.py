@@ -1,6 +1,7 @@
 """A supervisor over a "store" that is one JSON file: `serving_host.py FOLDERS PORT WORKERS DURABILITY [KEY=VALUE…]`.
 
-Folders are parted by commas; of several, each is a project whose model has the folder's name.
+Folders are parted by commas; of several, each is a project whose model has the folder's name. However slow the
+machine is, nobody is turned away and no model given up for it, unless a test says so by `max_wait_ms`, `deadline_ms`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from mainstay.serve.route_keeper import Override
 from mainstay.serve.supervisor import Supervisor
 from mainstay.store import call_counts
 from mainstay.store.engine import Store
+
+PATIENT = {"max_wait_ms": "60000", "deadline_ms": "60000"}
 
 
 class FileStore:
@@ -74,7 +77,7 @@ def main() -> None:
     folders, port, workers, durability = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     given = (pair.split("=", 1) for pair in sys.argv[5:])
     more = {name: json.loads(value) if value.startswith("{") else value for name, value in given}
-    serve = {"port": port, "workers": workers, "durability": durability, **more}
+    serve = {"port": port, "workers": workers, "durability": durability, **PATIENT, **more}
     names = ["weather"] if len(folders) == 1 else [Path(folder).name for folder in folders]
     members = [member(Path(folder), name, dict(serve)) for folder, name in zip(folders, names, strict=True)]
     Supervisor(members, clock=SystemClock()).run()

@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -25,8 +24,9 @@ from mainstay.core.incidents import Finding, Harm, Incident, Severity, State
 from mainstay.project import Project
 from mainstay.starter import example
 from mainstay.store import heartbeats, incidents
+from ports_kit import free_port
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 PROMETHEUS = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms, evaluation_interval: 500ms}}
 rule_files: [rules.yml]
@@ -46,12 +46,6 @@ def binary(name: str, package: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed: apt-get install {package}")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 @contextmanager
@@ -88,7 +82,7 @@ def running(folder: Path, *arguments: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(120)
 
 
 def until(holds: Callable[[], bool], what: str) -> None:

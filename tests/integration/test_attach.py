@@ -24,6 +24,7 @@ from mainstay.core.events import Event, Kind
 from mainstay.journal.read import Journal
 from mainstay.project import Project
 from mainstay.status.records import Status
+from ports_kit import free_port
 
 SERVICE = Path(__file__).parents[1] / "attach_service.py"
 CENSUS = Path(__file__).parents[3] / "shared" / "data" / "adult" / "adults.parquet"
@@ -77,7 +78,7 @@ def serving(kind: str, project: Path | str = "-", *, before: str = "", **options
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -96,7 +97,7 @@ def looping(project: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def command(project: Path, *arguments: str) -> Any:
@@ -287,7 +288,7 @@ def test_a_killed_service_loses_at_most_what_was_queued_and_the_next_goes_on(tmp
         eventually(lambda: len(events(project)) == 60)
         shop.shop(service, 20)
         service.process.send_signal(signal.SIGKILL)
-        service.process.wait(10)
+        service.process.wait(120)
     kept = [event.id for event in events(project)]
     assert 60 <= len(kept) <= 80
     assert kept == [f"r-{number}" for number in range(1, len(kept) + 1)]
@@ -324,9 +325,7 @@ def test_up_shows_a_page_for_a_project_that_answers_elsewhere(tmp_path: Path) ->
     with serving("fastapi", project) as service:
         shop.shop(service, 20)
         eventually(lambda: len(events(project)) == 20)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         arguments = [sys.executable, "-m", "mainstay", "up", "--project", str(project), "--web-port", str(port)]
         up = subprocess.Popen(
             arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **FAST}
@@ -334,7 +333,7 @@ def test_up_shows_a_page_for_a_project_that_answers_elsewhere(tmp_path: Path) ->
 
         def page() -> str:
             try:
-                with urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                with urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
                     return str(answer.read().decode())
             except OSError:
                 return ""
@@ -345,7 +344,7 @@ def test_up_shows_a_page_for_a_project_that_answers_elsewhere(tmp_path: Path) ->
             assert "answers by itself" in shown
         finally:
             up.terminate()
-            up.wait(20)
+            up.wait(120)
         assert service.ask(shop.row())[0] == 200
 
 
@@ -363,7 +362,7 @@ def test_thousands_of_census_rows_raise_nothing_and_a_zeroed_field_does(tmp_path
         for row in part:
             asked = {name: value for name, value in row.items() if name != "class"}
             mainstay.log(project=project, inputs=asked | ({"education-num": 0} if zero else {}), output=row["class"])
-        assert recorder(project).flush(30)
+        assert recorder(project).flush(120)
         for _ in range(3):
             assert loop.turn(parts).failed == {}
         found = status(project)

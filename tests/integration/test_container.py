@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from mainstay.journal.read import Journal
 from mainstay.models import answers
 from mainstay.project import Project
 from mainstay.serve.keys import hash_of, new_key
+from ports_kit import free_port
 
 INSTALL = "apt-get install -y podman buildah runc netavark aardvark-dns mmdebstrap iptables"
 HARD = (
@@ -47,7 +47,7 @@ BOOTSTRAP = (
 )
 MOST_MB = 320
 """Beyond the base image; Polars alone, which seals the journal, is 180 MB."""
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow]
 
 
 def missing() -> str:
@@ -76,7 +76,7 @@ class Pod:
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
         }
         command = ["podman", *map(str, arguments)]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=900)
         assert not check or done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
         return done
 
@@ -108,7 +108,7 @@ class Server:
     def ask(self, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         return json.loads(post(self.port, {"instances": list(instances)}))["predictions"]
 
-    def until_ready(self, *, seconds: float = 60) -> None:
+    def until_ready(self, *, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -134,11 +134,6 @@ def post(port: int, body: Any) -> bytes:
         text = answer.read()
     assert answer.status == 200, text
     return text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +175,7 @@ def prepare(made: Pod) -> None:
         made.figures["package_s"] = round(time.monotonic() - began, 1)
         project.parts.close()
         download(made)
-        assert bootstrap.wait(300) == 0
+        assert bootstrap.wait(900) == 0
     finally:
         if bootstrap.poll() is None:
             bootstrap.kill()
@@ -197,7 +192,7 @@ def download(made: Pod) -> None:
     """Fetch the wheels that the context names, of the versions that are installed here."""
     for path in made.context.glob("requirements*.txt"):
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(made.folder / "wheels")]
-        subprocess.run([*command, "-r", str(path)], check=True, capture_output=True, timeout=300)
+        subprocess.run([*command, "-r", str(path)], check=True, capture_output=True, timeout=900)
 
 
 @pytest.fixture
@@ -300,14 +295,14 @@ class Users:
                 self.acknowledged.append(json.loads(text)["predictions"][0]["id"])
 
     def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(self.acknowledged) < count:
             assert time.monotonic() < deadline, self._server.pod.logs(self._server.name)
             time.sleep(0.005)
 
     def join(self) -> None:
         for thread in self._threads:
-            thread.join(30)
+            thread.join(120)
 
 
 def test_a_kill_in_the_middle_of_traffic_loses_no_acknowledged_record_and_the_volume_goes_on(server: Server) -> None:

@@ -56,19 +56,19 @@ def test_the_command_tells_a_serving_project_from_one_whose_server_was_killed(
     runs.close()
     server = subprocess.Popen([sys.executable, "-m", "mainstay", "serve", "-C", str(folder)], env=ENVIRON)
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not (told := control.running(folder / ".mainstay" / "run") or {}).get("ready"):
             assert time.monotonic() < until
             time.sleep(0.05)
         body = {"instances": [{"inputs": {"text": "ripe apple", "buyer": "b1"}}]}
-        assert httpx.post(f"http://127.0.0.1:{told['port']}/v1/predict", json=body, timeout=20).status_code == 200
+        assert httpx.post(f"http://127.0.0.1:{told['port']}/v1/predict", json=body, timeout=120).status_code == 200
         found = doctor(folder, code=0, MAINSTAY_SERVE__PORT=str(told["port"]))
         assert not_well(found) == {}
         assert "held by this project's server" in found["port serve"]["seen"]
         workers = [one["pid"] for one in told["workers"]]
     finally:
         server.send_signal(signal.SIGKILL)
-        server.wait(30)
+        server.wait(120)
     for pid in workers:  # a worker's end of the pipe tells it that its supervisor is gone; this one dies at once
         os.kill(pid, signal.SIGKILL)
     while any(lives(pid) for pid in workers) and time.monotonic() < until:

@@ -65,7 +65,7 @@ def test_a_drill_goes_on_when_the_pages_are_killed_and_is_seen_by_those_that_com
         soon((tmp_path / "began").exists)
     finally:
         os.kill(killed.pid, signal.SIGKILL)
-        killed.wait(30)
+        killed.wait(120)
     (played,) = drills.played()
     assert (played.name, played.is_running, played.lines) == ("zeros", True, ("it began",))
     before = drills.beat()

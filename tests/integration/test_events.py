@@ -63,16 +63,16 @@ def serving(project: Path) -> Iterator[httpx.Client]:
     )
     told = project / ".mainstay" / "run" / "serve.json"
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not (told.exists() and (state := json.loads(told.read_bytes()))["ready"]):
             assert process.poll() is None, "the server left at its start"
             assert time.monotonic() < until, "the server did not come"
             time.sleep(0.05)
-        with httpx.Client(base_url=f"http://127.0.0.1:{state['port']}", timeout=20) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{state['port']}", timeout=120) as client:
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 def events(project: Path) -> list[Event]:
@@ -118,7 +118,7 @@ def test_events_over_http_are_watched_exactly_as_those_of_mainstay_log(tmp_path:
             id=row["id"],
             key=row["key"],
         )
-    assert recorder(logged).flush(20)
+    assert recorder(logged).flush(120)
     with serving(told) as client:
         assert client.get("/ping").status_code == 200
         assert client.get("/v1/models").json() == {
@@ -146,7 +146,7 @@ def test_the_same_event_through_two_workers_at_once_is_kept_once(tmp_path: Path)
     body = {"events": [{"id": f"e-{n}", "inputs": {"text": "snow"}, "label": "cold"} for n in range(20)]}
 
     def tell(number: int) -> list[str]:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20) as client:  # a connection of its own
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=120) as client:  # a connection of its own
             shifted = {"events": body["events"][number:] + body["events"][:number]}
             return [result["status"] for result in client.post("/v1/events", json=shifted).json()["results"]]
 

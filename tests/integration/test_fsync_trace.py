@@ -101,7 +101,7 @@ def traced(server: Server, durability: str) -> tuple[int, list[str]]:
 
     def ask(number: int) -> int:
         body = {"instances": [{"key": f"c{number}", "inputs": {"text": "snow day"}}]}
-        return httpx.post(f"{server.url}/v1/predict", json=body, timeout=30).status_code
+        return httpx.post(f"{server.url}/v1/predict", json=body, timeout=120).status_code
 
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(ask, range(160))) == {200}

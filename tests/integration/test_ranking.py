@@ -31,15 +31,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def server(project: Project) -> Iterator[httpx.Client]:
     process = subprocess.Popen([sys.executable, "-m", "mainstay", "serve", "-C", str(project.file)])
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not project.ready():
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
-    with httpx.Client(base_url=project.addresses()[0], timeout=20) as client:
+    with httpx.Client(base_url=project.addresses()[0], timeout=120) as client:
         yield client
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
 
 
 def queries(count: int, seed: int) -> list[list[dict[str, Any]]]:
@@ -131,7 +131,7 @@ def test_candidates_are_ranked_within_their_group_labelled_watched_and_learned_f
     click = {"id": items[0]["id"], "kind": "reward", "name": "click", "value": 1}
     assert server.post("/v1/feedback", json={"items": [click]}).json()["results"][0]["status"] == "stored"
 
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while project.status().traffic.rows < 60:
         report = project.turn()
         assert not report.failed

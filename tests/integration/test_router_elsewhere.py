@@ -95,7 +95,7 @@ def flagger(server: Server) -> dict[str, bool]:
     for hook in WEBHOOKS:
         payload = {"name": "desk", "namespace": "prod", "phase": "Progressing", "metadata": hook.get("metadata", {})}
         address = here(server, hook["url"]).replace("flagger:KEY@", f"flagger:{KEY}@")
-        found[hook["type"]] = httpx.post(address, json=payload, timeout=20).status_code <= 202
+        found[hook["type"]] = httpx.post(address, json=payload, timeout=120).status_code <= 202
     return found
 
 
@@ -129,5 +129,5 @@ def test_a_version_that_nobody_knows_is_an_error_for_one_and_a_halt_for_the_othe
 def test_without_a_key_nothing_is_said_and_nothing_goes_on(server: Server) -> None:
     judged(server, "pass")
     base = f"{server.url}/v1/models/weather/rollout"
-    assert httpx.get(f"{base}/verdict", timeout=20).status_code == 401
-    assert httpx.post(f"{base}/hooks/confirm-promotion", json={}, timeout=20).status_code == 401
+    assert httpx.get(f"{base}/verdict", timeout=120).status_code == 401
+    assert httpx.post(f"{base}/hooks/confirm-promotion", json={}, timeout=120).status_code == 401

@@ -55,7 +55,7 @@ class Runners:
         rules = RunnerRules(
             which=which,
             python=python,
-            limits=Limits(**({"deadline_s": 2.0, "memory_mb": 2000} | limits)),
+            limits=Limits(**({"deadline_s": 60.0, "memory_mb": 2000} | limits)),
             environ=ENVIRON,
             on_end=lambda _, seat, end: self.ends.append((seat, end.value)),
         )
@@ -79,7 +79,7 @@ def seats(loaded: LoadedModel) -> dict[str, Any]:
     return found
 
 
-def wait(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait(holds: Callable[[], bool], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until
@@ -134,15 +134,15 @@ def test_what_the_model_raises_comes_back_and_the_runner_lives_on(runners: Runne
 def test_a_model_that_takes_its_process_down_costs_the_rows_under_way_and_nothing_more(
     runners: Runners, text: str, end: str, said: str
 ) -> None:
-    patience_s = 2.0 if text == "slow" else 10.0
-    loaded, _ = runners.of(FaultyModel(slow_s=30.0), deadline_s=patience_s, memory_mb=300)
+    patience_s = 2.0 if text == "slow" else 60.0
+    loaded, _ = runners.of(FaultyModel(slow_s=300.0), deadline_s=patience_s, memory_mb=300)
     wait(lambda: both_ready(loaded))
     second = seats(loaded)["beside"]["pid"]
     began = time.monotonic()
     with pytest.raises(RunnerFailed, match=said):
         answer(loaded, [row(text)])
     if text == "slow":
-        assert 2.0 <= time.monotonic() - began < 20.0, "the deadline ends it, not the model's 30 s"
+        assert 2.0 <= time.monotonic() - began < 200.0, "the deadline ends it, not the model's 300 s"
     assert seats(loaded)["answers"]["pid"] == second, "the second process takes the first one's place"
     assert answer(loaded, [row()])[0].label == "cold"
     assert runners.ends == [("answers", end)]
@@ -166,7 +166,7 @@ def test_a_runner_that_was_killed_while_nothing_was_under_way_costs_no_row_at_al
 
 def test_rows_scored_in_shadow_neither_wait_for_nor_harm_the_process_that_answers(runners: Runners) -> None:
     loaded, twin = runners.of(
-        FaultyModel(slow_s=1.5), deadline_s=20.0, breaker=BreakerRules(failures=2, first_pause_s=60.0)
+        FaultyModel(slow_s=3.0), deadline_s=60.0, breaker=BreakerRules(failures=2, first_pause_s=60.0)
     )
     wait(lambda: both_ready(loaded))
     with ThreadPoolExecutor(1) as pool:
@@ -186,7 +186,7 @@ def test_rows_scored_in_shadow_neither_wait_for_nor_harm_the_process_that_answer
 
 
 def test_one_that_ends_again_and_again_is_left_alone_for_a_while_and_then_tried(runners: Runners) -> None:
-    loaded, _ = runners.of(FaultyModel(), breaker=BreakerRules(failures=3, first_pause_s=1.0))
+    loaded, _ = runners.of(FaultyModel(), breaker=BreakerRules(failures=3, first_pause_s=3.0))
     for _ in range(3):
         wait(lambda: seats(loaded)["answers"]["state"] == "ready")
         with pytest.raises(RunnerFailed):
@@ -257,7 +257,7 @@ def test_a_worker_that_is_killed_leaves_no_runner_behind_also_in_the_middle_of_a
     worker.kill()
     worker.wait()
     worker.stdout.close()
-    wait(lambda: not any(lives(pid) for pid in pids), seconds=2.0)
+    wait(lambda: not any(lives(pid) for pid in pids))
 
 
 # in the real server
@@ -287,7 +287,7 @@ def test_a_runner_killed_under_load_costs_the_calls_under_way_an_error_of_their_
     stop = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(timeout=20) as client:
+        with httpx.Client(timeout=120) as client:
             while not stop.is_set():
                 statuses.append(client.post(f"{server.url}/v1/predict", json=body("snow")).status_code)
 

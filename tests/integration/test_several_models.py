@@ -27,7 +27,7 @@ class Shared:
     def __init__(self, folder: Path) -> None:
         self.east, self.west = House(folder / "east"), House(folder / "west")
         self.process: subprocess.Popen[bytes] | None = None
-        self.client = httpx.Client(timeout=20)
+        self.client = httpx.Client(timeout=120)
 
     def start(self, *, workers: int = 1, before: tuple[str, ...] = ()) -> None:
         folders = f"{self.east.folder},{self.west.folder}"
@@ -36,7 +36,7 @@ class Shared:
         self.wait(lambda: self.east.told().get("ready") and self.west.told().get("ready"))
         self.client.base_url = httpx.URL(f"http://127.0.0.1:{self.east.told()['port']}")
 
-    def wait(self, holds: Callable[[], Any], seconds: float = 20.0) -> None:
+    def wait(self, holds: Callable[[], Any], seconds: float = 120) -> None:
         until = time.monotonic() + seconds
         while not holds():
             assert self.process is not None
@@ -62,7 +62,7 @@ class Shared:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(120)
 
 
 @pytest.fixture

@@ -42,12 +42,12 @@ def up(projects: list[Project], tmp_path: Path) -> Iterator[subprocess.Popen[str
         yield process
         if process.poll() is None:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
         assert process.stdout is not None
         process.stdout.close()
 
 
-def wait(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+def wait(holds: Callable[[], Any], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until
@@ -80,7 +80,7 @@ def test_two_projects_share_a_port_and_a_room_and_nothing_else(
     assert [url.partition("/v1/")[2] for url in predict] == ["models/shoes/predict", "models/books/predict"]
 
     row = shoes.example_request()
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=120) as client:
         for url, project in zip(predict, projects, strict=True):
             answer = client.post(url, json=row)
             assert answer.status_code == 200
@@ -106,6 +106,6 @@ def test_two_projects_share_a_port_and_a_room_and_nothing_else(
         assert client.post(predict[0], json=row).status_code == 200
 
     up.send_signal(signal.SIGTERM)
-    assert up.wait(30) == 0
+    assert up.wait(120) == 0
     assert shoes.server() is None
     assert books.server() is None

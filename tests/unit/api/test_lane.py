@@ -108,7 +108,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     made = Running(tmp_path_factory.mktemp("lane"))
     yield made
     made.server.should_exit = True
-    made.thread.join(10)
+    made.thread.join(120)
     made.listening.close()
 
 

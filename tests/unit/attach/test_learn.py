@@ -70,7 +70,7 @@ def send(project: Path, count: int, *, seed: int = 1, output: Any = None, **chan
         mainstay.log(
             project=project, inputs=row(dice, **changes), output=said, confidence=0.75, key=dice.randint(1, 50)
         )
-    assert recorder(project).flush(20)
+    assert recorder(project).flush(120)
 
 
 def test_until_enough_was_seen_the_count_is_told_and_nothing_is_watched(project: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_field_that_is_gone_or_of_another_kind_is_an_incident_that_names_it(le
     for _ in range(200):
         asked = row(dice, amount=broken)
         mainstay.log(project=project, inputs=asked, output=dice.choice(["ok", "fraud"]), confidence=0.75)
-    assert recorder(project).flush(20)
+    assert recorder(project).flush(120)
     turn(learned)
     with learned.store.read() as tx:
         (found,) = incidents.list_(tx, "fraud", limit=10)
@@ -162,7 +162,7 @@ def test_truths_told_by_the_service_or_by_a_file_are_joined(learned: Parts) -> N
     project = learned.loaded.root
     told = mainstay.log(project=project, inputs=row(random.Random(5)), output="ok", truth="fraud")
     other = mainstay.log(project=project, inputs=row(random.Random(6)), output="ok")
-    assert recorder(project).flush(20)
+    assert recorder(project).flush(120)
     facade = mainstay.Project.open(project, environ={})
     said = facade.feedback([{"id": other, "label": "ok"}, {"id": told, "label": "a class never seen"}])
     assert (said.refused, said.unknown) == ((), ())
@@ -203,7 +203,7 @@ def test_values_of_several_kinds_are_left_out_and_said(project: Path) -> None:
     mainstay.Watch(None, project=project, learn=50)  # type: ignore[arg-type]
     for number in range(60):
         mainstay.log(project=project, inputs={"x": number, "mixed": number if number % 2 else "text"}, output="ok")
-    assert recorder(project).flush(20)
+    assert recorder(project).flush(120)
     told = " ".join(turn(parts_of(project)).done)
     assert "field mixed is not watched: holds texts and numbers at once" in told
     assert [f.name for f in config.load(project, environ={}).contract.fields] == ["x"]
@@ -230,7 +230,7 @@ def test_numbers_are_watched_as_numbers(project: Path) -> None:
     dice = random.Random(7)
     for _ in range(60):
         mainstay.log(project=project, inputs={"x": dice.random()}, output=dice.random())
-    assert recorder(project).flush(20)
+    assert recorder(project).flush(120)
     parts = parts_of(project)
     turn(parts)
     turn(parts)
@@ -370,7 +370,7 @@ def test_first_requests_that_break_a_declared_contract_make_no_reference(project
         file.write("[attach]\nlearn_requests = 50\n")
     for _ in range(60):
         mainstay.log(project=project, inputs={"amount": "three", "country": "de"}, output="ok")
-    assert recorder(project).flush(20)
+    assert recorder(project).flush(120)
     assert "0 usable reference rows of first 50 requests" in " ".join(turn(parts_of(project)).done)
 
 

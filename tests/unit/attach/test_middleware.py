@@ -185,7 +185,7 @@ def test_a_full_queue_drops_and_counts(project: Path, monkeypatch: pytest.Monkey
         ask(watch)
     monkeypatch.undo()
     ask(watch)
-    recorders.recorder(project).flush(5)
+    recorders.recorder(project).flush(120)
     assert recorders.recorder(project).counts["dropped: queue_full"] == 2
 
 

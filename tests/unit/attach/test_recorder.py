@@ -268,7 +268,7 @@ def test_two_writers_of_one_host_have_a_slot_each(project: Path) -> None:
         SegmentWriter(project / ".mainstay" / "journal", recorder(project)._sink.worker)  # type: ignore[union-attr]
     other = recorders.Recorder(project)
     other.put(recorder_draft())
-    assert other.flush(5)
+    assert other.flush(120)
     other.stop()
     assert [name[-2:] for name in Journal(project / ".mainstay" / "journal").workers()] == ["-0", "-1"]
 

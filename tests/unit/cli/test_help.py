@@ -92,7 +92,7 @@ HELPS = dict(document.helps(typer.main.get_command(app), None, "mainstay"))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -57,7 +57,7 @@ def test_pip_installs_it_and_it_imports(own: Path, tmp_path: Path) -> None:
         str(target),
         str(own),
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     code = "import mainstay; print(mainstay.__file__)"
     said = subprocess.run(
         [sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(target)}, capture_output=True, text=True, check=True

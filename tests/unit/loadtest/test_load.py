@@ -58,10 +58,10 @@ class Stub:
 def serving(stub: Stub) -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(stub.main()), daemon=True)
     thread.start()
-    assert stub.ready.wait(10)
+    assert stub.ready.wait(120)
     yield f"http://127.0.0.1:{stub.port}"
     stub.loop.call_soon_threadsafe(stub.stop.set)
-    thread.join(10)
+    thread.join(120)
 
 
 def load(url: str, **how: object) -> Stage:

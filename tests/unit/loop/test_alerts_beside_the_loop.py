@@ -10,7 +10,7 @@ from loop_kit import Shop
 from mainstay import alerting, loop
 from mainstay.store import alerts, audit
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 class Hanging:

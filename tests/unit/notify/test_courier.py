@@ -28,7 +28,7 @@ class Gate:
         self.sent: list[str] = []
 
     def send(self, *, title: str, body: str, severity: str, alert_id: str) -> None:
-        assert self.open.wait(10)
+        assert self.open.wait(120)
         if self.fails:
             raise EnvironmentFault("nobody is there")
         self.sent.append(alert_id)
@@ -43,15 +43,15 @@ def test_a_dead_address_holds_up_neither_the_caller_nor_another_address() -> Non
     good.open.set()
     began = time.monotonic()
     courier.send([alert(1, "dead://"), alert(2, "good://")], {"dead://": dead, "good://": good})
-    assert time.monotonic() - began < 9.0
-    until = time.monotonic() + 10
+    assert time.monotonic() - began < 100
+    until = time.monotonic() + 120
     while "good://" in courier.busy and time.monotonic() < until:
         courier.wait(0.01)
     assert [one.alert.alert_id for one in courier.collect()] == ["a2"]
     assert courier.busy == {"dead://"}
     assert not courier.wait(0.01)
     dead.open.set()
-    assert courier.wait(10)
+    assert courier.wait(120)
     assert [one.alert.alert_id for one in courier.collect()] == ["a1"]
 
 
@@ -60,7 +60,7 @@ def test_what_goes_to_a_busy_address_is_left_for_later() -> None:
     courier.send([alert(1, "slow://")], {"slow://": slow})
     courier.send([alert(1, "slow://"), alert(2, "slow://")], {"slow://": slow})
     slow.open.set()
-    assert courier.wait(10)
+    assert courier.wait(120)
     assert slow.sent == ["a1"]
 
 
@@ -68,7 +68,7 @@ def test_after_one_failure_the_address_is_left_alone_for_this_turn() -> None:
     courier, gone = Courier(), Gate(fails=True)
     gone.open.set()
     courier.send([alert(1, "gone://"), alert(2, "gone://")], {"gone://": gone})
-    assert courier.wait(10)
+    assert courier.wait(120)
     (only,) = courier.collect()
     assert only.alert.alert_id == "a1"
     assert only.error.startswith("nobody is there")
@@ -78,7 +78,7 @@ def test_alerts_to_one_address_arrive_in_their_order() -> None:
     courier, there = Courier(), Gate()
     there.open.set()
     courier.send([alert(n, "there://") for n in range(5)], {"there://": there})
-    assert courier.wait(10)
+    assert courier.wait(120)
     assert there.sent == [f"a{n}" for n in range(5)]
 
 
@@ -91,13 +91,13 @@ def test_a_process_that_dies_while_it_sends_sends_again_with_the_same_id() -> No
     there.open.set()
     first = Courier()
     first.send(taken, {"there://": there})
-    assert first.wait(10)
+    assert first.wait(120)
     # The process dies here: nobody collects. The next one finds the alert where it was.
     with store.begin() as tx:
         due = alerts.due(tx, NOW, 5)
     second = Courier()
     second.send(due, {"there://": there})
-    assert second.wait(10)
+    assert second.wait(120)
     assert there.sent == ["a1", "a1"]
     with store.begin() as tx:
         assert deliver.record(tx, second.collect(), NOW, outbox=alerts) == 1

@@ -72,10 +72,9 @@ def test_a_project_that_cannot_be_taken_in_is_tried_again_until_it_can(
         with pytest.raises(NotReady, match="'east' cannot be served now: no room, try 1"):
             hall.of("east")
         await hall.start()
-        for _ in range(200):
-            if hall.ready:
-                break
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(60):
+            while not hall.ready:
+                await asyncio.sleep(0.005)
         assert hall.of("east").plan.models == ["east"]
         assert (tries.count("east"), hall.late) == (3, {})
         await hall.stop()

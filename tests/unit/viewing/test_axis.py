@@ -120,7 +120,7 @@ def test_labels_are_counted_by_the_time_of_the_answer(store: Store) -> None:
             id=f"r{i}",
             name="y",
             value="a",
-            at=START + timedelta(days=2),
+            at=START + timedelta(days=2, minutes=i),
             feedback_id=f"f{i}",
             bundle="m@1",
             served_arm="champion",
