@@ -15,6 +15,7 @@ from mainstay.comparison.frames import listed, require_columns
 from mainstay.comparison.records import Kind
 from mainstay.core.contracts import Field, FieldType
 from mainstay.core.errors import BadData, NotEnoughEvidence, Problem, UsageError, shorten
+from mainstay.data import spellings
 from mainstay.data.cells import read_cells
 from mainstay.data.times import parse_utc
 
@@ -26,9 +27,6 @@ LEAST_REPLAYED = 20
 SPOILED_SHARE = 0.01
 """Rows without a readable time are left out up to this share; more of them are a mistake."""
 SHOWN = 5
-DAYS = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y")
-HOURS = (" %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
-"""Spellings of a day and of an hour behind it that are no ISO 8601 and leave nothing open, once a day is beyond 12."""
 EPOCHS = ((1e8, 1e11, "s", 1), (1e11, 1e14, "ms", 1_000), (1e14, 1e17, "us", 1_000_000), (1e17, 1e20, "ns", 10**9))
 """Whole numbers of such a size are taken for time since 1970, in such a unit."""
 
@@ -180,7 +178,7 @@ def _read(cells: pl.Series) -> tuple[pl.Series, str | None]:
     if not cells.dtype.is_numeric():
         read = read_cells(_field(cells.name, FieldType.TIMESTAMP), _whole(cells))
         if cells.dtype == pl.String and not read.count():
-            return _spelled(cells, read)
+            return spellings.times_of(cells) or (read, None)
         return read, None
     middle = abs(float(cells.cast(pl.Float64).median() or 0.0))  # type: ignore[arg-type]
     for low, high, unit, per_second in EPOCHS:
@@ -188,24 +186,6 @@ def _read(cells: pl.Series) -> tuple[pl.Series, str | None]:
             micros = (cells.cast(pl.Float64) * (1e6 / per_second)).round().cast(pl.Int64, strict=False)
             return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), unit
     return pl.Series(cells.name, [None] * len(cells), dtype=pl.Datetime("us", "UTC")), None
-
-
-def _spelled(cells: pl.Series, unread: pl.Series) -> tuple[pl.Series, str | None]:
-    """Return moments of which every cell is spelled in one of the formats known here, and which; else `unread`.
-
-    Where day and month could be either way round (no day beyond the twelfth), nobody can tell, and nothing is read.
-    """
-    found: list[tuple[pl.Series, str]] = []
-    texts = cells.str.strip_chars()
-    for day in DAYS:
-        for hour in ("", *HOURS):
-            read = texts.str.to_datetime(day + hour, strict=False, time_unit="us")
-            if read.null_count() <= SPOILED_SHARE * len(cells):
-                found.append((read.dt.replace_time_zone("UTC"), day + hour))
-                break
-    if not found or any(not told.equals(found[0][0]) for told, _ in found):
-        return unread, None
-    return found[0]
 
 
 def _field(name: str, kind: FieldType) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import re
 from collections.abc import Callable
@@ -61,10 +62,7 @@ def paths_of(address: str, root: Path) -> list[Path]:
 def _read(path: Path, address: str) -> pl.DataFrame:
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix.casefold() in _READERS), "").casefold()
     if not kind:
-        raise BadData(
-            f"{path.name} is of no known kind: {path.suffix or 'no suffix'}",
-            remedy=f"Files may end in {', '.join(_READERS)}.",
-        )
+        raise unknown_kind(path)
     try:
         if path.stat().st_size == 0:
             raise BadData(f"{path.name} is empty (0 bytes)", remedy=f"Write rows into {path}.")
@@ -82,7 +80,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
     try:
         frame = pl.read_csv(path, separator=between, infer_schema=False, encoding="utf8", truncate_ragged_lines=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise _half_written(path, "CSV", error) from error
+        raise _ragged(path, between) or _half_written(path, "CSV", error) from error
     _require_last_line_whole(path, frame, between)
     if frame.width > 1 and not frame.columns[0].strip():
         frame = frame.drop(frame.columns[0])
@@ -133,6 +131,29 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".jsonl": _read_ndjson,
     ".parquet": _read_parquet,
 }
+_CONVERTED = {
+    ".xlsx": "pandas.read_excel({0!r}).to_parquet({1!r}) (needs openpyxl)",
+    ".xls": "pandas.read_excel({0!r}).to_parquet({1!r}) (needs xlrd)",
+    ".json": "pandas.read_json({0!r}).to_parquet({1!r})",
+    ".feather": "pandas.read_feather({0!r}).to_parquet({1!r})",
+    ".pkl": "pandas.read_pickle({0!r}).to_parquet({1!r})",
+}
+"""How files of other kinds become rows that are read."""
+_PACKED = {b"\x1f\x8b": "gunzip -k", b"PK\x03\x04": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2 -k"}
+"""How compressed files begin, and what undoes it."""
+
+
+def unknown_kind(path: Path) -> BadData:
+    """Return the error of a file whose name tells no kind that is read, with what would make one of it."""
+    suffix = path.suffix.casefold()
+    convert = _CONVERTED.get(suffix, "").format(path.name, f"{path.stem}.parquet")
+    rename = suffix in (".txt", ".tsv", ".tab", ".dat", "")
+    remedy = f"Convert it: {convert}. " if convert else ""
+    remedy += "If it holds cells apart by comma, semicolon, tab or |, rename it to .csv. " if rename else ""
+    return BadData(
+        f"{path.name} is of no known kind: {path.suffix or 'no suffix'}",
+        remedy=f"{remedy}Files may end in .csv, .ndjson, .jsonl, .parquet.",
+    )
 
 
 def _half_written(path: Path, kind: str, error: Exception) -> BadData:
@@ -141,6 +162,23 @@ def _half_written(path: Path, kind: str, error: Exception) -> BadData:
         f"{path.name} is half-written or no {kind}: {first_line}",
         remedy="Write the file again; write under another name and rename when it is whole.",
     )
+
+
+def _ragged(path: Path, between: str) -> BadData | None:
+    """Return the error that names the first line with more cells than the first one; None where there is none."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, delimiter=between)
+        try:
+            width = len(next(rows, ()))
+            for row in rows:
+                if len(row) > width:
+                    return BadData(
+                        f"{path.name}: line {rows.line_num} has {len(row)} cells, its first line names {width} columns",
+                        remedy=f"Put cells that hold {between!r} into double quotes, or name every column.",
+                    )
+        except csv.Error:
+            return None
+    return None
 
 
 def _require_utf8(path: Path) -> None:
@@ -163,6 +201,13 @@ def _require_utf8(path: Path) -> None:
 
 
 def _wrong_encoding(path: Path, position: int, byte: int) -> BadData:
+    with path.open("rb") as file:
+        head = file.read(4)
+    undone = next((by for sign, by in _PACKED.items() if head.startswith(sign)), "")
+    if undone:
+        return BadData(
+            f"{path.name} is compressed, no text", remedy=f"Unpack it: {undone} {path.name}, and name what comes out."
+        )
     # Spreadsheets write UTF-16 with a mark at the beginning; else the most common one is guessed.
     likely = "UTF-16" if position == 0 and byte in (0xFE, 0xFF) else "WINDOWS-1252"
     return BadData(

@@ -11,6 +11,7 @@ import polars as pl
 
 from mainstay.comparison import words
 from mainstay.comparison.records import Kind
+from mainstay.data import spellings
 from mainstay.profiling import texts
 from mainstay.profiling.personal import personal_in
 from mainstay.profiling.plots import bars, histogram
@@ -34,6 +35,7 @@ def look(seen: Seen, *, dtype: str, spoiled: int, why: str, now: datetime, rng: 
     held = cells.drop_nulls()
     distinct = held.n_unique()
     personal = personal_in(seen.name, cells)
+    nested = kind is Kind.EMPTY and dtype.startswith(("List", "Struct", "Array", "Binary", "Object"))
     numbers: dict[str, Any] = {}
     plot: Plot | None = None
     if len(held):
@@ -47,6 +49,8 @@ def look(seen: Seen, *, dtype: str, spoiled: int, why: str, now: datetime, rng: 
             numbers, plot = _category(held, shown=not personal)
     if why:
         numbers["why"] = why
+    if kind in (Kind.CATEGORY, Kind.IDENTIFIER, Kind.TEXT) and (unread := spellings.unread(cells, shown=not personal)):
+        numbers["unread"] = unread
     return ColumnLook(
         name=seen.name,
         kind=kind,
@@ -55,13 +59,13 @@ def look(seen: Seen, *, dtype: str, spoiled: int, why: str, now: datetime, rng: 
             kind, "none: it holds nothing" if dtype[:1].islower() or cells.dtype == pl.Null else ""
         ),
         rows=len(cells),
-        missing=cells.null_count() - spoiled,
+        missing=0 if nested else cells.null_count() - spoiled,
         spoiled=spoiled,
         distinct=distinct,
         numbers=numbers,
         plot=plot,
         personal=personal,
-        findings=tuple(_findings(seen, distinct, spoiled, numbers, personal)),
+        findings=tuple(_findings(seen, distinct, spoiled, numbers, personal, nested=nested)),
     )
 
 
@@ -129,7 +133,7 @@ def _moments(held: pl.Series, now: datetime) -> tuple[dict[str, Any], Plot]:
 
 
 def _findings(
-    seen: Seen, distinct: int, spoiled: int, numbers: dict[str, Any], personal: tuple[Any, ...]
+    seen: Seen, distinct: int, spoiled: int, numbers: dict[str, Any], personal: tuple[Any, ...], *, nested: bool
 ) -> Iterator[Finding]:
     name, rows = seen.name, len(seen.cells)
     missing = seen.cells.null_count() - spoiled
@@ -138,8 +142,11 @@ def _findings(
         return Finding(where=name, what=what, weight=weight)
 
     if seen.kind is Kind.EMPTY:
-        yield told("holds nothing that a model could use", Weight.LOOK)
+        inside = "holds lists, records or bytes, which no field can be: make a column of each value in them"
+        yield told(inside if nested else "holds nothing that a model could use", Weight.LOOK)
         return
+    if unread := numbers.get("unread"):
+        yield told(f"holds {unread}: as it is, it stays text", Weight.MEND)
     if distinct == 1:
         yield told(
             "is the same in every row" if not missing else "holds one value only, else it is missing", Weight.LOOK
@@ -169,7 +176,10 @@ def _odd(seen: Seen, distinct: int, numbers: dict[str, Any]) -> Iterator[tuple[s
     if distinct > 1 and numbers.get("commonest_rows", 0) >= LOPSIDED * held:
         yield f"is one value in {words.share(numbers['commonest_rows'] / held)} of the rows", Weight.LOOK
     if numbers.get("spellings"):
-        yield f"{numbers['spellings']} values differ from another one only in case or spaces", Weight.LOOK
+        times = "value differs" if numbers["spellings"] == 1 else "values differ"
+        yield f"{numbers['spellings']} {times} from another one only in case or spaces", Weight.LOOK
+    if (empty := numbers.get("empty", 0)) >= MANY_MISSING * held and empty:
+        yield f"is empty text in {words.share(empty / held)} of the rows, which is a value and not a gap", Weight.LOOK
     if numbers.get("future"):
         yield f"{words.counted(numbers['future'])} times lie more than a day in the future", Weight.MEND
     if numbers.get("days_without") and numbers["days_without"] > 0.1 * (numbers["days"] + numbers["days_without"]):

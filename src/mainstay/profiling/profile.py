@@ -87,7 +87,7 @@ def profile(
         copies=copies,
         findings=_ordered(
             [
-                *_whole(frame, told, found, suspects, copies),
+                *_whole(frame, told, found, suspects, copies, {one.name for one in looks if "unread" in one.numbers}),
                 *_of_columns(looks, suspects),
                 *_weights(looks, found, target),
             ]
@@ -136,10 +136,17 @@ def _copies(frame: pl.DataFrame, target: str | None, others: Sequence[Seen], rng
 
 
 def _whole(
-    frame: pl.DataFrame, told: ColumnLook | None, found: Sequence[Tie], suspects: Sequence[Suspect], copies: Copies
+    frame: pl.DataFrame,
+    told: ColumnLook | None,
+    found: Sequence[Tie],
+    suspects: Sequence[Suspect],
+    copies: Copies,
+    unread: set[str],
 ) -> Iterator[Finding]:
     """Yield what was noticed beyond single columns."""
     for one in suspects:
+        if one.kind == "identifier" and one.name in unread:
+            continue  # that it is numbers or times in another spelling is told of the column
         weight = Weight.MEND if one.kind in ("identity", "alone") else Weight.LOOK
         yield Finding(where=one.name, what=f"may leak the target: {one.why}", weight=weight)
     if copies.exact:

@@ -9,6 +9,7 @@ from typing import Protocol
 from mainstay.core.contracts import Contract
 from mainstay.core.errors import BadData, EnvironmentFault
 from mainstay.data.near import did_you_mean
+from mainstay.data.source import unknown_kind
 from mainstay.score.csv_file import CsvSource
 from mainstay.score.ndjson import NdjsonSource
 from mainstay.score.parquet_file import ParquetSource
@@ -48,10 +49,7 @@ def kind_of(path: Path) -> str:
     """Return csv, ndjson or parquet by the suffix; raises BadData for another one."""
     suffix = path.suffix.casefold()
     if suffix not in KINDS:
-        raise BadData(
-            f"{path.name} is of no known kind: {suffix or 'no suffix'}",
-            remedy=f"Files may end in {', '.join(KINDS)}.",
-        )
+        raise unknown_kind(path)
     return KINDS[suffix]
 
 

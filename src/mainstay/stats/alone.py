@@ -104,8 +104,9 @@ def number_skill(codes: Codes, truth: Floats, fold: Codes, *, keys: Sequence[int
 def identity_of(columns: Floats, truth: Floats) -> list[tuple[int, float]] | None:
     """Return columns and factors of which the target is the exact sum (plus a constant), the fewest; None if it is not.
 
-    Least squares on one half of the rows must leave less than EXACT of the variance on the other half; then columns are
-    left out as long as that holds. Rows with a missing value are left out; fewer than ten for each column: None.
+    Least squares on one half of the rows must leave less than EXACT of the variance on the other half, and of that of
+    the middle nine tenths of these rows: beside a few values far out anything is a small share. Then columns are left
+    out as long as that holds. Rows with a missing value are left out; fewer than ten for each column: None.
     """
     here = np.isfinite(columns).all(axis=1) & np.isfinite(truth)
     x, y = columns[here], truth[here]
@@ -128,6 +129,14 @@ def _exact(x: Floats, y: Floats, used: Sequence[int]) -> dict[int, float] | None
     told = (y - y.mean()) / y.std()
     weights, *_ = np.linalg.lstsq(z[::2], told[::2], rcond=1e-10)
     left = told[1::2] - z[1::2] @ weights
-    if float((left**2).mean()) > EXACT:
+    if float((left**2).mean()) > EXACT or not _exact_within(told[1::2], left):
         return None
     return {j: float(weights[i] * y.std() / scales[i]) for i, j in enumerate(used)}
+
+
+def _exact_within(truth: Floats, left: Floats) -> bool:
+    """Return whether what is left is a small share of the variance also where the target is usual."""
+    low, high = np.quantile(truth, (0.05, 0.95))
+    usual = (truth >= low) & (truth <= high)
+    spread = float(truth[usual].var())
+    return spread <= 0 or float((left[usual] ** 2).mean()) <= EXACT * spread

@@ -90,7 +90,7 @@ def test_what_was_put_in_is_noticed(found: Profile) -> None:
     assert ("note", "may leak the target") in said
     assert ("id", "may leak the target") in said
     assert ("country", "is the same in every row") in said
-    assert ("plan", "1 values differ from another one only in case or spaces") in said
+    assert ("plan", "1 value differs from another one only in case or spaces") in said
     assert any(f.where == "age" and "is missing in" in f.what for f in found.findings)
     assert any(
         f.where == "mail" and "looks like an e-mail address in 1\N{NARROW NO-BREAK SPACE}000 rows" in f.what
@@ -210,3 +210,27 @@ def test_the_census_has_its_published_copies_and_no_leak() -> None:
     assert [f.where for f in found.findings if "is it a weight" in f.what] == ["fnlwgt"]
     strongest = found.ties[0]
     assert {strongest.a, strongest.b} == {"education", "education-num"}
+
+
+def test_numbers_with_commas_are_to_be_mended_and_are_no_names_that_leak() -> None:
+    rng = np.random.default_rng(3)
+    spelled = [f"{value:.2f}".replace(".", ",") for value in rng.lognormal(6, 1, 200)]
+    frame = pl.DataFrame({"revenue": spelled, "left": rng.random(200) < 0.5})
+    told = {one.where: one for one in profile(frame, target="left", now=NOW).findings}
+    assert told["revenue"].weight is Weight.MEND
+    assert "numbers with a decimal comma" in told["revenue"].what
+
+
+def test_nested_values_are_told_as_such_and_not_as_missing(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user": [{"city": "Oslo"}] * 60, "tags": [["a"]] * 60, "left": [True, False] * 30})
+    frame.write_ndjson(tmp_path / "nested.ndjson")
+    found = profile(tmp_path / "nested.ndjson", target="left", now=NOW)
+    assert [(one.name, one.missing) for one in found.columns[:2]] == [("user", 0), ("tags", 0)]
+    nested = [one.where for one in found.findings if "holds lists, records or bytes" in one.what]
+    assert nested == ["user", "tags"]
+
+
+def test_mostly_empty_texts_are_told_as_a_value_and_no_gap() -> None:
+    frame = pl.DataFrame({"mpaa": [""] * 80 + ["R"] * 40, "good": [True, False] * 60})
+    told = [one.what for one in profile(frame, target="good", now=NOW).findings if one.where == "mpaa"]
+    assert told == ["is empty text in 67 % of the rows, which is a value and not a gap"]

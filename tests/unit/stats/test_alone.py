@@ -89,6 +89,17 @@ def test_nearly_a_sum_is_none() -> None:
     assert alone.identity_of(x[:20], x[:20, 0]) is None
 
 
+def test_a_few_values_far_out_make_no_column_the_target() -> None:
+    rng = np.random.default_rng(8)
+    y = rng.normal(100, 5, 600)
+    y[:4] = 1e9
+    near = y / 10 + rng.standard_normal(600)
+    assert alone.identity_of(near[:, None], y) is None
+    found = alone.identity_of((y / 10)[:, None], y)
+    assert found is not None
+    assert dict(found) == pytest.approx({0: 10.0})
+
+
 def test_bins_hold_equal_rows_and_missing_values_one_of_their_own() -> None:
     values = np.concatenate([np.random.default_rng(7).standard_normal(6400), [np.nan] * 5])
     codes = alone.bins_of(values)
