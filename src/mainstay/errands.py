@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from mainstay import candidate
 from mainstay.core import errors, releases
 from mainstay.core.verdicts import Check, Verdict
+from mainstay.online import look
 from mainstay.pulled import take
 from mainstay.serve import trial
 from mainstay.store import jobs
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mainstay.parts import Parts
 
-TRAIN, TRIAL, PULL, ONLINE = "train", "trial", "pull", "online"
+TRAIN, TRIAL, PULL, ONLINE = "train", "trial", "pull", look.KIND
 """Kinds of jobs."""
 PULLS_KEPT = timedelta(days=7)
 """How long a pull that ended is kept: one comes every few minutes, for ever."""

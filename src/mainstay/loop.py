@@ -29,7 +29,7 @@ from mainstay.config import load as config
 from mainstay.core import errors
 from mainstay.core.events import Event, Kind
 from mainstay.journal import seal
-from mainstay.online import place
+from mainstay.online import look
 from mainstay.release import rollout
 from mainstay.retrain import guard, trigger
 from mainstay.store import blocks, heartbeats, jobs, leases
@@ -48,13 +48,6 @@ log = logging.getLogger("mainstay.loop")
 LEASE = "loop"
 LEASE_S = 15.0
 """Without a renewal for so long, another loop takes over (seconds)."""
-ONLINE_EVERY = timedelta(seconds=10)
-"""How often it is looked whether labels wait for the online learner."""
-ONLINE_RESTS = 20
-"""A look that takes long, as there are very many labels, is taken seldom: so many times as long is rested."""
-ONLINE_LONGEST = timedelta(hours=1)
-ONLINE_AGAIN_S = 300
-"""A batch that a guard kept from being learned is tried again after so long (seconds)."""
 BUDGET_EVERY = timedelta(seconds=15)
 """How often error budgets are looked at."""
 CHUNK = 5_000
@@ -325,30 +318,8 @@ def _retrain(parts: Parts, _runner: Runner) -> list[str]:
 
 
 def _online(parts: Parts, _runner: Runner) -> list[str]:
-    """Have what waits for the online learner learned, once it makes a batch; serving learns nothing by that."""
-    now, began = parts.clock.now(), parts.clock.monotonic()
-    looked = parts.looked_at.get(errands.ONLINE)
-    if not parts.settings.retrain.online:
-        return []
-    if looked is not None and -ONLINE_LONGEST < now - looked < ONLINE_EVERY:  # beyond: the clock was put back
-        return []
-    try:
-        where = place.read(parts)
-    except errors.NotEnoughEvidence:
-        return []
-    waiting = place.count_waiting(parts, where, now)
-    took = timedelta(seconds=parts.clock.monotonic() - began)
-    parts.looked_at[errands.ONLINE] = now + min(
-        max(ONLINE_RESTS * took - ONLINE_EVERY, timedelta(0)), ONLINE_LONGEST / 2
-    )
-    if waiting < parts.settings.retrain.online_batch:
-        return []
-    dedupe = f"online:{where.newest}:{where.live.version}:{int(now.timestamp() // ONLINE_AGAIN_S)}"
-    with parts.store.begin() as tx:
-        job = jobs.enqueue(
-            tx, model=parts.model, kind=errands.ONLINE, dedupe=dedupe, payload={"waiting": waiting}, now=now
-        )
-    return [f"{waiting} labels wait for the online learner"] if job is not None else []
+    """Have what waits for the online learner learned, once it makes a batch."""
+    return look.turn(parts)
 
 
 def _aliases(parts: Parts, _runner: Runner) -> list[str]:

@@ -612,6 +612,45 @@ def test_a_job_of_a_dead_owner_is_taken_over_and_the_late_owner_is_fenced_off(st
         assert [job.attempts for job in jobs.list_(tx, MODEL, states=[jobs.JobState.FAILED])] == [3]
 
 
+def test_jobs_that_ended_are_forgotten_once_they_are_old_and_no_others(store: Store) -> None:
+    def asked(tx: object, dedupe: str, **more: object) -> jobs.Job:
+        options = {"model": MODEL, "kind": "pull", "dedupe": dedupe, "payload": {}, "now": NOW} | more
+        found = jobs.enqueue(tx, **options)  # type: ignore[arg-type]
+        assert found is not None
+        return found
+
+    with store.begin() as tx:
+        done, failed, waits, runs = (asked(tx, name) for name in ("done", "failed", "waits", "runs"))
+        for _ in range(3):  # the oldest first: "waits" goes back into the queue
+            claimed = jobs.claim(tx, kinds=["pull"], owner="a", lease_s=60, now=NOW)
+            assert claimed is not None
+            if claimed.id == done.id:
+                jobs.finish(tx, claimed, now=NOW)
+            elif claimed.id == failed.id:
+                jobs.fail(tx, claimed, error="boom", now=NOW)
+            else:
+                jobs.fail(tx, claimed, error="boom", now=NOW, retry_at=NOW + MINUTE)
+        assert jobs.claim(tx, kinds=["pull"], owner="a", lease_s=60, now=NOW) is not None  # "runs"
+        other, elsewhere = asked(tx, "other", kind="train"), asked(tx, "elsewhere", model="another")
+        for job in (other, elsewhere):
+            claimed = jobs.claim(tx, kinds=[job.kind], owner="a", lease_s=60, now=NOW)
+            assert claimed is not None
+            jobs.finish(tx, claimed, now=NOW)
+        late = asked(tx, "late")
+        claimed = jobs.claim(tx, kinds=["pull"], owner="a", lease_s=60, now=NOW)
+        assert claimed is not None
+        assert claimed.id == late.id
+        jobs.finish(tx, claimed, now=NOW + MINUTE)
+        assert jobs.forget(tx, MODEL, kind="pull", before=NOW) == 0  # what ended just then is not older
+        assert jobs.forget(tx, MODEL, kind="pull", before=NOW + MINUTE) == 2
+        left = {job.id for job in jobs.list_(tx)}
+        assert left == {waits.id, runs.id, other.id, elsewhere.id, late.id}
+        # What was forgotten may be asked anew; what still stands may not.
+        assert asked(tx, "done").id not in left
+        with pytest.raises(AssertionError):
+            asked(tx, "late")
+
+
 def test_an_alert_is_sent_once_and_tried_again_until_then(store: Store) -> None:
     with store.begin() as tx:
         put = {"alert_id": "i1", "to": "log://", "title": "t", "body": "b", "severity": "page", "now": NOW}

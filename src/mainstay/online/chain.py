@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from mainstay.core.releases import Release, Stage
 from mainstay.core.verdicts import Verdict
-from mainstay.store.online import State
 
 FACT = "online"
 """Name of the fact of a version that was learned online."""
 _GONE = frozenset({Stage.ROLLED_BACK, Stage.QUARANTINED})
+
+
+class Linked(Protocol):
+    """A state, as far as its chain is concerned; its parent has a smaller number."""
+
+    @property
+    def n(self) -> int:
+        """Return its number."""
+
+    @property
+    def parent(self) -> int | None:
+        """Return the state that it went on from; None: from a version that was not learned online."""
+
+    @property
+    def base_digest(self) -> str:
+        """Return the digest of the version whose bundle began the chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +51,14 @@ class Start:
         return self.line[after:]
 
 
-def state_of(release: Release, states: Mapping[int, State]) -> int | None:
+def state_of(release: Release, states: Mapping[int, Linked]) -> int | None:
     """Return the state that a version was made of; None for one that was not learned online."""
     told = release.facts.get(FACT)
     number = told.get("state") if isinstance(told, Mapping) else None
     return number if isinstance(number, int) and number in states else None
 
 
-def line_of(states: Mapping[int, State], number: int | None) -> tuple[int, ...]:
+def line_of(states: Mapping[int, Linked], number: int | None) -> tuple[int, ...]:
     """Return the chain of a state, oldest first."""
     found: list[int] = []
     while number is not None:
@@ -64,7 +80,7 @@ def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 def start(
     live: Release,
-    states: Sequence[State],
+    states: Sequence[Linked],
     releases: Sequence[Release],
     *,
     spoiled: Mapping[int, str] | None = None,
@@ -79,32 +95,39 @@ def start(
     """
     by_number = {state.n: state for state in states}
     anchor = state_of(live, by_number)
-    lines = {state.n: line for state in states if (line := _after(by_number, state.n, anchor, live)) is not None}
-    back = {n: release for release in releases if (n := _taken_back(release, by_number)) in lines}
+    ours = _after(by_number, anchor, live)
+    taken = ((_taken_back(release, by_number), release) for release in releases)
+    back = {number: release for number, release in taken if number is not None and number in ours}
     bad: dict[int, str] = {}
     for number, release in back.items():
-        for one in lines[number]:
-            bad.setdefault(one, f"{release.name} was {_what(release)}")
+        for one in line_of(by_number, number):
+            if one in ours:
+                bad.setdefault(one, f"{release.name} was {_what(release)}")
     aside = tuple(sorted(bad))
     for number, why in (spoiled or {}).items():
         bad.setdefault(number, why)
-    sound = [n for n, line in lines.items() if bad.keys().isdisjoint(line) and n not in lost]
-    chosen = max(sound, default=anchor)
-    why = _told(live, chosen, anchor, max(lines, default=None), bad)
+    clean: set[int] = set()
+    for number in ours:  # ascending: what it came from was asked before
+        parent = by_number[number].parent
+        if number not in bad and (parent not in ours or parent in clean):
+            clean.add(number)
+    chosen = max((number for number in clean if number not in lost), default=anchor)
+    why = _told(live, chosen, anchor, max(ours, default=None), bad)
     return Start(parent=chosen, anchor=anchor, line=line_of(by_number, chosen), why=why, aside=aside)
 
 
-def _after(states: Mapping[int, State], number: int, anchor: int | None, live: Release) -> tuple[int, ...] | None:
-    """Return the states from the version that answers (without it) to this one; None where it did not come from it."""
-    line = line_of(states, number)
-    if anchor is None:
-        return line if states[line[0]].base_digest == live.digest else None
-    if anchor not in line or number == anchor:
-        return None
-    return line[line.index(anchor) + 1 :]
+def _after(states: Mapping[int, Linked], anchor: int | None, live: Release) -> dict[int, None]:
+    """Return the states that came from the version that answers, without its own, ascending."""
+    found: dict[int, None] = {}
+    for number in sorted(states):
+        one = states[number]
+        first = one.parent == anchor and (anchor is not None or one.base_digest == live.digest)
+        if first or one.parent in found:
+            found[number] = None
+    return found
 
 
-def _taken_back(release: Release, states: Mapping[int, State]) -> int | None:
+def _taken_back(release: Release, states: Mapping[int, Linked]) -> int | None:
     """Return the state of a version that is not to be gone on from; not enough evidence is no reason."""
     gate = release.facts.get("gate")
     said_no = isinstance(gate, Mapping) and gate.get("verdict") == Verdict.FAIL.value

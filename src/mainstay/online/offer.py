@@ -11,7 +11,7 @@ import polars as pl
 
 from mainstay.core import errors
 from mainstay.models.own import PICKLE
-from mainstay.online import place
+from mainstay.online import chain, place
 from mainstay.retrain.dataset import AT, BASE, HAPPENED, ID, KEY, ORIGIN, TRAFFIC, UNIT
 from mainstay.store import online as rows
 from mainstay.train import online as teaching
@@ -36,8 +36,9 @@ def make(parts: Parts) -> tuple[Handed, list[str]]:
     """
     begun = place.begin(parts)
     where = begun.place
-    line = [where.states[number] for number in where.start.line]
-    since = [where.states[number] for number in where.start.since]
+    with parts.store.read() as tx:
+        line = rows.states(tx, parts.model, chain.runs(where.start.line))
+    since = [state for state in line if state.n in set(where.start.since)]
     if not sum(state.learned for state in since):
         raise errors.NotEnoughEvidence(
             f"nothing was learned since {where.live.name}", remedy="mainstay online learn says what waits."

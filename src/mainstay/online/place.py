@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstay.core import errors
-from mainstay.core.releases import Release
+from mainstay.core.releases import Release, Stage
 from mainstay.data import golden as goldens
 from mainstay.journal import personal
 from mainstay.models import load as loading
@@ -44,16 +44,14 @@ class Place:
     live: Release
     """The version that answers."""
     start: chain.Start
-    states: Mapping[int, rows.State]
+    states: Mapping[int, rows.Link]
+    """All of them, by number."""
+    parent: rows.State | None
+    """The state that is gone on from; None: the version that answers, which was not learned online."""
     root: Release
     """The version that the chain began with, which was not learned online."""
     root_at: datetime
     """When its training read the labels."""
-
-    @property
-    def parent(self) -> rows.State | None:
-        """Return the state that is gone on from; None: the version that answers, which was not learned online."""
-        return None if self.start.parent is None else self.states[self.start.parent]
 
     def looked(self, *, again: bool = False) -> rows.Runs:
         """Return the states whose labels do not wait any more; `again`: those that were set aside do."""
@@ -65,26 +63,51 @@ class Place:
         return max(self.states, default=0)
 
 
-def read(parts: Parts, *, lost: frozenset[int] = frozenset()) -> Place:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What is read once, whatever is lost of it."""
+
+    live: Release
+    states: Mapping[int, rows.Link]
+    releases: Sequence[Release]
+
+
+def read(parts: Parts) -> Place:
     """Return where the learner stands; raises NotEnoughEvidence before a version answers."""
     with parts.store.read() as tx:
-        live = releases.live(tx, parts.model)
-        if live is None:
-            raise errors.NotEnoughEvidence(
-                "no version answers yet: there is nothing to go on from", remedy="Train the first one: mainstay train."
-            )
-        states = {state.n: state for state in rows.states(tx, parts.model)}
-        every = releases.all_of(tx, parts.model)
-        first = chain.start(live, list(states.values()), every, lost=lost)
-        spoiled = _spoiled(tx, parts, chain.runs(first.since)) if first.since else {}
-    found = first
-    if spoiled:
-        found = chain.start(live, list(states.values()), every, spoiled=spoiled, lost=lost)
+        return _placed(tx, parts, _known(tx, parts), lost=())
+
+
+def _known(tx: Connection, parts: Parts) -> _Known:
+    live = releases.live(tx, parts.model)
+    if live is None:
+        raise errors.NotEnoughEvidence(
+            "no version answers yet: there is nothing to go on from", remedy="Train the first one: mainstay train."
+        )
+    states = rows.links(tx, parts.model)
+    every = releases.outlines(tx, parts.model) if states else []
+    return _Known(
+        live=live, states=states, releases=[_with_gate(tx, one) for one in every if chain.state_of(one, states)]
+    )
+
+
+def _with_gate(tx: Connection, outline: Release) -> Release:
+    """Return a version with what the gate said, where that decides whether it is gone on from."""
+    return releases.get(tx, outline.model, outline.version) if outline.stage is Stage.REFUSED else outline
+
+
+def _placed(tx: Connection, parts: Parts, known: _Known, *, lost: Collection[int]) -> Place:
+    """Return where the learner stands without the states whose bytes are `lost`."""
+    live, states = known.live, known.states
+    found = chain.start(live, list(states.values()), known.releases, lost=lost)
+    if found.since and (spoiled := _spoiled(tx, parts, chain.runs(found.since))):
+        found = chain.start(live, list(states.values()), known.releases, spoiled=spoiled, lost=lost)
     root = live
     if found.line:
         number = states[found.line[0]].base
-        root = next((one for one in every if one.version == number), live)
-    return Place(live=live, start=found, states=states, root=root, root_at=_read_at(parts, root))
+        root = releases.get_or_none(tx, parts.model, number) or live
+    parent = None if found.parent is None else rows.states(tx, parts.model, [(found.parent, found.parent)])[0]
+    return Place(live=live, start=found, states=states, parent=parent, root=root, root_at=_read_at(parts, root))
 
 
 def _read_at(parts: Parts, root: Release) -> datetime:
@@ -236,7 +259,9 @@ def begin(parts: Parts) -> Begun:
 
     Raises Refused where the version that answers cannot go on learning, or takes fields that are declared no more.
     """
-    place = read(parts)
+    with parts.store.read() as tx:
+        known = _known(tx, parts)
+        place = _placed(tx, parts, known, lost=())
     bundle = parts.open_bundle(place.live.digest, original=True)
     model = loading.load(bundle, original=True)
     streaming.refuse_fixed(model.estimator, f"{place.live.name}, which answers,")
@@ -252,7 +277,8 @@ def begin(parts: Parts) -> Begun:
         if data is not None:
             return Begun(place=place, bundle=bundle, model=model, pickle=data)
         lost.add(place.parent.n)
-        place = read(parts, lost=frozenset(lost))
+        with parts.store.read() as tx:
+            place = _placed(tx, parts, known, lost=lost)
     return Begun(place=place, bundle=bundle, model=model, pickle=bundle.read(PICKLE))
 
 

@@ -55,7 +55,7 @@ def standing(parts: Parts) -> Standing:
     where = place.read(parts)
     line = [where.states[number] for number in where.start.line]
     since = [where.states[number] for number in where.start.since]
-    score = line[-1].score if line else {}
+    score = where.parent.score if where.parent is not None else {}
     metric = "accuracy" if parts.loaded.contract.task.is_classification else "mae"
     return Standing(
         declared=parts.settings.retrain.online,
@@ -66,7 +66,7 @@ def standing(parts: Parts) -> Standing:
         root=where.root.name,
         learned=sum(state.learned for state in line),
         since=sum(state.learned for state in since),
-        mark=line[-1].mark if line else None,
+        mark=where.parent.mark if where.parent is not None else None,
         waiting=place.count_waiting(parts, where, parts.clock.now()),
         aside=sum(where.states[number].learned for number in where.start.aside),
         metric=metric,

@@ -60,6 +60,18 @@ class State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What the chain of states needs of one: where it came from, and how much it learned."""
+
+    n: int
+    parent: int | None
+    base: int
+    base_digest: str
+    digest: str
+    learned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One label that a state looked at."""
 
@@ -85,11 +97,24 @@ class Held:
     inputs: Mapping[str, Any]
 
 
-def states(tx: Connection, model: str) -> list[State]:
-    """Return all states of a model, oldest first."""
-    # Every state.
+def states(tx: Connection, model: str, runs: Runs | None = None) -> list[State]:
+    """Return states of a model, oldest first: all, or those of these numbers."""
+    # Every state, or some.
     query = select(table).where(table.c.model == model).order_by(table.c.n)
+    if runs is not None:
+        if not runs:
+            return []
+        query = query.where(or_(*(table.c.n.between(first, last) for first, last in runs)))
     return [State(**{name: getattr(row, name) for name in State.__dataclass_fields__}) for row in tx.execute(query)]
+
+
+def links(tx: Connection, model: str) -> dict[int, Link]:
+    """Return of all states of a model, by number in ascending order, what their chain needs."""
+    columns = [table.c[name] for name in Link.__dataclass_fields__]
+    # Of every state where it came from.
+    query = select(*columns).where(table.c.model == model).order_by(table.c.n)
+    names = tuple(Link.__dataclass_fields__)
+    return {row[0]: Link(**dict(zip(names, row, strict=True))) for row in tx.execute(query)}
 
 
 def add(tx: Connection, state: State, seen: Sequence[Seen]) -> None:

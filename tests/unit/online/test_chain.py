@@ -94,6 +94,49 @@ def test_a_version_that_was_trained_anew_begins_a_chain_of_its_own() -> None:
     assert chain.start(two, [*LINE, state(5, None, base=2)], [one, two]).line == (5,)
 
 
+def along_every_line(
+    live: Release, states: list[State], releases: list[Release], spoiled: dict[int, str], lost: set[int]
+) -> tuple[int | None, tuple[int, ...]]:
+    """Say the same by looking along the line of each state: where to go on, and what is set aside."""
+    by_number = {s.n: s for s in states}
+    anchor = chain.state_of(live, by_number)
+    after: dict[int, tuple[int, ...]] = {}
+    for s in states:
+        line = chain.line_of(by_number, s.n)
+        if anchor is None and by_number[line[0]].base_digest == live.digest:
+            after[s.n] = line
+        elif anchor is not None and anchor in line[:-1]:
+            after[s.n] = line[line.index(anchor) + 1 :]
+    gone = {Stage.ROLLED_BACK, Stage.QUARANTINED, Stage.REFUSED}
+    back = [n for r in releases if r.stage in gone and (n := chain.state_of(r, by_number)) in after]
+    aside = {one for n in back for one in after[n]}
+    bad = aside | set(spoiled)
+    sound = [n for n, line in after.items() if not bad & set(line) and n not in lost]
+    return max(sound, default=anchor), tuple(sorted(aside))
+
+
+def test_where_to_go_on_is_what_looking_along_every_line_says() -> None:
+    luck = random.Random(9)
+    chosen = set()
+    for _ in range(600):
+        states = [state(1, None)]
+        for n in range(2, luck.randint(3, 16)):
+            parent = luck.choice([None, *range(1, n), n - 1, n - 1])
+            states.append(state(n, parent, base=luck.choice([1, 1, 1, 2])))
+        stages = [Stage.ROLLED_BACK, Stage.QUARANTINED, Stage.REFUSED, Stage.RETIRED, Stage.CANARY]
+        others = [
+            version(k, of=luck.choice(states).n, stage=luck.choice(stages), gate="fail")
+            for k in range(3, 3 + luck.randint(0, 3))
+        ]
+        live = version(1) if luck.random() < 0.5 else version(2, of=luck.choice(states).n)
+        spoiled = {luck.choice(states).n: "corrected" for _ in range(luck.randint(0, 2))}
+        lost = {luck.choice(states).n for _ in range(luck.randint(0, 2))}
+        found = chain.start(live, states, [live, *others], spoiled=spoiled, lost=lost)
+        assert (found.parent, found.aside) == along_every_line(live, states, [live, *others], spoiled, lost)
+        chosen.add(found.parent)
+    assert len(chosen) > 8
+
+
 def test_whatever_happens_nothing_is_gone_on_from_that_holds_what_was_taken_back() -> None:
     """Random histories; held by brute force: no state of the line since the champion is in a version taken back."""
     luck = random.Random(4)
