@@ -26,6 +26,7 @@ from mainstay.serve import measured, trial
 from mainstay.store import online
 
 SOURCES = Path(__file__).parents[2] / "src"
+pytestmark = pytest.mark.timeout(2_400)  # a busy machine gives it a twentieth of a core
 PATIENCE = 300.0
 """Longest wait for what must come; a machine that is four times slower is no failure (seconds)."""
 WORDS = {"fruit": ("apple", "pear", "plum", "fig"), "tool": ("nail", "saw", "hammer", "drill")}

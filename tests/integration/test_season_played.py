@@ -45,6 +45,7 @@ from mainstay.serve.shadow import Shadow
 from mainstay.store import jobs, routes
 from mainstay.testing.clock import FakeClock
 
+pytestmark = pytest.mark.timeout(2_400)  # a busy machine gives it a twentieth of a core
 AT_ONCE = 250
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mainstay.config.settings import Settings
-from mainstay.release import questions
+from mainstay.release import questions, window
 from mainstay.release.judge import LEAST_SHARES
 from mainstay.release.power_words import problems_of
 from mainstay.stats import quantile_sequence, sequential, stretches
@@ -22,6 +22,7 @@ SEEN = 0.8
 """Chance with which a harm that is named is seen by then."""
 Z = 0.8416212335729143
 """Normal quantile of SEEN."""
+BETS = tuple(float(bet) for bet in sequential.BETS)
 MOST_KEYS = 10_000_000
 DIFFERENT = 0.05
 """Share of the answers that is taken to differ, where no rollout has shown it."""
@@ -62,6 +63,10 @@ class Traffic:
         b = math.log2(self.keys / self.half_keys) if self.half_keys > 0 else 1.0
         found = self.keys * math.pow(hours / self.hours, min(max(b, 0.05), 1.0))
         return min(found, self.requests_per_day * hours / 24.0)
+
+    def requests_after(self, hours: float) -> float:
+        """Return how many different requests come in so many hours; 0 for a time that never comes."""
+        return self.requests_per_day * hours / 24.0 if math.isfinite(hours) else 0.0
 
     def hours_until(self, keys: float) -> float:
         """Return after how many hours so many different keys have come; inf where that takes over ten years."""
@@ -126,7 +131,7 @@ def power_plan(settings: Settings, traffic: Traffic) -> PowerPlan:
     rollout, plan = settings.rollout, questions.plan_of(settings)
     guards = rollout.guards
     asked = questions.armed(guards, numbers=plan.numbers)
-    failing = rollout.alpha * (0.5 if guards.segments != "told" else 1.0) / max(len(asked), LEAST_SHARES)
+    failing = spent(settings) * (0.5 if guards.segments != "told" else 1.0) / max(len(asked), LEAST_SHARES)
     bar = math.log(1.0 / failing) + math.log(2.0) + math.log(len(sequential.BETS))
     bar += math.log(1.0 / stretches.SIZE_WEIGHTS[0]) if plan.by_key else 0.0
     needed = [
@@ -144,13 +149,18 @@ def power_plan(settings: Settings, traffic: Traffic) -> PowerPlan:
     )
 
 
+def spent(settings: Settings) -> float:
+    """Return the part of `alpha` that the judge spends on the first window of pairs; later ones get what is left."""
+    return settings.rollout.alpha * window.FIRST
+
+
 def keys_to_see(outcomes: Sequence[tuple[float, float]], limit: float, bar: float, *, chance: float = Z) -> float:
     """Return after how many keys evidence against "the mean is at most `limit`" reaches `bar`; inf where never.
 
     `outcomes` are (value, probability), values and limit in [0, 1]; the best bet of those that are mixed.
     """
     best = math.inf
-    for bet in sequential.BETS:
+    for bet in BETS:
         gains = [(p, math.log1p(bet * (x / limit - 1.0))) for x, p in outcomes if p > 0]
         growth = sum(p * gain for p, gain in gains)
         if growth <= 0:
@@ -174,9 +184,8 @@ def drop_outcomes(drop: float, different: float) -> list[tuple[float, float]]:
 
 
 def _needed(settings: Settings, traffic: Traffic, asked: Sequence[str]) -> list[tuple[str, float, bool, float]]:
-    guards, alpha = settings.rollout.guards, settings.rollout.alpha
-    bar = math.log(1.0 / alpha)
-    bets = bar + math.log(len(sequential.BETS))
+    guards = settings.rollout.guards
+    bar = math.log(1.0 / spent(settings))
     found: list[tuple[str, float, bool, float]] = []
     for name in asked:
         if name not in guards.prove:
@@ -188,20 +197,22 @@ def _needed(settings: Settings, traffic: Traffic, asked: Sequence[str]) -> list[
         elif name == "disagreement":
             keys = _keys_to_show_rate(traffic.different, guards.disagreement or 0.0, bar)
         elif name == "abstain_rate":
-            keys = _keys_to_show_difference(0.0, guards.abstain_rate, bets)
+            keys = _keys_to_show_difference(0.0, guards.abstain_rate, bar)
         elif name == "error_rate_difference":
             twice = 2 * traffic.error_rate
-            keys = _keys_to_show_difference(twice, guards.error_rate_difference or 0.0, bets)
+            keys = _keys_to_show_difference(twice, guards.error_rate_difference or 0.0, bar)
         elif name == "accuracy":
             margin, more = guards.accuracy_margin or 0.0, math.log(2.0)
-            by_labels = _keys_to_show_difference(traffic.different, margin, bets + more)
+            by_labels = _keys_to_show_difference(traffic.different, margin, bar + more)
             # Without labels answers that differ count as lost.
-            certain = _keys_to_show_mean([(1.0, traffic.different), (0.5, 1 - traffic.different)], margin, bets + more)
+            certain = _keys_to_show_mean([(1.0, traffic.different), (0.5, 1 - traffic.different)], margin, bar + more)
             of_labels = traffic.label_share > 0 and by_labels / traffic.label_share < certain
             keys = by_labels if of_labels else certain
         else:
             continue
         hours = traffic.hours_until(keys / traffic.label_share if of_labels else keys)
+        if traffic.requests_after(hours) > window.MOST:
+            hours = math.inf
         found.append((name, keys, of_labels, hours))
     return found
 
@@ -220,8 +231,18 @@ def _keys_to_show_difference(different: float, limit: float, bar: float) -> floa
 
 
 def _keys_to_show_mean(outcomes: Sequence[tuple[float, float]], limit: float, bar: float) -> float:
-    turned = [(1.0 - x, p) for x, p in outcomes]
-    return keys_to_see(turned, (1.0 - limit) / 2.0, bar, chance=0.0)
+    """Return after how many keys the mixture of bets, each at its expected growth, shows a mean to be within a limit.
+
+    `outcomes` from −1 to 1 mapped to 0 to 1, the limit from −1 to 1.
+    """
+    level = (1.0 - limit) / 2.0
+    growths = [sum(p * math.log1p(bet * ((1.0 - x) / level - 1.0)) for x, p in outcomes if p > 0) for bet in BETS]
+
+    def shown(n: float) -> bool:
+        most = n * max(growths)
+        return most + math.log(sum(math.exp(n * growth - most) for growth in growths) / len(growths)) >= bar
+
+    return _smallest(shown) if max(growths) > 0 else math.inf
 
 
 def _smallest(holds: Callable[[float], bool]) -> float:

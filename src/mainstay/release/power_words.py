@@ -26,7 +26,11 @@ def problems_of(settings: Settings, traffic: Traffic, asked: Sequence[str], need
         return out
     for one in needed:
         if not one.in_time:
+            keys = one.keys / traffic.label_share if one.labelled else one.keys
+            before = traffic.requests_after(traffic.hours_until(keys)) if math.isfinite(keys) else 0.0
             when = "never at this traffic" if math.isinf(one.hours) else f"after {_time(one.hours)}"
+            if before > window.MOST:
+                when = f"never, as {before:,.0f} requests come by then and at most {window.MOST:,} are judged together"
             out.append(
                 f"{one.guard}: a good version is shown to keep its limit by {_keys(one)}, {when}; a person "
                 f"is asked after {settings.rollout.hold_after_hours:g} h. {_remedy(one.guard, settings, traffic)}"
@@ -38,7 +42,7 @@ def problems_of(settings: Settings, traffic: Traffic, asked: Sequence[str], need
 
 def _remedy(guard: str, settings: Settings, traffic: Traffic) -> str:
     """Return what to do where traffic is too small: of failures, with the smallest limit that can be shown in time."""
-    hours, alpha = settings.rollout.hold_after_hours, settings.rollout.alpha * window.FIRST
+    hours, alpha = settings.rollout.hold_after_hours, settings.rollout.alpha * window.FIRST  # as power.spent
     keys = math.floor(traffic.keys_after(hours))
     bar = math.log(1.0 / alpha)
     shown = [

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 HALF = 25_000
 """The window begins anew after so many pairs, and always holds as many of the newest."""
+MOST = 2 * HALF
+"""More pairs are never judged together: what these do not show, no longer rollout shows."""
 FIRST = 0.9
 """Part of the level that belongs to the first window; the a-th after it has (1 − FIRST)/(a (a + 1))."""
 
@@ -26,7 +28,7 @@ def rows(tx: Connection, release: Release) -> tuple[list[Pair], float]:
     """
     skip = trials.skipped(tx, release)
     begin, level = place(pairs.count(tx, release.model, release.version) - skip)
-    return pairs.rows(tx, release.model, release.version, 2 * HALF, skip=skip + begin), level
+    return pairs.rows(tx, release.model, release.version, MOST, skip=skip + begin), level
 
 
 def place(count: int) -> tuple[int, float]:

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from mainstay.config.settings import Settings
+from mainstay.core.verdicts import Verdict
+from mainstay.release import questions, window
+from mainstay.release.judge import judge
 from mainstay.release.power import (
+    Needed,
     Paid,
+    PowerPlan,
     Traffic,
     drop_outcomes,
     keys_to_see,
@@ -18,6 +23,7 @@ from mainstay.release.power import (
 from mainstay.release.power_words import as_document, text
 from mainstay.stats import stretches
 from mainstay.stats.sequential import BETS
+from unit.release import rollout_makers as make
 
 TRAFFIC = Traffic(requests_per_day=5000, keys=2000, half_keys=1300, hours=24, label_share=0.2)
 
@@ -40,6 +46,57 @@ def test_the_keys_that_are_foretold_are_the_keys_it_takes(rate: float, limit: fl
         hit = np.flatnonzero(log_e >= bar)
         ends.append(hit[0] + 1 if len(hit) else len(x))
     assert 0.67 < foretold / np.quantile(ends, 0.8) < 1.5
+
+
+def asked_of(found: PowerPlan, name: str) -> Needed:
+    return next(one for one in found.needed if one.guard == name)
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.05])
+def test_a_good_version_passes_at_the_very_key_that_was_foretold(limit: float) -> None:
+    """By the judge itself, at the level of its first window; no version fails, so nothing varies."""
+    told = settings(error_rate=limit)
+    n = int(asked_of(power_plan(told, TRAFFIC), "error_rate").keys)
+    _, level = window.place(n)
+    for keys, verdict in ((n - 1, Verdict.NOT_ENOUGH), (n, Verdict.PASS)):
+        checks = judge([make.pair(i) for i in range(keys)], questions.plan_of(told, level=level))
+        assert next(c.verdict for c in checks if c.name == "error_rate") is verdict
+
+
+def test_a_good_version_passes_on_labels_where_it_was_foretold() -> None:
+    """More than half of 200 simulated rollouts pass by then, and no more than three quarters; the judge agrees."""
+    told = settings()
+    needed = asked_of(power_plan(told, TRAFFIC), "accuracy")
+    assert needed.labelled
+    margin, different = 0.03, TRAFFIC.different
+    bar = math.log(2.0 / (told.rollout.alpha * window.FIRST))
+    rng, ends = np.random.default_rng(4), []
+    lost = rng.choice([1.0, 0.0, -1.0], p=[different / 2, 1 - different, different / 2], size=(200, 4_000))
+    for stream in lost:
+        kept = (1.0 - stream) / 2.0
+        growth = np.cumsum(np.log1p(BETS[:, None] * (kept[None, :] / ((1.0 - margin) / 2.0) - 1)), axis=1)
+        log_e = np.logaddexp.reduce(growth, axis=0) - math.log(len(BETS))
+        ends.append(int(np.argmax(log_e >= bar)) + 1)
+    assert 0.5 < np.mean(np.array(ends) <= needed.keys) < 0.75
+    # Champion and challenger differ where one of them is wrong.
+    said = {1.0: ("a", "b"), 0.0: ("a", "a"), -1.0: ("b", "a")}
+    pairs = [
+        make.pair(i, label="a", champion_label=said[x][0], challenger_label=said[x][1])
+        for i, x in enumerate(lost[0, : ends[0]])
+    ]
+    for seen, verdict in ((pairs[:-1], Verdict.NOT_ENOUGH), (pairs, Verdict.PASS)):
+        checks = judge(seen, questions.plan_of(told, level=window.place(len(seen))[1]))
+        assert next(c.verdict for c in checks if c.name == "accuracy") is verdict
+
+
+def test_what_more_requests_than_are_judged_together_would_show_is_never_shown() -> None:
+    rare = Traffic(requests_per_day=5000, keys=5000, half_keys=2500, hours=24, label_share=0.01)
+    assert asked_of(power_plan(settings(accuracy_margin=0.2), rare), "accuracy").hours < math.inf
+    assert asked_of(power_plan(settings(), rare), "accuracy").hours == math.inf
+    wide = Traffic(requests_per_day=200_000, keys=1000, half_keys=990, hours=24)
+    found = power_plan(settings(error_rate=0.005), wide)
+    assert asked_of(found, "error_rate").hours == math.inf
+    assert any("at most 50,000 are judged together" in problem for problem in found.problems)
 
 
 def test_smaller_harm_takes_more_keys_and_none_takes_for_ever() -> None:
