@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 UNCOUNTED_STEP = -1
 """Of a pair that no canary step counts: from shadow, from before the step, from after the lease ran out, or of a user
 who was shown an answer that was drawn at random, which says nothing of what either version brings."""
-LABELS_AT_ONCE = 100_000
 
 
 def pair_of(
@@ -63,26 +62,29 @@ def ingest(
     route: Route,
     contract: Contract | None = None,
     told: bool = False,
+    target: str = "",
 ) -> int:
     """Keep the pairs of new events; return how many distinct requests were new. Safe to repeat.
 
     With a contract each pair knows the declared segments of its request. `told`: whether what others say that both
     versions answered is evidence too. Whoever may tell events could make it up, so it is none for a rollout that moves.
+
+    A label of the `target` that came before its pair is written with it; one that comes later is written into the pair
+    by who joins it (`mainstay.ingest`). Writes are serialised, so that one of both sees the other, whoever is killed.
     """
-    new = 0
+    found: list[Pair] = []
     for event in events:
         if event.model != release.model or event.received_at < release.created_at or is_load_test(event.trace_id):
             continue
-        step = _step(event, release, route)
         if event.kind is Kind.EXTERNAL:
-            if not told:
-                continue
-            joined = _from_elsewhere(tx, event, release, champion, contract)
-            new += joined is not None and pairs.add(tx, joined)
-            continue
-        pair = pair_of(event, release=release, champion=champion, step=step, contract=contract)
-        new += pair is not None and pairs.add(tx, pair)
-    return new
+            pair = _from_elsewhere(tx, event, release, champion, contract) if told else None
+        else:
+            step = _step(event, release, route)
+            pair = pair_of(event, release=release, champion=champion, step=step, contract=contract)
+        if pair is not None:
+            found.append(pair)
+    known = feedback.values_of(tx, release.model, target, [pair.id for pair in found]) if target else {}
+    return sum(pairs.add(tx, replace(pair, label=known.get(pair.id))) for pair in found)
 
 
 def compared(events: Iterable[Event], *, release: Release, champion: str, route: Route) -> int:
@@ -109,19 +111,6 @@ def tripped(events: Iterable[Event], *, release: Release, route: Route) -> str:
         if here and str(event.reason or "").startswith(said):
             return f"worker {event.worker}: {str(event.reason).removeprefix(said)}"
     return ""
-
-
-def apply_labels(tx: Connection, release: Release, target: str, rows: Sequence[Pair]) -> Sequence[Pair]:
-    """Write known truths into pairs that lack them or hold an older one; return the pairs as they stand now."""
-    held = {pair.id: pair.label for pair in rows}
-    changed: dict[str, Any] = {}
-    for graded in feedback.labels(tx, release.model, since=release.created_at, limit=LABELS_AT_ONCE):
-        if graded.name == target and graded.id in held and held[graded.id] != graded.value:
-            pairs.set_label(tx, release.model, graded.id, graded.value)
-            held[graded.id] = changed[graded.id] = graded.value
-    if not changed:
-        return rows
-    return [replace(pair, label=changed[pair.id]) if pair.id in changed else pair for pair in rows]
 
 
 def _step(event: Event, release: Release, route: Route) -> int:

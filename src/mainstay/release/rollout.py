@@ -190,13 +190,20 @@ def _evidence(turn: _Turn, release: Release, route: Route | None, events: Sequen
     champion = _champion_name(release, route)
     contract = contract_of(turn.settings)
     told = turn.rollout.plan.value == "shadow"
-    ingest.ingest(turn.tx, events, release=release, champion=champion, route=route, contract=contract, told=told)
+    ingest.ingest(
+        turn.tx,
+        events,
+        release=release,
+        champion=champion,
+        route=route,
+        contract=contract,
+        told=told,
+        target=turn.settings.target.field,
+    )
     if release.stage is Stage.PROBATION:
         count = ingest.compared(events, release=release, champion=champion, route=route)
         elapsed.note_compared(turn.tx, release, count)
-    rows, level = window.rows(turn.tx, release)
-    labelled = ingest.apply_labels(turn.tx, release, turn.settings.target.field, rows)
-    found = evidence_for(turn.tx, release, turn.settings, read=(labelled, level))
+    found = evidence_for(turn.tx, release, turn.settings, read=window.rows(turn.tx, release))
     return replace(found, trip=found.trip or ingest.tripped(events, release=release, route=route), damaged=damaged)
 
 

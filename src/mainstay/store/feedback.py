@@ -256,6 +256,20 @@ def valid_value(tx: Connection, model: str, id_: str, name: str) -> Any:
     return tx.execute(query).scalar_one_or_none()
 
 
+def values_of(tx: Connection, model: str, name: str, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the valid values of a name for some predictions; without those that have none."""
+    found: dict[str, Any] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        # The valid items' values.
+        query = select(labels_table.c.id, labels_table.c.value).where(
+            labels_table.c.model == model,
+            labels_table.c.name == name,
+            labels_table.c.id.in_(list(ids[start : start + AT_ONCE])),
+        )
+        found.update({row.id: row.value for row in tx.execute(query)})
+    return found
+
+
 def labels(tx: Connection, model: str, *, since: datetime | None = None, limit: int) -> list[Graded]:
     """Return the newest `limit` valid items stated at or after `since`, oldest first."""
     # The newest valid items of the model.
