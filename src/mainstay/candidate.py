@@ -367,7 +367,9 @@ def _prepare(parts: Parts, *, as_of: datetime | None = None) -> _Data:
         found = dataset.labelled_rows(tx, parts.model, parts.settings, as_of=as_of, until=until)
     labelled = dataset.split(_not_golden(parts, found, prepared.golden), parts.settings)
     untested = tested.apart(parts.loaded.contract, labelled.fit, prepared.test.frame(), open_value=parts.vault.open)
-    lineage = {"model": parts.model, "base": prepared.train.id}
+    lineage: dict[str, Any] = {"model": parts.model, "base": prepared.train.id}
+    if as_of is not None:
+        lineage[dataset.AS_OF] = as_of.isoformat()
     warnings = prepared.warnings
     if untested.told:
         warnings = (*warnings, f"of labelled traffic {untested.told}")

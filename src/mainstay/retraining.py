@@ -67,6 +67,7 @@ def by_hand(
 ) -> Delivered:
     """Train a version as the loop would, at a person's word: rests and failures keep nobody from it, the rest does.
 
+    `as_of`: a version fitted anew to what was known then; an online learner goes on from it with every later label.
     `anyway`: why the guards are passed over, for the audit; the gate is not. Raises NotEnoughEvidence, or Refused where
     a guard says that what would be learned is wrong.
     """
@@ -83,12 +84,7 @@ def by_hand(
             detail = {"reason": anyway, "guards": [check.name for check in against]}
             audit.append(tx, who=by, what="retrain anyway", subject=parts.model, detail=detail, now=parts.clock.now())
     pipelines = parts.settings.retrain.pipelines
-    if parts.settings.retrain.online:
-        if as_of is not None:
-            raise errors.UsageError(
-                "an online learner goes on from what it is, not from what was known at a moment",
-                remedy="Leave --as-of out, or train anew: mainstay train.",
-            )
+    if parts.settings.retrain.online and as_of is None:
         return offered(parts, by=by, anyway=bool(against), progress=progress)
     return candidate.deliver_candidate(parts, pipelines=pipelines, by=by, as_of=as_of, progress=progress)
 

@@ -111,11 +111,14 @@ def _placed(tx: Connection, parts: Parts, known: _Known, *, lost: Collection[int
 
 
 def _read_at(parts: Parts, root: Release) -> datetime:
-    """Return when a version's training read its labels: from then on they are new to it."""
+    """Return up to when a version's training knew the labels: from then on they are new to it."""
     try:
-        return min(parts.snapshots.open(root.snapshot).created_at, root.created_at)
+        snapshot = parts.snapshots.open(root.snapshot)
     except errors.EnvironmentFault:
         return root.created_at
+    told = snapshot.lineage.get(dataset.AS_OF)
+    moments = [snapshot.created_at, root.created_at, *([datetime.fromisoformat(str(told))] if told else [])]
+    return min(moments)
 
 
 def _spoiled(tx: Connection, parts: Parts, runs: rows.Runs) -> dict[int, str]:

@@ -50,6 +50,8 @@ DTYPES: Mapping[FieldType, pl.DataType] = {
     FieldType.BOOLEAN: pl.Boolean(),
     FieldType.TIMESTAMP: pl.Datetime("us", "UTC"),
 }
+AS_OF = "as_of"
+"""In a snapshot's lineage: the moment whose labels it holds, where that was not the moment of its training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

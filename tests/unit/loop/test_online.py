@@ -13,14 +13,14 @@ import pytest
 
 from loop_kit import MODEL, InlineRunner, Shop, dying_at_commit, fared, passed
 from mainstay import candidate, errands, loop, project, reproduce, retraining
-from mainstay.core.errors import EnvironmentFault, NotEnoughEvidence, NotFound, Refused, StaleTransition, UsageError
+from mainstay.core.errors import EnvironmentFault, NotEnoughEvidence, NotFound, Refused, StaleTransition
 from mainstay.core.events import Arm, Event
 from mainstay.journal.vault import Gone
 from mainstay.models.own import PICKLE
 from mainstay.online import kept, learn, place, told
 from mainstay.release import manual
 from mainstay.serve import measured, trial
-from mainstay.store import feedback, jobs, releases
+from mainstay.store import feedback, jobs, online, releases
 from mainstay.store.jobs import Job
 from mainstay.testing.clock import FakeClock
 from mainstay.train import online as teaching
@@ -358,6 +358,34 @@ def test_a_version_that_was_trained_anew_is_gone_on_from_and_knows_its_labels(sh
     assert state.learned + sum(state.passed_over.values()) == 30
 
 
+def test_a_version_trained_as_of_a_moment_is_gone_on_from_with_every_label_that_came_later(shop: Shop) -> None:
+    before = asked(shop, 60)
+    labelled(shop, before)
+    assert batch(shop).state is not None
+    shop.clock.advance(hours=1)
+    then = shop.clock.now()
+    shop.clock.advance(hours=1)
+    later = asked(shop, 30)
+    labelled(shop, later)
+    assert batch(shop).state is not None
+    shop.clock.advance(hours=1)
+    retraining.by_hand(shop.parts(), by="ann", anyway="the afternoon was poisoned", as_of=then)
+    parts = shop.parts()
+    with parts.store.begin() as tx:
+        manual.promote(tx, model=MODEL, version=2, by="ann", reason="now", now=shop.clock.now(), force=True)
+        version = releases.get(tx, MODEL, 2)
+    known = parts.snapshots.open(version.snapshot)
+    texts = set(known.frame().get_column("text").to_list())
+    assert not texts & {event.inputs["text"] for event, _ in later}
+    assert len(texts & {event.inputs["text"] for event, _ in before}) > 30  # some keys are held out for ever
+    state = batch(shop).state
+    assert state is not None
+    assert (state.parent, state.base) == (None, 2)
+    with parts.store.read() as tx:
+        seen = {one.id for _, one in online.seen(tx, MODEL, [(state.n, state.n)])}
+    assert seen == {event.id for event, _ in later}
+
+
 def test_a_golden_row_and_a_test_row_are_never_learned(shop: Shop) -> None:
     pairs = asked(shop, 40)
     lines = (shop.folder / "test.csv").read_text().splitlines()[1:21]
@@ -434,8 +462,6 @@ def test_by_hand_it_is_asked_for_offered_and_told(shop: Shop, monkeypatch: pytes
     text = run("online", "status")
     assert "goes on from state 1" in text
     assert "each before it was learned" in text
-    with pytest.raises(UsageError, match="goes on from what it is"):
-        retraining.by_hand(shop.parts(), by="ann", as_of=shop.clock.now())
 
 
 def test_settings_that_ask_for_a_fit_from_nothing_do_not_go_with_it(tmp_path: Path) -> None:
