@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTAY")}
 ENVIRON["PYTHONPATH"] = str(ROOT / "src")
 SAME = 1e-12
+REGISTRY = "MAINSTAY_REGISTRY__URL"
 
 
 def load_bench() -> ModuleType:
@@ -59,12 +60,20 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mainstay", *arguments],
         cwd=cwd,
-        env=ENVIRON,
+        env=ENVIRON | {REGISTRY: os.environ[REGISTRY]},
         capture_output=True,
         text=True,
         check=False,
         timeout=600,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Record every project's trainings in one MLflow database: making one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(REGISTRY, f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db")
+        yield
 
 
 @pytest.fixture(scope="module")

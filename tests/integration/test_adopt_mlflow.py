@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ from mainstay.registry import flavors
 from mlflow_kit import INPUTS, KINDS, Shelf, addressed, codes_of, flowers, needs, patients, quiet, signature
 
 FIT, HELD = flowers()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Record every project's trainings in one MLflow database: making one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAINSTAY_REGISTRY__URL", f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db")
+        yield
 
 
 @pytest.fixture(scope="module")

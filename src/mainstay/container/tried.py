@@ -24,7 +24,7 @@ from mainstay.models.answers import Answer
 from mainstay.serve import plan as plans
 from mainstay.serve import trial
 
-READY_S = 60.0
+READY_S = 180.0
 STOP_S = 20.0
 IMPORTS = "PYTHONPROFILEIMPORTTIME"
 """Makes Python, and every process that it starts, write each module that it imports to stderr."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.05
 """How often a runner's memory is measured."""
-START_S = 60.0
+START_S = 120.0
 """Longest start: loading the bundle and answering a first row."""
 FIRST_STARTS = 3
 """So often a bundle that was never loaded may end its runner while loading."""
