@@ -127,3 +127,42 @@ def test_a_draw_comes_out_again_from_what_the_record_tells(own: str) -> None:
         for i in range(300):
             numbers = uniforms("s" * 64, "m", str(i))
             assert exploration.redrawn(own, p, 0.3, numbers) == exploration.draw(own, q, 0.3, numbers)
+
+
+def law(how: How, n: int, top: int, share: float) -> dict[tuple[int, ...], float]:
+    """Return the chance of every order, by going through all draws; with a share, the model's own else."""
+    own = tuple(range(1, n + 1))
+    drawn: list[tuple[int, ...]] = [(*first, *own[top:]) for first in permutations(own[:top])]
+    if how is How.SWAP:
+        drawn = [(*own[:at], own[at + 1], own[at], *own[at + 2 :]) for at in range(top - 1)]
+    found = {own: 1.0 - share}
+    for one in drawn:
+        found[one] = found.get(one, 0.0) + share / len(drawn)
+    return found
+
+
+def of_prefix(chances: dict[tuple[int, ...], float], wanted: tuple[int, ...], k: int) -> float:
+    return sum(chance for order, chance in chances.items() if order[:k] == wanted[:k])
+
+
+@pytest.mark.parametrize("how", [How.SWAP, How.SHUFFLE])
+def test_what_a_cascade_asks_of_the_draws_is_more_than_what_a_place_asks(how: How) -> None:
+    """Why rankings are told of by candidate and place (docs/exploration.md): the chance of all that stands above."""
+    n, top, share = 6, 4, 0.2
+    chances = law(how, n, top, share)
+    for own in range(1, n + 1):
+        told = exploration.places(how, own, n, top, share)
+        for place in range(1, n + 1):
+            came = sum(chance for order, chance in chances.items() if order[place - 1] == own)
+            assert told.get(place, 0.0) == pytest.approx(came)
+    near, far = (2, 1, 3, 4, 5, 6), (2, 1, 4, 3, 5, 6)
+    for wanted in (near, far):  # every candidate's place has a chance of its own
+        assert all(exploration.places(how, own, n, top, share).get(at + 1, 0.0) > 0 for at, own in enumerate(wanted))
+    prefixes = [[of_prefix(chances, wanted, k) for k in range(1, top + 1)] for wanted in (near, far)]
+    if how is How.SWAP:
+        once = share / (top - 1)
+        assert prefixes[0] == pytest.approx([once] * top)  # below the pair too, where nothing moved
+        assert prefixes[1] == pytest.approx([once, once, 0.0, 0.0])
+    else:
+        fewer = [share * math.factorial(top - k) / math.factorial(top) for k in range(1, top + 1)]
+        assert prefixes[0] == prefixes[1] == pytest.approx(fewer)
