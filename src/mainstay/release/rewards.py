@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Paid = Mapping[str, Mapping[str, float]]
 """Name of a reward → id of a pair → what it brought."""
-REWARDS_AT_ONCE = 200_000
 NAME = "reward"
 
 
@@ -47,9 +46,11 @@ def gather(tx: Connection, release: Release, settings: Settings, pairs: Sequence
     if not declared or not pairs:
         return {}
     found: dict[str, dict[str, float]] = {name: {} for name in declared}
-    for item in feedback.labels(tx, release.model, since=release.created_at, limit=REWARDS_AT_ONCE):
-        if item.name in found and isinstance(item.value, int | float) and math.isfinite(item.value):
-            found[item.name][item.id] = float(item.value)
+    ids = [pair.id for pair in pairs]
+    for name, values in found.items():
+        for id_, value in feedback.values_of(tx, release.model, name, ids).items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                values[id_] = float(value)
     latest = max(pair.occurred_at for pair in pairs)
     for name, values in found.items():
         watched = settings.watch.rewards.get(name)

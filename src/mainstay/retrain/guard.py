@@ -96,7 +96,7 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
     by_order = ranked.facts(chosen, newest=NEWEST_SHARE) if ranking else None
     return Facts(
         labels=len(chosen),
-        new_labels=feedback.count(tx, model, since=last) + pulled.count(tx, model, since=last),
+        new_labels=_new_labels(tx, model, settings, last),
         last_training_at=last,
         trainings_in_24_h=recent,
         under_way=_under_way(tx, model, trainings),
@@ -111,6 +111,11 @@ def gather(tx: Connection, model: str, settings: Settings, now: datetime, *, vau
         answers=0 if covered is None else len(covered.answers),
         ranked=by_order,
     )
+
+
+def _new_labels(tx: Connection, model: str, settings: Settings, since: datetime | None) -> int:
+    """Return what there is to learn since then: labels of the target and pulled records; a reward teaches nothing."""
+    return feedback.count(tx, model, since=since, name=settings.target.field) + pulled.count(tx, model, since=since)
 
 
 def allow(facts: Facts, settings: Settings, now: datetime) -> list[Check]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FAILED = frozenset({Stage.REGISTERED, Stage.REFUSED, Stage.ROLLED_BACK, Stage.QUARANTINED})
 """A version that stands so has not answered what it was trained for; REGISTERED: its training died before the gate."""
+COUNTED = 20
+"""So many times the labels that are asked for are counted at most."""
 _OPEN = frozenset({State.OPEN, State.ACKNOWLEDGED})
 
 
@@ -84,7 +86,7 @@ def due_triggers(tx: Connection, model: str, settings: Settings, now: datetime) 
         kind, _, wanted = asked.partition(":")
         one: Trigger | None = None
         if kind == "rows":
-            one = _rows(tx, model, asked, int(wanted), known)
+            one = _rows(tx, model, asked, int(wanted), settings.target.field, known)
         elif kind == "age":
             one = _age(asked, float(wanted), known, now)
         elif kind == "schedule":
@@ -126,8 +128,10 @@ def _incident(incident: Incident, known: _Known) -> Trigger | None:
     return Trigger(name=name, why=f"{incident.title} ({name}){again}", dedupe=dedupe)
 
 
-def _rows(tx: Connection, model: str, name: str, wanted: int, known: _Known) -> Trigger | None:
-    new = feedback.count(tx, model, since=known.newest_at) + pulled.count(tx, model, since=known.newest_at)
+def _rows(tx: Connection, model: str, name: str, wanted: int, target: str, known: _Known) -> Trigger | None:
+    """Labels of the target count, no rewards; and not many more than are asked for, as this is each turn."""
+    new = feedback.count(tx, model, since=known.newest_at, name=target, most=COUNTED * wanted)
+    new += pulled.count(tx, model, since=known.newest_at)
     if new < wanted:
         return None
     why = f"{new} labels came since the last training; {wanted} ask for a new one"

@@ -369,12 +369,20 @@ def labels_of(tx: Connection, model: str, bundle: str, *, since: datetime | None
     return [_graded(row) for row in reversed(tx.execute(query).all())]
 
 
-def count(tx: Connection, model: str, *, since: datetime | None = None) -> int:
-    """Return how many valid items were stated at or after `since`."""
-    # How many valid items the model has.
-    query = select(func.count()).select_from(labels_table).where(labels_table.c.model == model)
+def count(
+    tx: Connection, model: str, *, since: datetime | None = None, name: str | None = None, most: int | None = None
+) -> int:
+    """Return how many valid items were stated at or after `since`; `name`: of that name; no more than `most`."""
+    wanted = [labels_table.c.model == model]
     if since is not None:
-        query = query.where(labels_table.c.at >= since)
+        wanted.append(labels_table.c.at >= since)
+    if name is not None:
+        wanted.append(labels_table.c.name == name)
+    # How many valid items the model has.
+    query = select(func.count()).select_from(labels_table).where(*wanted)
+    if most is not None:
+        # The same, up to so many.
+        query = select(func.count()).select_from(select(labels_table.c.id).where(*wanted).limit(most).subquery())
     return int(tx.execute(query).scalar_one())
 
 

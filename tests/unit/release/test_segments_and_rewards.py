@@ -161,6 +161,7 @@ def test_an_answer_without_a_reward_counts_what_is_declared_for_it() -> None:
     rows = [make.pair(i, step=0) for i in range(3)]
     with Store.open("sqlite://", clock=FakeClock(make.NOW)).begin() as tx:
         reward_of(tx, "p1", 1.0)
+        reward_of(tx, "another request", 1.0)
         assert rewards.gather(tx, make.release(2), settings, rows) == {"click": {"p0": 0.0, "p1": 1.0, "p2": 0.0}}
         assert rewards.gather(tx, make.release(2), make.settings(), rows) == {}
 

@@ -144,6 +144,22 @@ def test_a_resolved_incident_asks_for_nothing(tx: Connection) -> None:
     assert due_triggers(tx, MODEL, SETTINGS, NOW) == []
 
 
+def test_rewards_are_no_labels_that_ask_for_a_training_or_that_one_could_learn(tx: Connection) -> None:
+    for number in range(300):
+        add_label(tx, number, name="click", value=1, correct=None)
+    assert due_triggers(tx, MODEL, SETTINGS, NOW) == []
+    add_release(tx, 1, Stage.CERTIFIED, "rows:100", created_at=NOW - timedelta(days=1))
+    assert guard.gather(tx, MODEL, SETTINGS, NOW).new_labels == 0
+    for number in range(60):
+        add_label(tx, 1_000 + number)
+    assert due_triggers(tx, MODEL, SETTINGS, NOW) == []
+    assert guard.gather(tx, MODEL, SETTINGS, NOW).new_labels == 60
+    for number in range(60, 100):
+        add_label(tx, 1_000 + number)
+    (asked,) = due_triggers(tx, MODEL, SETTINGS, NOW)
+    assert asked.why.startswith("100 labels came")
+
+
 def test_enough_new_labels_ask_for_training_and_old_ones_do_not(tx: Connection) -> None:
     for number in range(100):
         add_label(tx, number)
