@@ -189,7 +189,7 @@ class Outcome:
 
 
 def one_rollout(
-    shop: Any, zygote: Zygote, folder: Path, *, place: str, action: str, nth: int, loops: int, patience_s: float = 60.0
+    shop: Any, zygote: Zygote, folder: Path, *, place: str, action: str, nth: int, loops: int, patience_s: float = 300.0
 ) -> Outcome:
     """Bring version 2 of a shop to all users with `loops` loops, each of which meets `action` at `place` once."""
     from mainstay.config.clocks import SharedClock

@@ -220,7 +220,7 @@ def mlflow_client(server: Server) -> Any:
         warnings.simplefilter("ignore")  # MLflow warns of its own type hints while it is imported
         from mlflow.pyfunc.scoring_server.client import ScoringServerClient
     made = ScoringServerClient("127.0.0.1", server.port)
-    made.wait_server_ready(timeout=5)
+    made.wait_server_ready(timeout=120)
     return made
 
 

@@ -169,7 +169,7 @@ def test_a_model_that_does_not_come_back_keeps_no_turn(shop: Shop, monkeypatch: 
     clock_of(shop).advance(hours=2)
     hangs = threading.Event()
     monkeypatch.setattr(upkeep, "SKEW_S", 0.05)
-    monkeypatch.setattr(upkeep, "_examined", lambda *_: hangs.wait(10))
+    monkeypatch.setattr(upkeep, "_examined", lambda *_: hangs.wait(120))
     shop.turns(1)
     kept = state_of(shop, f"skew:{MODEL}")
     hangs.set()

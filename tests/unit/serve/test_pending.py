@@ -68,7 +68,7 @@ def test_what_arrives_while_a_batch_runs_forms_the_next_batch() -> None:
 
     def work(jobs: Sequence[Job], turn: Turn) -> Done:
         sizes.append(len(jobs))
-        gate.wait(5)
+        gate.wait(120)
         return echo(jobs, turn)
 
     async def ask(pending: Pending[Any], clock: FakeClock) -> None:
@@ -89,7 +89,7 @@ def test_too_many_waiting_rows_are_turned_away_and_the_others_answered() -> None
     gate = threading.Event()
 
     def work(jobs: Sequence[Job], turn: Turn) -> Done:
-        gate.wait(5)
+        gate.wait(120)
         return echo(jobs, turn)
 
     async def ask(pending: Pending[Any], clock: FakeClock) -> None:
@@ -144,7 +144,7 @@ def test_a_call_that_hangs_is_abandoned_and_its_jobs_answered_without_it() -> No
             return Done(outcomes=[(job, "without it") for job in jobs])
         try:
             with turn.call("bad"):
-                release.wait(5)
+                release.wait(120)
         except BaseException as error:
             late.append(type(error).__name__)
             raise
@@ -172,7 +172,7 @@ def test_a_call_that_raises_after_it_was_abandoned_does_not_answer_twice() -> No
         if turn.hangs("bad"):
             return Done(outcomes=[(job, "without it") for job in jobs])
         with turn.call("bad"):
-            release.wait(5)
+            release.wait(120)
             raise ValueError("too late")
 
     async def ask(pending: Pending[Any], clock: FakeClock) -> None:
@@ -257,7 +257,7 @@ def test_what_would_wait_too_long_is_told_from_what_a_row_cost() -> None:
 
     def work(jobs: Sequence[Job], turn: Turn) -> Done:
         clocks[0].advance(seconds=10.0 * len(jobs))
-        gate.wait(5)
+        gate.wait(120)
         return echo(jobs, turn)
 
     async def main() -> None:
