@@ -1,12 +1,15 @@
 """How long the control room takes on a large store: 20 models, 30 days, blocks that stand for 10 million answers.
 
-    python bench/control_room.py [--models 20] [--days 30] [--rows 10000000] [--folder DIR] [--store postgresql://…]
+    python bench/control_room.py [--models 20] [--days 30] [--rows 10000000] [--folder DIR]
+                                 [--store postgresql://… | --postgresql]
 
 What is filled, by the store's own functions (tests/room_store.py): versions, blocks with a summary of the size that the
 watch writes (one every ten minutes), labels, minutes and hours of counted calls, quarters of latency, rewards,
 incidents, audit, reviews; for every fourth model a rollout with 20,000 pairs; for the first model the journal itself,
 its share of the 10 million as sealed records. Times are of the whole answer (store, record, template) in this process,
-without the network; `cold` is the first look, which opens the stores.
+without the network; `cold` is the first look, which opens the stores. With --postgresql each model's rows are
+brought into a database of a PostgreSQL of this run's own, as it comes from its package; `server ms` is the processor
+time of its processes.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,6 +33,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import httpx  # noqa: E402
 
+import postgres_kit  # noqa: E402
 import room_store  # noqa: E402
 from mainstay.project import Project  # noqa: E402
 from mainstay.store import blocks, releases  # noqa: E402
@@ -50,13 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path, help="keep what is filled here, and use it where it is there")
     parser.add_argument("--store", default="", help="one store for all models, in the place of a file for each")
+    parser.add_argument("--postgresql", action="store_true", help="in databases of a server of this run's own")
     given = parser.parse_args(arguments)
-    environ = {**os.environ, **({"MAINSTAY_STORE__URL": given.store} if given.store else {})}
-    with tempfile.TemporaryDirectory() as scratch:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        postgres_kit.running() if given.postgresql else nullcontext() as server,
+    ):
+        environ = {**os.environ, **({"MAINSTAY_STORE__URL": given.store} if given.store else {})}
         root = given.folder or Path(scratch)
         if not (root / "model-00").exists():
             fill(root, environ, models=given.models, days=given.days, rows=given.rows)
         projects = [Project.open(path, environ=environ) for path in sorted(root.glob("model-*"))]
+        if server:
+            projects = [in_postgresql(project, server.new_database()) for project in projects]
         counted = 0
         for project in projects:
             with project.parts.store.read() as tx:
@@ -64,8 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = [project.loaded.state / "store.db" for project in projects]
         size = sum(file.stat().st_size for file in files if file.exists())
         print(f"{len(projects)} models, {counted:,} answers in blocks, stores of {size / 1e6:.0f} MB")
-        asyncio.run(measure(projects))
+        asyncio.run(measure(projects, server.busy if server else lambda: 0.0))
+        for project in projects:
+            project.parts.store.close()
     return 0
+
+
+def in_postgresql(project: Project, url: str) -> Project:
+    """Return the project with its rows in an empty database."""
+    postgres_kit.fill(url, project.parts.store)
+    project.parts.store.close()
+    return Project.open(project.loaded.root, environ={**os.environ, "MAINSTAY_STORE__URL": url})
 
 
 def fill(root: Path, environ: Mapping[str, str], *, models: int, days: int, rows: int) -> None:
@@ -96,8 +116,8 @@ def fill(root: Path, environ: Mapping[str, str], *, models: int, days: int, rows
         print(f"{name} filled", file=sys.stderr)
 
 
-async def measure(projects: Sequence[Project]) -> None:
-    """Look at every page and print how long each took."""
+async def measure(projects: Sequence[Project], busy: Callable[[], float]) -> None:
+    """Look at every page and print how long each took; `busy` tells how many seconds a database server worked."""
     rooms = project_rooms.of(projects)
     app = create_app(rooms, host="127.0.0.1")
     model, now = projects[0].name, projects[0].clock.now()
@@ -130,12 +150,13 @@ async def measure(projects: Sequence[Project]) -> None:
         "drills": f"{of}/drills",
         "settings, with the audit": f"{of}/settings",
     }
-    print(f"{'page':40} {'cold ms':>8} {'median ms':>10} {'cpu ms':>8} {'kB':>6}")
+    print(f"{'page':40} {'cold ms':>8} {'median ms':>10} {'cpu ms':>8} {'server ms':>10} {'kB':>6}")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081", timeout=120) as client:
         for name, path in looks.items():
-            walls, cpus, size = [], [], 0
-            for _ in range(LOOKS + 1):
+            walls, cpus, size, began = [], [], 0, 0.0
+            for look in range(LOOKS + 1):
+                began = busy() if look == 1 else began
                 if "anew" in name:  # as if something had happened to every model
                     for room in rooms.values():
                         room._kept = None
@@ -148,7 +169,8 @@ async def measure(projects: Sequence[Project]) -> None:
                 print(f"{name:40} {answer.status_code}")
                 continue
             wall, cpu = statistics.median(walls[1:]), statistics.median(cpus[1:])
-            print(f"{name:40} {walls[0]:8.0f} {wall:10.0f} {cpu:8.0f} {size // 1000:6}")
+            beside = 1000 * (busy() - began) / LOOKS
+            print(f"{name:40} {walls[0]:8.0f} {wall:10.0f} {cpu:8.0f} {beside:10.0f} {size // 1000:6}", flush=True)
 
 
 if __name__ == "__main__":

@@ -207,3 +207,9 @@ def test_no_word_of_the_examples_stands_in_the_package() -> None:
 def test_importing_mainstay_loads_nothing_heavy(heavy: str) -> None:
     code = f"import sys, mainstay; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def test_scipy_is_loaded_where_it_is_used_and_not_by_a_status() -> None:
+    parts = ["scipy.stats", "scipy.special", "scipy.optimize"]
+    code = f"import sys, mainstay.status.read; sys.exit(bool(set({parts}) & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

@@ -81,20 +81,22 @@ def measured(run: Any) -> dict[str, float]:
 def _measured(run: Any) -> dict[str, float]:
     """Return seconds, processor seconds, and the peak of memory above what was held before (MB)."""
     before = resident()
-    peak, stop = [before], Event()
+    peak, spent, stop = [before], [0.0], Event()
 
     def look() -> None:
         while not stop.wait(0.002):
             peak[0] = max(peak[0], resident())
+        spent[0] = time.thread_time()
 
     watcher = Thread(target=look, daemon=True)
     watcher.start()
     began, busy = time.perf_counter(), time.process_time()
     run()
-    took, worked = time.perf_counter() - began, time.process_time() - busy
+    took = time.perf_counter() - began
     peak[0] = max(peak[0], resident())
     stop.set()
     watcher.join()
+    worked = time.process_time() - busy - spent[0]  # looking takes as long as others let it wait
     return {"seconds": took, "cpu_seconds": worked, "peak_mb": (peak[0] - before) / 1e6}
 
 

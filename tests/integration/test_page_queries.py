@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection, event
 
+import postgres_kit
 import room_store
 from mainstay.core.releases import Release, Stage
 from mainstay.project import Project
@@ -58,7 +61,7 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def of_file(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project.init(tmp_path_factory.mktemp("rooms") / "pumps", environ={})
     made.parts.store  # noqa: B018 - made before there are bundles: those without their store would be refused
     at = datetime.now(UTC) - timedelta(days=2)
@@ -78,15 +81,52 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres_kit.Postgres]:
+    with postgres_kit.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def project(request: pytest.FixtureRequest, of_file: Project) -> Iterator[Project]:
+    """Give the project with its store in a file, and with the same rows in PostgreSQL."""
+    if request.param == "sqlite":
+        yield of_file
+        return
+    url = request.getfixturevalue("server").new_database()
+    postgres_kit.fill(url, of_file.parts.store)
+    moved = Project.open(of_file.loaded.root, environ={**os.environ, "MAINSTAY_STORE__URL": url})
+    yield moved
+    moved.parts.store.close()
+
+
 def scans(tx: Connection, statement: str, parameters: Any = ()) -> list[str]:
     """Return the steps of a statement's plan that go through a whole large table."""
-    plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    return [row[3] for row in plan if re.match(rf"SCAN ({'|'.join(LARGE)})\b", row[3])]
+    if tx.dialect.name == "postgresql":
+        # Of few rows all are read at once, whatever indices there are: the plan is told as if that were dear.
+        tx.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        tx.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+        told = tx.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
+        plan = json.loads(told) if isinstance(told, str) else told
+        return [f"SCAN {node['Relation Name']}" for node in nodes(plan[0]["Plan"]) if goes_through(node)]
+    steps = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    return [row[3] for row in steps if re.match(rf"SCAN ({'|'.join(LARGE)})\b", row[3])]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+def goes_through(node: dict[str, Any]) -> bool:
+    """Return whether a step of PostgreSQL's reads a large table, or a whole index of it."""
+    return node.get("Relation Name") in LARGE and "Index Cond" not in node
 
 
 def test_a_statement_that_goes_through_a_large_table_is_found_out(project: Project) -> None:
     with project.parts.store.read() as tx:
-        assert scans(tx, "SELECT count(*) FROM labels WHERE inputs LIKE '%oil%'") == ["SCAN labels"]
+        assert scans(tx, "SELECT count(*) FROM labels WHERE inputs IS NOT NULL") == ["SCAN labels"]
         assert scans(tx, "SELECT count(*) FROM labels WHERE model = 'pumps' AND at > '2026'") == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -146,13 +147,20 @@ class LoadedModel:
     def original(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return what the estimator itself says, its classes in its own order, also where a program answers."""
         given = self._inputs.build(rows)
-        with self._threads.limit(limits=1):
+        with self._on_one_thread():
             if self._grades is not None:
                 shares = _shaped(self.estimator.predict_proba(given), (len(rows), len(self._grades)))
                 return np.asarray(shares @ self._grades, dtype=np.float64)
             if not self.contract.task.is_classification:
                 return _shaped(self.estimator.predict(given), (len(rows),))
             return _shaped(self.estimator.predict_proba(given), (len(rows), len(self.estimator.classes_)))
+
+    def _on_one_thread(self) -> AbstractContextManager[Any]:
+        """Hold the libraries to one thread; where they are so, as in every runner, that need not be said again."""
+        if all(library.num_threads == 1 for library in self._threads.lib_controllers):
+            return nullcontext()
+        held: AbstractContextManager[Any] = self._threads.limit(limits=1)
+        return held
 
     def _compiled(self, program: Program, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         return program.predict(self.program_rows(rows))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats
@@ -145,14 +145,14 @@ def _scores(once: Dealt) -> tuple[Floats, Floats, Floats]:
 
 def _capital(gains: Floats) -> float:
     logs = np.log1p(BETS[:, None] * np.maximum(gains, -1.0)[None, :]).sum(axis=1)
-    return float(special.logsumexp(logs) - math.log(len(BETS)))
+    return float(scipy.special.logsumexp(logs) - math.log(len(BETS)))
 
 
 def _crossing(function: Callable[[float], float], outside: float, inside: float) -> float:
     """Return where the bets stop to exclude, between a point that they exclude and the mean."""
     if function(inside) >= 0.0:
         return inside
-    return float(optimize.brentq(function, outside, inside, xtol=1e-7))
+    return float(scipy.optimize.brentq(function, outside, inside, xtol=1e-7))
 
 
 def _plain_difference(dealt: Dealt) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mainstay.stats.intervals import Floats
 
@@ -22,7 +22,7 @@ def rank_correlations(columns: Floats) -> Floats:
     here = np.isfinite(columns)
     centred = np.zeros_like(columns)
     for j in range(columns.shape[1]):
-        ranks = rankdata(columns[here[:, j], j])
+        ranks = scipy.stats.rankdata(columns[here[:, j], j])
         centred[here[:, j], j] = ranks - ranks.mean() if len(ranks) else ranks
     mask = here.astype(np.float64)
     rows, sums, squares = mask.T @ mask, centred.T @ mask, (centred**2).T @ mask

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from scipy import special
+import scipy
 
 from mainstay.stats.intervals import check_counts
 
@@ -71,7 +71,7 @@ def chance(counts: Counts, objective: float) -> float:
     check_counts(counts.bad, counts.calls)
     if counts.bad == 0:
         return 1.0
-    return float(special.betainc(counts.bad, counts.calls - counts.bad + 1, 1.0 - objective))
+    return float(scipy.special.betainc(counts.bad, counts.calls - counts.bad + 1, 1.0 - objective))
 
 
 def holds(rule: Rule, windows: Mapping[timedelta, Counts], objective: float) -> bool:

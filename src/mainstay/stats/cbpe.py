@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize
 
 from mainstay.core.quality import ReferenceQuality
 from mainstay.stats import additive
@@ -70,7 +70,7 @@ def isotonic(score: Floats, outcome: Floats) -> tuple[Floats, Floats]:
     x, place = np.unique(score, return_inverse=True)
     weight = np.bincount(place).astype(np.float64)
     mean = np.bincount(place, weights=outcome) / weight
-    fitted = np.asarray(optimize.isotonic_regression(mean, weights=weight).x, dtype=np.float64)
+    fitted = np.asarray(scipy.optimize.isotonic_regression(mean, weights=weight).x, dtype=np.float64)
     before, after = np.r_[True, np.diff(fitted) != 0], np.r_[np.diff(fitted) != 0, True]
     ends = before | after
     return x[ends], fitted[ends]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mainstay.core.quality import MetricReference, ReferenceQuality
 from mainstay.stats import additive, cbpe, ranking
@@ -348,7 +348,7 @@ def _period_spreads(
     for name in set.intersection(*(set(one) for one in found)):
         values, variances = np.array([one[name] for one in found]).T
         square, chance = float(values.var(ddof=1)), float(variances.mean()) * effect
-        passes = (count - 1) * square > chance * float(stats.chi2.ppf(PERIOD_LEVEL, count - 1))
+        passes = (count - 1) * square > chance * float(scipy.stats.chi2.ppf(PERIOD_LEVEL, count - 1))
         out[name] = _short(math.sqrt(square - chance)) if passes and square > chance else 0.0
     return out
 

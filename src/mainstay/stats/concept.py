@@ -17,7 +17,7 @@ uneven and this much more telling than the plain share of errors.
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.stats.intervals import Floats
 
@@ -61,11 +61,11 @@ def log_ratio(after: Floats, before: Floats, known: Floats, margin: float) -> Fl
     """
     base = known + before
     prior = base[:, 2:][:, PRIOR]
-    prior = prior - special.logsumexp(prior, axis=1, keepdims=True)
+    prior = prior - scipy.special.logsumexp(prior, axis=1, keepdims=True)
     likelihood = after[:, 2:]
-    unchanged = special.logsumexp(prior + likelihood[:, PRIOR], axis=1)
+    unchanged = scipy.special.logsumexp(prior + likelihood[:, PRIOR], axis=1)
     moved = likelihood[:, PRIOR[None, :] + JUMPS[:, None]]
-    changed = special.logsumexp(prior[:, None, :] + moved, axis=(1, 2)) - np.log(len(JUMPS))
+    changed = scipy.special.logsumexp(prior[:, None, :] + moved, axis=(1, 2)) - np.log(len(JUMPS))
     n = after[:, 0]
     risen = after[:, 1] / np.maximum(n, 1e-12) - base[:, 1] / np.maximum(base[:, 0], 1e-12)
     return np.asarray(np.where((n > 0) & (risen >= margin), changed - unchanged, -np.inf), dtype=np.float64)

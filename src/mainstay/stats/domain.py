@@ -10,7 +10,7 @@ Rules may follow each other: each block is ranked by the rule of that time, and 
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.stats.intervals import Floats
 from mainstay.stats.ratios import log_dirichlet_multinomial, log_mean
@@ -61,7 +61,7 @@ def log_likelihood(now: Floats, rows_now: float, before: Floats, rows_before: fl
     total = np.zeros_like(share)
     for count, rows in ((y, rows_now), (b, rows_before)):
         for observed, expected in ((count, rows * share), (rows - count, rows * (1.0 - share))):
-            total += special.xlogy(observed, observed / np.maximum(expected, 1e-12))
+            total += scipy.special.xlogy(observed, observed / np.maximum(expected, 1e-12))
     return np.asarray(np.maximum(2.0 * total, 0.0), dtype=np.float64)
 
 
@@ -140,10 +140,10 @@ def log_rank_ratio(after: Floats, base: Floats, share: float) -> Floats:
 def _tilted(p: Floats) -> list[Floats]:
     """Return the shares of bins for each change that is looked for; each keeps every bin's share above 0."""
     upper = np.cumsum(p[..., ::-1], axis=-1)[..., ::-1]
-    place = special.ndtri(np.clip(upper, 1e-12, 1.0 - 1e-12))
+    place = scipy.special.ndtri(np.clip(upper, 1e-12, 1.0 - 1e-12))
     out = []
     for apart in APART:
-        above = special.ndtr(place + apart)
+        above = scipy.special.ndtr(place + apart)
         above[..., 0] = 1.0
         new = above - np.concatenate((above[..., 1:], np.zeros_like(above[..., :1])), axis=-1)
         out += [(1.0 - part) * p + part * new for part in PARTS]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from scipy import stats as scipy_stats
+import scipy
 
 LEVEL = 1e-3
 """Chance of telling any flip while nothing changed."""
@@ -55,7 +55,7 @@ def sudden(
         if m == 0:
             continue  # an answer that is new as a whole was contradicted by nobody before
         table = [[now[b], n - now[b]], [before[b], m - before[b]]]
-        p = float(scipy_stats.fisher_exact(table, alternative="greater").pvalue)
+        p = float(scipy.stats.fisher_exact(table, alternative="greater").pvalue)
         if p <= LEVEL / len(pairs):
             found.append(Flip(answered=a, labelled=b, now=now[b], now_of=n, before=before[b], before_of=m, p_value=p))
     return sorted(found, key=lambda flip: (flip.p_value, flip.answered, flip.labelled))

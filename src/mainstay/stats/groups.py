@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.evidence import NEVER
@@ -124,7 +124,7 @@ def _log_below(rows: Floats, total: Floats, square: Floats, floor: float, spread
     sigma2 = np.where(usable, sigma2, 1.0)
     usable &= n * floor**2 / sigma2 >= LEAST_SIGNAL
     degrees = np.maximum(groups - 1.0, 1.0)
-    limit = degrees / special.chdtri(degrees, 1.0 - VARIANCE_SURE)
+    limit = degrees / scipy.special.chdtri(degrees, 1.0 - VARIANCE_SURE)
     squares = np.where(held, (total - mean[:, None] * rows) ** 2, 0.0).sum(axis=1)
     v = np.maximum((degrees + 1.0) / degrees * squares / safe**2 * limit, sigma2 / safe)
     logs = log_normal_ratio((floor - mean) ** 2 / sigma2, v / sigma2, 1)
@@ -146,4 +146,4 @@ def log_below_since(blocks: Sequence[Sums], days: Sequence[float], floor: float,
     logs = _log_below(rows, total, square, floor, spread)
     if not np.isfinite(logs).any():
         return NEVER, -1
-    return float(special.logsumexp(logs + np.log(np.asarray(days)))), int(np.argmax(logs))
+    return float(scipy.special.logsumexp(logs + np.log(np.asarray(days)))), int(np.argmax(logs))

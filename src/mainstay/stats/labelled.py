@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from mainstay.core.errors import UsageError
 from mainstay.stats import intervals, ranking, summed
@@ -222,7 +222,7 @@ def _mean(values: Floats, keys: Codes) -> tuple[float, float, str] | None:
     mean, se, count = intervals.cluster_mean(values, keys.tolist())
     if count < 2:
         return None
-    reach = float(stats.t.ppf(0.975, count - 1)) * se
+    reach = float(scipy.stats.t.ppf(0.975, count - 1)) * se
     return mean - reach, mean + reach, "t"
 
 
@@ -233,9 +233,9 @@ def _area(given: Answered) -> tuple[float, float, str] | None:
     found = ranking.area(given.score[~positive], given.score[positive], keys=keys)
     if not (math.isfinite(found.se) and 0.0 < found.value < 1.0):
         return None
-    logit = float(special.logit(found.value))
+    logit = float(scipy.special.logit(found.value))
     reach = 1.959964 * found.se / (found.value * (1.0 - found.value))
-    return float(special.expit(logit - reach)), float(special.expit(logit + reach)), "delong"
+    return float(scipy.special.expit(logit - reach)), float(scipy.special.expit(logit + reach)), "delong"
 
 
 def _drawn(full: str, given: Answered, rng: np.random.Generator, draws: int) -> tuple[float, float, str] | None:

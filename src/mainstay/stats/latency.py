@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.stats.intervals import Floats
 
@@ -68,7 +68,7 @@ def slower(
         if place is None:
             continue  # nothing that much slower can be told apart in this histogram
         late = float(counts[place + 1 :].sum())
-        if late > 0 and float(special.betainc(late, n - late + 1.0, 1.0 - p)) <= SURE:
+        if late > 0 and float(scipy.special.betainc(late, n - late + 1.0, 1.0 - p)) <= SURE:
             return Slower(
                 quantile=p, bound_s=bounds[place], share=late / n, before_s=worst, calls=int(n), days=len(days)
             )

@@ -11,8 +11,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats, cluster_mean
@@ -41,11 +41,11 @@ class Gap:
 
     def low(self, level: float) -> float:
         """Return the lower limit of the excess, one-sided at 1 − `level`."""
-        return self.excess - float(special.ndtri(1.0 - level)) * self.se
+        return self.excess - float(scipy.special.ndtri(1.0 - level)) * self.se
 
     def high(self, level: float) -> float:
         """Return the upper limit of the excess, one-sided at 1 − `level`."""
-        return self.excess + float(special.ndtri(1.0 - level)) * self.se
+        return self.excess + float(scipy.special.ndtri(1.0 - level)) * self.se
 
 
 def gap(held_out: ArrayLike, held_out_keys: Sequence[Hashable], seen: ArrayLike, seen_keys: Sequence[Hashable]) -> Gap:

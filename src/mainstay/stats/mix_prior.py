@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from mainstay.stats.intervals import Floats
 
@@ -53,13 +53,19 @@ def likely(base: Floats) -> Laws:
     once = np.minimum(held, 1.0)
     k, rows = float(once.sum()), float(held.sum())
     d, t = discount[:, None], strength[:, None]
-    total = special.gammaln(strength) - special.gammaln(strength + rows)
-    finite = (special.gammaln(held[None, :] + np.abs(d)) - special.gammaln(np.abs(d) + (d == 0))).sum(axis=1)
+    total = scipy.special.gammaln(strength) - scipy.special.gammaln(strength + rows)
+    finite = (scipy.special.gammaln(held[None, :] + np.abs(d)) - scipy.special.gammaln(np.abs(d) + (d == 0))).sum(
+        axis=1
+    )
     safe = np.where(d > 0, d, 1.0)
-    new = np.where(d > 0, k * np.log(safe) + special.gammaln(t / safe + k) - special.gammaln(t / safe), k * np.log(t))
-    names = special.gammaln(size + 1.0) - special.gammaln(size - k + 1.0)
+    new = np.where(
+        d > 0, k * np.log(safe) + scipy.special.gammaln(t / safe + k) - scipy.special.gammaln(t / safe), k * np.log(t)
+    )
+    names = scipy.special.gammaln(size + 1.0) - scipy.special.gammaln(size - k + 1.0)
     rest = held[None, :] - np.maximum(d, 0.0) * once
-    open_ended = new[:, 0] - names + (special.gammaln(rest) - special.gammaln(1.0 - np.maximum(d, 0.0))).sum(axis=1)
+    open_ended = (
+        new[:, 0] - names + (scipy.special.gammaln(rest) - scipy.special.gammaln(1.0 - np.maximum(d, 0.0))).sum(axis=1)
+    )
     logs = total + np.where(discount < 0, finite, open_ended)
     best: NDArray[np.intp] = np.argsort(-logs, kind="stable")[:KEPT]
     posterior = np.exp(logs[best] - logs[best].max())

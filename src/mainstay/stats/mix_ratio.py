@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.stats import mix_prior
 from mainstay.stats.intervals import Floats
@@ -58,4 +58,4 @@ def _with_others(counts: Floats, held: np.ndarray) -> Floats:
 
 def _log_beta_ratio(y: Floats, rest: Floats, a: Floats, b: Floats) -> Floats:
     b = np.maximum(b, mix_prior.TINY)
-    return np.asarray(special.betaln(a + y, b + rest) - special.betaln(a, b), dtype=np.float64)
+    return np.asarray(scipy.special.betaln(a + y, b + rest) - scipy.special.betaln(a, b), dtype=np.float64)

@@ -19,8 +19,8 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats
@@ -83,7 +83,7 @@ def weighted_mean(
     sums = np.bincount(codes, weights=rest) / total
     if not normalised:  # what is summed has a mean of its own
         sums = sums - sums.mean()
-    reach = float(stats.t.ppf(0.5 + confidence / 2.0, k - 1)) * math.sqrt(k / (k - 1.0) * float(sums @ sums))
+    reach = float(scipy.stats.t.ppf(0.5 + confidence / 2.0, k - 1)) * math.sqrt(k / (k - 1.0) * float(sums @ sums))
     return Weighted(
         value=value,
         low=value - reach,
@@ -216,7 +216,7 @@ def difference(
     one, two = (float(w @ logged.reward) / total for w, total in zip((first, second), totals, strict=True))
     rest = first * (logged.reward - one) / totals[0] - second * (logged.reward - two) / totals[1]
     sums = np.bincount(codes, weights=rest)
-    reach = float(stats.t.ppf(0.5 + confidence / 2.0, k - 1)) * math.sqrt(k / (k - 1.0) * float(sums @ sums))
+    reach = float(scipy.stats.t.ppf(0.5 + confidence / 2.0, k - 1)) * math.sqrt(k / (k - 1.0) * float(sums @ sums))
     return one - two, one - two - reach, one - two + reach
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mainstay.stats.intervals import Floats, normal_quantile
 
@@ -104,7 +104,7 @@ def smooth(
     held = max(count * min(max(rests_on, 0.0), 1.0), 2.0)
     if share:
         middle, variance = _with_four(middle, variance, held)
-    reach = float(stats.t.ppf(0.5 + confidence / 2.0, held - 1.0)) * math.sqrt(variance + power**2 * var_all)
+    reach = float(scipy.stats.t.ppf(0.5 + confidence / 2.0, held - 1.0)) * math.sqrt(variance + power**2 * var_all)
     found = value(means)
     low, high = middle - reach, middle + reach
     if share:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.stats.intervals import Floats
 
@@ -59,8 +59,10 @@ def log_dirichlet_multinomial(counts: Floats, concentration: Floats, total: Floa
     if total is None:
         total = np.asarray(concentration.sum(axis=-1))
     n = counts.sum(axis=-1)
-    parts = special.gammaln(concentration + counts) - special.gammaln(concentration)
-    return np.asarray(special.gammaln(total) - special.gammaln(total + n) + parts.sum(axis=-1), dtype=np.float64)
+    parts = scipy.special.gammaln(concentration + counts) - scipy.special.gammaln(concentration)
+    return np.asarray(
+        scipy.special.gammaln(total) - scipy.special.gammaln(total + n) + parts.sum(axis=-1), dtype=np.float64
+    )
 
 
 def log_category_ratio(after: Floats, base: Floats) -> Floats:

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mainstay.stats.intervals import Floats
 from mainstay.stats.offpolicy import LEAST_KEYS
@@ -56,7 +56,7 @@ def indiscriminate(relevant: NDArray[np.bool_], keys: Sequence[Hashable], groups
         if k < NEARLY_ALL * n or others <= 0:
             continue
         rate = (yes - k) / others
-        if float(stats.binom.sf(k - 1, n, rate)) <= LEVEL / len(counted):
+        if float(scipy.stats.binom.sf(k - 1, n, rate)) <= LEVEL / len(counted):
             found.add(key)
     return found
 
@@ -116,5 +116,5 @@ def place_effect(
         return None
     sums = np.bincount(codes, weights=rest)
     error = float(np.sqrt(k / (k - 1.0) * float(sums @ sums))) / one
-    reach = float(stats.t.ppf(0.975, k - 1)) * error
+    reach = float(scipy.stats.t.ppf(0.975, k - 1)) * error
     return Effect(ratio=two / one, low=two / one - reach, high=two / one + reach, rows=int(can.sum()))

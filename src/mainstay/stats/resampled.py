@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 from mainstay.core.errors import UsageError
 
@@ -42,5 +42,5 @@ def corrected(differences: ArrayLike, *, test_to_train: float, confidence: float
     if len(values) < 2:
         return Difference(mean=mean, error=math.nan, low=-math.inf, high=math.inf)
     error = math.sqrt((1.0 / len(values) + test_to_train) * float(values.var(ddof=1)))
-    reach = float(special.stdtrit(len(values) - 1, 0.5 + confidence / 2.0)) * error
+    reach = float(scipy.special.stdtrit(len(values) - 1, 0.5 + confidence / 2.0)) * error
     return Difference(mean=mean, error=error, low=mean - reach, high=mean + reach)

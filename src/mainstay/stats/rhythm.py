@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mainstay.stats.intervals import Floats
 
@@ -124,9 +124,9 @@ def _against(days: Sequence[int], silent: Floats, hours: Floats, *, now: int, co
     flow = Flow.USUAL
     if now > times * usual + HOUR:
         flow = Flow.GONE
-    elif least > 0 and count < FELL * least and float(special.gammaincc(count + 1.0, FELL * least)) <= SURE:
+    elif least > 0 and count < FELL * least and float(scipy.special.gammaincc(count + 1.0, FELL * least)) <= SURE:
         flow = Flow.FELL
-    elif most > 0 and count > ROSE * most and float(special.gammainc(count, ROSE * most)) <= SURE:
+    elif most > 0 and count > ROSE * most and float(scipy.special.gammainc(count, ROSE * most)) <= SURE:
         flow = Flow.ROSE
     slot_h = SLOT_MINUTES / 60.0
     return Standing(

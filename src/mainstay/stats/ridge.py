@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from mainstay.stats.intervals import Floats
 
@@ -38,7 +38,7 @@ def held_out_classes(x: Any, truth: Codes, classes: int, fold: Codes) -> Floats:
     def loss(log_t: float) -> float:
         return float(-np.log(_softmax(scores / np.exp(log_t))[np.arange(n), truth] + 1e-12).mean())
 
-    best = minimize_scalar(loss, bounds=(-5.0, 2.0), method="bounded", options={"maxiter": 25})
+    best = scipy.optimize.minimize_scalar(loss, bounds=(-5.0, 2.0), method="bounded", options={"maxiter": 25})
     return _softmax(scores / np.exp(best.x))
 
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats, Interval, check_counts
@@ -31,7 +31,7 @@ def _check_alpha(alpha: float) -> None:
 
 
 def _log_likelihood(p: float, successes: float, failures: float) -> float:
-    return float(special.xlogy(successes, p) + special.xlog1py(failures, -p))
+    return float(scipy.special.xlogy(successes, p) + scipy.special.xlog1py(failures, -p))
 
 
 def _boundary(excluded: Callable[[float], bool], outside: float, inside: float) -> float:
@@ -57,7 +57,7 @@ def bernoulli_sequence(successes: float, n: float, alpha: float) -> Interval:
     if n <= 0:
         return 0.0, 1.0
     failures = n - successes
-    mixture = float(special.betaln(successes + 0.5, failures + 0.5) - special.betaln(0.5, 0.5))
+    mixture = float(scipy.special.betaln(successes + 0.5, failures + 0.5) - scipy.special.betaln(0.5, 0.5))
     level = mixture + math.log(alpha)
 
     def excluded(p: float) -> bool:
@@ -115,14 +115,14 @@ def log_bernoulli_above(successes: float, n: float, rate: float) -> float:
         raise UsageError(f"rate {rate!r} is not between 0 and 1")
     failures = n - successes
     a, b = successes + 0.5, failures + 0.5
-    tail = float(special.betainc(b, a, 1.0 - rate))
-    log_prior_mass = math.log(float(special.betainc(0.5, 0.5, 1.0 - rate)))
+    tail = float(scipy.special.betainc(b, a, 1.0 - rate))
+    log_prior_mass = math.log(float(scipy.special.betainc(0.5, 0.5, 1.0 - rate)))
     if tail < _UNDERFLOW:
         # The rate seen is far below `rate`: the integrand falls from its edge like exp(-slope (p - rate)).
         slope = failures / (1.0 - rate) - successes / rate
-        density = -0.5 * math.log(rate * (1.0 - rate)) - float(special.betaln(0.5, 0.5))
+        density = -0.5 * math.log(rate * (1.0 - rate)) - float(scipy.special.betaln(0.5, 0.5))
         return min(0.0, density - math.log(slope) - log_prior_mass)
-    evidence = float(special.betaln(a, b) - special.betaln(0.5, 0.5)) + math.log(tail) - log_prior_mass
+    evidence = float(scipy.special.betaln(a, b) - scipy.special.betaln(0.5, 0.5)) + math.log(tail) - log_prior_mass
     return evidence - _log_likelihood(rate, successes, failures)
 
 
@@ -192,7 +192,7 @@ def sample_ratio_e_value(n_challenger: int, n: int, share: float) -> float:
     if share in (0.0, 1.0):
         return 1.0 if n_challenger == share * n else math.inf
     a, b = SHARE_CONCENTRATIONS * share, SHARE_CONCENTRATIONS * (1.0 - share)
-    log_mixture = special.betaln(a + n_challenger, b + n - n_challenger) - special.betaln(a, b)
+    log_mixture = scipy.special.betaln(a + n_challenger, b + n - n_challenger) - scipy.special.betaln(a, b)
     log_likelihood = _log_likelihood(share, n_challenger, n - n_challenger)
-    log_e = float(special.logsumexp(log_mixture) - math.log(len(a))) - log_likelihood
+    log_e = float(scipy.special.logsumexp(log_mixture) - math.log(len(a))) - log_likelihood
     return math.exp(min(log_e, 690.0))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats, cluster_mean, normal_quantile
@@ -247,7 +247,7 @@ def _p_worse(good: Floats, inside: Mask, keys: NDArray[np.intp]) -> float:
     """Return the one-sided p-value of `_worse`, by Student's t with the smaller number of keys − 1."""
     fewest = min(len(np.unique(keys[inside])), len(np.unique(keys[~inside])))
     lower, se = _worse(good, inside, keys)
-    return float(stats.t.sf(lower / se, max(fewest - 1, 1))) if se > 0 else 1.0
+    return float(scipy.stats.t.sf(lower / se, max(fewest - 1, 1))) if se > 0 else 1.0
 
 
 def _jaccard(a: Mask, b: Mask) -> float:

@@ -19,8 +19,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from mainstay.core.errors import UsageError
 from mainstay.stats.intervals import Floats
@@ -127,10 +127,10 @@ def log_harm(rows: Rows, limit: float, *, positions: int, by_key: bool = True) -
     for i, size in enumerate(sizes):
         found = windows(rows, size)
         growth = np.log1p(BETS[:, None] * (found.values[None, :] / limit - 1.0))
-        logs[i] = special.logsumexp(sums(found, growth, begins), axis=0) - math.log(len(BETS))
+        logs[i] = scipy.special.logsumexp(sums(found, growth, begins), axis=0) - math.log(len(BETS))
         if size == 1:
             counted = sums(found, np.ones((1, len(found.values))), begins)[0]
-    mixed = special.logsumexp(logs, axis=0, b=np.array(weights)[:, None])
+    mixed = scipy.special.logsumexp(logs, axis=0, b=np.array(weights)[:, None])
     weighted = np.atleast_1d(mixed) + start_log_weights(len(begins))
     best = int(np.argmax(weighted))
     return Harm(log_e=float(weighted[best]), start=int(begins[best]), keys=round(float(counted[best])))

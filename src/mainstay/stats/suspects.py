@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from mainstay.stats.intervals import Floats, newcombe, wilson
 
@@ -29,7 +29,7 @@ def loud_keys(suspect: Mask, keys: Codes, *, usual: float, level: float = LEVEL)
     count = np.bincount(keys)
     wrong = np.bincount(keys, weights=suspect.astype(np.float64), minlength=len(count))
     several = np.flatnonzero(count > 1)
-    tails = stats.binom.sf(wrong[several] - 1, count[several], min(max(usual, 1e-6), 1.0))
+    tails = scipy.stats.binom.sf(wrong[several] - 1, count[several], min(max(usual, 1e-6), 1.0))
     bar = level / max(len(several), 1)
     return {int(key): float(tail) for key, tail in zip(several, tails, strict=True) if tail <= bar}
 
@@ -57,6 +57,6 @@ def surplus(suspects: Codes, labels: Codes, trusted_suspects: Codes, trusted: Co
     rate = float(trusted_suspects.sum()) / max(float(trusted.sum()), 1.0)
     expected = (trusted_suspects + PULL * rate) / (trusted + PULL)
     more = suspects / np.maximum(labels, 1) - expected
-    sure = stats.binom.sf(suspects - 1, labels, expected) <= LEVEL / len(labels)
+    sure = scipy.stats.binom.sf(suspects - 1, labels, expected) <= LEVEL / len(labels)
     share = np.where((more > 0) & (sure | everywhere), more, 0.0)
     return np.asarray(np.where(sure, share, np.minimum(share, MOST)), dtype=np.float64)

@@ -183,3 +183,21 @@ def test_answers_are_computed_on_one_thread_whatever_the_estimator_asks_for(cont
     model.predict([ROW])
     assert estimator.n_jobs == 1
     assert set(Crowd.seen) == {1}
+
+
+def test_where_libraries_are_on_one_thread_already_nothing_is_set_and_put_back(
+    contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threadpoolctl import threadpool_limits
+
+    estimator = DummyClassifier(strategy="prior").fit([[0], [1]], ["fruit", "tool"])
+    model = LoadedModel(
+        estimator=estimator,
+        contract=contract,
+        classes=("tool", "fruit"),
+        spec=InputSpec(input="text"),
+        profile=Profile(source="none", rows=0, keys=0, signals=[]),
+    )
+    with threadpool_limits(limits=1):
+        monkeypatch.setattr(model._threads, "limit", None)
+        assert model.predict([ROW]).tolist() == [[0.5, 0.5]]
