@@ -8,6 +8,7 @@ with `--lists RUNS` those of a ranking.
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import sys
 import time
@@ -62,6 +63,18 @@ def costs() -> None:
     for name, rounds in took.items():
         middle = statistics.median(rounds)
         print(f"{name:<22} {middle:>9,.0f} ns a request  ({middle - off:+,.0f})")
+
+
+def requests(number: int) -> None:
+    """Answer so many requests with exploration off, for a tool that counts instructions."""
+    kit = worker(None)
+    for _ in range(50):
+        kit.work(kit.call(one("snow day")))
+    gc.collect()
+    gc.disable()
+    for _ in range(number):
+        kit.work(kit.call(one("snow day")))
+        kit.writer.events.clear()
 
 
 def coverage(runs: int) -> None:
@@ -156,10 +169,13 @@ if __name__ == "__main__":
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--coverage", type=int, default=0, metavar="RUNS")
     asked.add_argument("--lists", type=int, default=0, metavar="RUNS")
+    asked.add_argument("--requests", type=int, default=0, metavar="N", help="for valgrind --tool=callgrind")
     given = asked.parse_args()
     if given.coverage:
         coverage(given.coverage)
     if given.lists:
         of_lists(given.lists)
-    if not (given.coverage or given.lists):
+    if given.requests:
+        requests(given.requests)
+    if not (given.coverage or given.lists or given.requests):
         costs()
