@@ -48,6 +48,10 @@ class SignalProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """NUMERIC: smallest value of the reference or training rows; None in profiles of before it was kept."""
     high: float | None = None
     """NUMERIC: largest value of the reference or training rows."""
+    longest_run: int = 0
+    """NUMERIC: rows of the longest stretch at one value, in the order of the reference's times; 0 where it has none."""
+    largest_step: float = 0.0
+    """NUMERIC: the most that it went up or down within a few rows, in that order (`stats.steps.largest_step`)."""
     design_effect: float = 1.0
     """Variance of a mean over keys divided by that over independent rows, at least 1."""
     accuracy_slope: float | None = None

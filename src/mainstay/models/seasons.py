@@ -16,6 +16,7 @@ from mainstay.models.signals import Signals
 from mainstay.stats import season, window_effects
 from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import score_table
+from mainstay.stats.steps import largest_step, longest_run
 
 LEAST_ROWS = 200
 """Fewer reference rows tell no season."""
@@ -56,7 +57,8 @@ def with_season(
     `table` holds the signals of each row, `segments` the names of those that it is in, `times` when it was.
     """
     seconds = np.array([moment.timestamp() for moment in times], dtype=np.float64)
-    known = msgspec.structs.replace(profile, first_at=min(times), last_at=max(times))
+    signals = _with_ways(profile.signals, table, np.argsort(seconds, kind="stable"))
+    known = msgspec.structs.replace(profile, first_at=min(times), last_at=max(times), signals=signals)
     if len(seconds) < LEAST_ROWS or np.ptp(seconds) < LEAST_DAYS * season.SECONDS_PER_DAY:
         return known
     week, month = season.cells(seconds)
@@ -64,7 +66,7 @@ def with_season(
         name: np.array([name in own for own in segments]) for name in {s.segment for s in profile.signals if s.segment}
     }
     out = []
-    for signal in profile.signals:
+    for signal in known.signals:
         values = [row.get(signal.name) for row in table]
         held = np.array([value is not None for value in values], dtype=np.bool_)
         if signal.segment:
@@ -75,6 +77,20 @@ def with_season(
         measures = measures_of(signal, [value for value, keep in zip(values, held, strict=True) if keep])
         out.append(summed(signal, measures, week[held], month[held], seconds[held]))
     return msgspec.structs.replace(known, signals=out)
+
+
+def _with_ways(
+    signals: Sequence[SignalProfile], table: Sequence[Signals], order: NDArray[np.intp]
+) -> list[SignalProfile]:
+    """Return the signals with how numbers of all traffic go in that order: the longest stay and the largest step."""
+    rows = [table[i] for i in order.tolist()]
+    out = []
+    for signal in signals:
+        if signal.kind is SignalKind.NUMERIC and not signal.segment:
+            x = np.array([value for row in rows if (value := row.get(signal.name)) is not None], dtype=np.float64)
+            signal = msgspec.structs.replace(signal, longest_run=longest_run(x), largest_step=largest_step(x))  # noqa: PLW2901
+        out.append(signal)
+    return out
 
 
 def measures_of(signal: SignalProfile, values: Sequence[Any]) -> Floats:

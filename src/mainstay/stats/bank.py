@@ -30,6 +30,8 @@ class NumericStream:
     """Of the four scores under the reference."""
     tie: tuple[float, float, float] | None = None
     """Effective reference rows below, at and above the value that more than half of the rows have."""
+    two_valued: bool = False
+    """It takes two values, so that its counts say all."""
     correlation: float = 0.0
     """Between two values of one key (0 to 1)."""
     pattern: season.Pattern | None = None
@@ -150,6 +152,8 @@ class Mixes:
     """Of those that are matched."""
     contrasts: NDArray[np.intp]
     """Place of each one's contrast between windows; of a tie, its numeric stream's first."""
+    alone: NDArray[np.bool_]
+    """Whether these counts say all of their stream: always, but of the tie of a number with more than two values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +296,7 @@ def _mixes(
         matched=np.array([j for j, _ in patterns], dtype=np.intp),
         patterns=tuple(p for _, p in patterns),
         contrasts=np.array([at[i] for i in chosen], dtype=np.intp),
+        alone=np.ones(len(found), dtype=np.bool_),
     )
 
 
@@ -309,6 +314,7 @@ def _ties(streams: Sequence[Stream], places: list[int], at: list[int], season_at
         matched=np.array([j for j, _ in patterns], dtype=np.intp),
         patterns=tuple(p for _, p in patterns),
         contrasts=np.array([at[i] for i, _ in found], dtype=np.intp),
+        alone=np.array([s.two_valued for _, s in found], dtype=np.bool_),
     )
 
 

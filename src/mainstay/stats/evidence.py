@@ -158,7 +158,8 @@ def log_ratios(streams: Sequence[Stream] | Bank, history: History, material: Mat
         tied = mix_evidence.log_ratios(
             bank.ties, scene, after_effect, before_effect, share=material.category_share, tie=True
         )
-        out[bank.ties.index] = np.logaddexp(out[bank.ties.index], tied) - np.log(2.0)
+        both = np.logaddexp(out[bank.ties.index], tied) - np.log(2.0)
+        out[bank.ties.index] = np.where(bank.ties.alone[:, None], tied, both)
     for i, stream in enumerate(bank.streams):
         part = slice(bank.offsets[i], bank.offsets[i + 1])
         if isinstance(stream, RateStream):

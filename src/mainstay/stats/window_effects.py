@@ -114,7 +114,7 @@ class WindowEffects:
         square, h, free = contrast(bank, one, two)
         seen = np.isfinite(h) & (h > 0)
         safe = np.where(seen, h, 1.0)
-        usual = 1.0 + np.maximum(self._pooled(bank)[scale], 0.0) / safe
+        usual = 1.0 + np.maximum(np.maximum(self._pooled(bank)[scale], self._of_reference(bank, scale)), 0.0) / safe
         ratio = np.minimum(square / safe, BOUND * usual)
         self.excess[scale] += np.where(seen, free * (ratio - 1.0), 0.0)
         self.precision[scale] += np.where(seen, free / safe, 0.0)
@@ -127,6 +127,13 @@ class WindowEffects:
             weight = self.precision[:, kind].sum(axis=1, keepdims=True)
             out[:, kind] = self.excess[:, kind].sum(axis=1, keepdims=True) / np.maximum(weight, 1e-300)
         return out
+
+    def _of_reference(self, bank: Bank, scale: int) -> Floats:
+        """Return E_j as the reference's own hours tell it, shape (contrasts,); 0 where they tell nothing."""
+        hours = self._hours()[scale]
+        if hours is None or hours >= bank.effects.shape[1]:
+            return np.zeros(len(bank.effects))
+        return np.asarray(bank.effects[:, hours, 2] / np.maximum(bank.effects[:, hours, 1], 1e-300), dtype=np.float64)
 
     def variance(self, bank: Bank, ages: Floats) -> Floats:
         """Return τ² of a mean over `ages` windows in variances of one row, shape (contrasts, len(ages)).
@@ -194,7 +201,10 @@ def contrast(bank: Bank, one: Floats, two: Floats) -> tuple[Floats, Floats, Floa
         inside = np.ones((2, *gap.shape))
         if numbers.pattern is not None and shares[0] is not None and shares[1] is not None:
             for side, share in enumerate((shares[0], shares[1])):
+                # Of a score that hardly varies LEAST_VARIANCE is for cells, too: else one such stream, precise beyond
+                # reason and of no excess, is all that the streams of its kind lend each other.
                 held = season.variance_inside(numbers.pattern, share).reshape(-1, MATCHED)
+                held = held + numbers.lacking[numbers.matched, :MATCHED]
                 inside[side, numbers.matched, :MATCHED] = held / numbers.variances[numbers.matched, :MATCHED]
         square[numbers.contrasts] = np.where(np.isfinite(gap), gap, 0.0) ** 2 / numbers.variances
         h[numbers.contrasts] = inside[0] / n[0][:, None] + inside[1] / n[1][:, None]

@@ -92,6 +92,8 @@ class WatchState:
     """Days since the last block ..."""
     time_own: float = 0.0
     """... and how many of them this bundle may count, where it does not serve alone (`shares`)."""
+    reached: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Ends of what a number came to step by step, where they lie beyond the reference's (`stats.steps`)."""
     newest: dict[str, list[float]] = field(default_factory=dict)
     """Fading sums of the newest answers, by which it is told whether a label-free estimate can be trusted."""
 
@@ -140,6 +142,7 @@ class WatchState:
             "retell_at": self.retell_at,
             "time_passed": self.time_passed,
             "time_own": self.time_own,
+            "reached": {name: list(ends) for name, ends in self.reached.items()},
             "newest": {name: list(values) for name, values in self.newest.items()},
         }
 
@@ -192,6 +195,7 @@ class WatchState:
                 retell_at=float(value["retell_at"]),
                 time_passed=float(value.get("time_passed", 0.0)),
                 time_own=float(value.get("time_own", 0.0)),
+                reached={str(name): (float(a), float(b)) for name, (a, b) in value.get("reached", {}).items()},
                 newest={str(name): [float(x) for x in held] for name, held in value.get("newest", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:

@@ -13,6 +13,7 @@ import numpy as np
 from mainstay.core.profiles import SignalProfile
 from mainstay.stats.intervals import Floats
 from mainstay.stats.scores import DEGREES
+from mainstay.stats.steps import Ends, reached_by_steps
 from mainstay.watch.streams import Watched
 
 ENOUGH = 20
@@ -42,14 +43,36 @@ ASPECTS = frozenset(
 """What signals of a field are called that are not its own value."""
 
 
-def fault(item: Watched, since: Floats, *, sure: float) -> str:
+RUNS = 2
+"""Times the longest stretch at one value among the reference rows, up to which such a stretch is nothing new."""
+
+
+def drifted(item: Watched, since: Floats, *, reached: Ends | None = None) -> Ends | None:
+    """Return how far a number went step by step beyond the reference and what it had `reached`, or None.
+
+    Prices rise and sensors warm up: such a field moved, and is not broken.
+    """
+    ends = _ends(item.profile, reached)
+    if ends is None or item.segment or item.profile is None or not _is_field(item.profile.name):
+        return None
+    return reached_by_steps(since, ends, known=reached is not None, step=item.profile.largest_step)
+
+
+def _ends(profile: SignalProfile | None, reached: Ends | None) -> Ends | None:
+    if profile is None or profile.low is None or profile.high is None:
+        return None
+    low, high = reached if reached is not None else (profile.low, profile.high)
+    return min(low, profile.low), max(high, profile.high)
+
+
+def fault(item: Watched, since: Floats, *, sure: float, reached: Ends | None = None) -> str:
     """Return what is broken about a field as the end of a sentence, or an empty text.
 
     `since` holds the stream's columns counted since each candidate start, shape (candidates, width). A fault may begin
     within a block, so the latest stretch of `ENOUGH` units or more that shows one speaks. A shorter one, of `FEWEST` or
     more, speaks only where so many units would not be so by chance, all of them. A stuck field is at one
     value in all of `ENOUGH` units or more, and needs a likelihood ratio q^(−n) of at least exp(`sure`): n units,
-    at what the reference had with share q.
+    at what the reference had with share q. What a number had `reached` step by step counts as if the reference held it.
     """
     profile = item.profile
     if profile is None or item.segment or not _is_field(profile.name):
@@ -59,7 +82,10 @@ def fault(item: Watched, since: Floats, *, sure: float) -> str:
         if units[i] <= 0:
             continue
         columns = since[i]
-        told = _category(profile, columns, sure) if item.places is not None else _number(item, profile, columns, sure)
+        if item.places is not None:
+            told = _category(profile, columns, sure)
+        else:
+            told = _number(item, profile, columns, sure, ends=_ends(profile, reached))
         if told:
             return told
     return ""
@@ -92,8 +118,8 @@ def _category(profile: SignalProfile, columns: Floats, sure: float) -> str:
     return f"{STUCK}: it is {profile.values[top]!r} in every request, which {before[top]:.1%} of the reference rows had"
 
 
-def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float) -> str:
-    if profile.low is None or profile.high is None or item.table is None or item.edges is None:
+def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float, *, ends: Ends | None) -> str:
+    if ends is None or profile.low is None or profile.high is None or item.table is None or item.edges is None:
         return ""
     n = float(columns[0])
     mean, scores = float(columns[7]) / n, columns[1 : 1 + DEGREES] / n
@@ -105,15 +131,16 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     together = bool(np.abs(scores - item.table[place, :DEGREES]).max() <= EXACT * n)
     total = float(sum(profile.counts))
     share = profile.counts[place] / total
-    beyond = max(profile.low - mean if rank <= END_RANK else 0.0, mean - profile.high if rank >= 1 - END_RANK else 0.0)
+    beyond = max(ends[0] - mean if rank <= END_RANK else 0.0, mean - ends[1] if rank >= 1 - END_RANK else 0.0)
+    new_run = n > RUNS * profile.longest_run
     if n < ENOUGH:
         # Of a few requests one may lie out by chance: all must, where so many would not.
         usual = 0.0 if profile.low == profile.high else share
-        far = 0.0 if is_one else 1.0
+        far = FAR if is_one else 1.0
         broken = n >= FEWEST and beyond > far * (profile.high - profile.low) and together
         broken = broken and _is_stuck(usual, n, total, sure)
     else:
-        broken = beyond > (0.0 if is_one else FAR * (profile.high - profile.low))
+        broken = beyond > (0.0 if is_one and new_run else FAR * (profile.high - profile.low))
     if broken:
         where = "in every request" if is_one else "on average"
         held = "only " if profile.low == profile.high else f"{profile.low:.4g} to "
@@ -121,7 +148,7 @@ def _number(item: Watched, profile: SignalProfile, columns: Floats, sure: float)
     if np.count_nonzero(profile.counts) <= MANY_VALUES:
         return ""
     # A series that moves slowly stays long in one bin; only what is at one value is stuck.
-    if not (is_one and together and n >= ENOUGH and _is_stuck(share, n, total, sure)):
+    if not (is_one and together and n >= ENOUGH and new_run and _is_stuck(share, n, total, sure)):
         return ""
     return f"{STUCK}: it is {mean:.4g} in every request, which {share:.1%} of the reference rows had"
 

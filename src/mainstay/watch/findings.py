@@ -27,6 +27,8 @@ SAME = 0.05
 """A level that moved by less than so many standard deviations is called the same."""
 MOST_EVIDENCE = 1e300
 CAUSES = (Harm.DATA_FAULT, Harm.OPERATIONS)
+BY_STEPS = ", step by step"
+"""How a drift beyond the reference is told, by which a finding is known as one when it is told anew."""
 _YES = (".outside", ".default", ".abstained")
 """Categories of yes and no, told as a share."""
 _SHARES = (
@@ -97,6 +99,8 @@ class Move:
     """The level is as it was, and values are spread otherwise around it."""
     beside_season: bool = False
     """`shift` is against the same hours and months, in standard deviations of ranks; `before` is over all of them."""
+    by_steps: bool = False
+    """It came there step by step, beyond what the reference held."""
 
 
 def columns_since(state: WatchState, start: int) -> Floats:
@@ -121,6 +125,7 @@ def find(state: WatchState, comparison: Comparison, *, look: int = 1) -> list[Fi
     moved = (assessment.by_stream >= comparison.log_bar) | (assessment.ratios[:, assessment.start] >= sure)
     if comparison.alarm and not moved.any():
         moved[int(np.argmax(assessment.by_stream))] = True
+    _follow(state, plan)
     found = []
     for i in np.flatnonzero(moved).tolist():
         item, alone = plan.watched[i], float(assessment.by_stream[i])
@@ -129,12 +134,27 @@ def find(state: WatchState, comparison: Comparison, *, look: int = 1) -> list[Fi
         move = level(item, columns_since(state, own)[plan.offsets[i] : plan.offsets[i + 1]])
         if move is not None:
             part = slice(plan.offsets[i], plan.offsets[i + 1])
-            fault = faults.fault(item, state.history.totals[None, part] - state.history.prefix[:, part], sure=sure)
+            since = state.history.totals[None, part] - state.history.prefix[:, part]
+            move = replace(move, by_steps=item.name in state.reached)
+            fault = faults.fault(item, since, sure=sure, reached=state.reached.get(item.name))
             found.append((max(alone, ratio), _finding(state, item, own, move, alone, fault)))
     ranked = sorted(found, key=lambda pair: (pair[1].harm not in CAUSES, not is_broken(pair[1]), -pair[0]))
     # Of several rules of one subject the surest speaks.
     once = {(finding.signal, finding.segment): finding for _, finding in reversed(ranked)}
     return [finding for _, finding in ranked if once[finding.signal, finding.segment] is finding][:MOST]
+
+
+def _follow(state: WatchState, plan: streams.Plan) -> None:
+    """Remember how far numbers went step by step: the evidence, and with it their way, is forgotten after an alarm."""
+    history = state.history
+    for i, item in enumerate(plan.watched):
+        if item.table is None or item.segment:
+            continue
+        part = slice(plan.offsets[i], plan.offsets[i + 1])
+        since = history.totals[None, part] - history.prefix[:, part]
+        ends = faults.drifted(item, since, reached=state.reached.get(item.name))
+        if ends is not None:
+            state.reached[item.name] = ends
 
 
 def is_broken(finding: Finding) -> bool:
@@ -232,7 +252,7 @@ def refresh(known: Sequence[Finding], comparison: Comparison, columns: Floats) -
         if i is None or move is None:
             out.append(finding)
             continue
-        text = sentence(plan.watched[i], move)
+        text = sentence(plan.watched[i], replace(move, by_steps=BY_STEPS in finding.text))
         if is_broken(finding) and not finding.signal.endswith(_YES):
             part = columns[None, plan.offsets[i] : plan.offsets[i + 1]]
             still = faults.fault(plan.watched[i], part, sure=0.0) if plan.watched[i].places is not None else ""
@@ -329,14 +349,26 @@ def sentence(item: Watched, move: Move) -> str:
     if move.beside_season:
         way = "above" if move.shift >= 0 else "below"
         now = show(item.name, move.now)
-        return f"{what}{where} is {now}, {abs(move.shift):.2g} standard deviations {way} what its season had"
+        season = f"{abs(move.shift):.2g} standard deviations {way} what its season had"
+        return f"{what}{where} is {now}, {season}{_by_steps(item, move)}"
     verb = "rose" if move.now >= move.before else "fell"
     if item.name in (streams.REFUSED, streams.FAILED):
         return f"{what} is {move.now:.0%}; up to {move.before:.0%} is expected"
     before, now = show(item.name, move.before), show(item.name, move.now)
     if before == now:
         before, now = show(item.name, move.before, more=True), show(item.name, move.now, more=True)
-    return f"{what}{where} {verb} from {before} to {now}"
+    return f"{what}{where} {verb} from {before} to {now}{_by_steps(item, move)}"
+
+
+def _by_steps(item: Watched, move: Move) -> str:
+    """Return that a number went beyond all that the reference held, and how, as the end of a sentence."""
+    known = item.profile
+    if not move.by_steps or known is None or known.low is None or known.high is None:
+        return ""
+    if known.low <= move.now <= known.high:
+        return ""
+    held = f"{show(item.name, known.low)} to {show(item.name, known.high)}"
+    return f"{BY_STEPS} beyond what the reference held ({held})"
 
 
 def _apart(item: Watched, move: Move) -> str:

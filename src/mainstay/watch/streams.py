@@ -288,6 +288,7 @@ def _watched(
         rows=float(counts.sum()) / effect,
         variances=score_variances(signal.counts),
         tie=(below / effect, float(counts[top]) / effect, above / effect) if tied else None,
+        two_valued=len(counts) == 2,
         correlation=correlation,
         pattern=pattern,
         tie_pattern=tie_pattern,
