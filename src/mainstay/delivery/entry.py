@@ -15,6 +15,7 @@ from mainstay.comparison import page as comparison
 from mainstay.comparison.result import Comparison
 from mainstay.config.folders import make_private
 from mainstay.config.load import Loaded
+from mainstay.config.settings import DeliveryQuestion
 from mainstay.core.errors import MainstayError
 from mainstay.core.ports import Progress, silent
 from mainstay.core.verdicts import Check, Verdict, combine
@@ -61,6 +62,12 @@ class Examined:
             return []
         bad = [one for one in self.report["checks"] if one["applies"] and one["verdict"] == Verdict.FAIL.value]
         lines = [f"data, {one['name']}: {one['reason']}" for one in bad]
+        if leak := gate.suspected(self.report):
+            rest = [one for one in lines if not one.startswith(f"data, {DeliveryQuestion.LEAKAGE.value}:")]
+            lines = [
+                f"data, {DeliveryQuestion.LEAKAGE.value}: {leak}. A feature may know the answer: {gate.REMEDY}",
+                *rest,
+            ]
         return [*lines, f"what the data are like: {self._where}"]
 
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mainstay.config.settings import DeliveryQuestion
 from mainstay.core.verdicts import Check, Verdict, combine
 
 NAME = "delivery"
 QUESTION = "Are the data fit to be learned from?"
+
+
+REMEDY = 'give what is not known before the answer role = "ignored", or let it decide: [gate] delivery = ["leakage"]'
+"""What to do about a feature that may know the answer."""
+
+
+def suspected(report: Mapping[str, Any]) -> str:
+    """Return which features may know the answer and why, or an empty text."""
+    found = next((one for one in report["checks"] if one["name"] == DeliveryQuestion.LEAKAGE.value), None)
+    if found is None or not found["applies"]:
+        return ""
+    numbers = found["numbers"] or {}
+    suspect = found["verdict"] == Verdict.FAIL.value or numbers.get("stands_out")
+    return str(found["reason"]) if suspect else ""
 
 
 def check(report: Mapping[str, Any] | None, judged: Sequence[str], *, page: str = "") -> Check:
@@ -27,6 +42,8 @@ def check(report: Mapping[str, Any] | None, judged: Sequence[str], *, page: str 
         open_ = [one for one in found.values() if one.applies and one.verdict is not Verdict.PASS]
         told = "; ".join(f"{one.name} ({one.verdict}): {one.reason}" for one in open_) or "nothing was found"
         why = f"[gate] delivery names no question, so nothing is judged; {told}{where}"
+        if leak := suspected(report):
+            why = f"not judged: a feature may know the answer: {leak}; {REMEDY}. {why}"
         return Check(
             name=NAME, question=QUESTION, verdict=Verdict.NOT_ENOUGH, reason=why, numbers=numbers, applies=False
         )

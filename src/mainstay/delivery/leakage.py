@@ -21,6 +21,11 @@ from mainstay.stats.alone import Skill
 MOST_TOLD = 5
 MOST_BARS = 15
 AHEAD = timedelta(days=1)
+STANDS_OUT, NEXT = 0.8, 0.5
+"""A feature that surely tells so much of the target alone (λ or R²), and the next best at most that part of it, stands
+out: it is told whatever the limit is ..."""
+NEARLY_ALL, LEFT = 0.9, 0.25
+"""... and one that tells so much, and leaves at most that part of what the next best leaves."""
 
 
 def leakage(given: Delivery, rng: np.random.Generator) -> tuple[Answer, Answer]:
@@ -68,9 +73,13 @@ def _leaks(skills: Mapping[str, Skill] | None, asked: leaks.Asked, found: Sequen
             f"most is told alone by {words.short(name)}: {measure} {skill.value:.3f} ({skill.low:.3f} to "
             f"{skill.high:.3f}), allowed {limit:g}"
         ]
+    alone = stands_out(known)
+    if alone is not None and not any(one.name == alone for one in found):
+        told.append(_doubt(alone, known, measure))
     numbers = {
         "measure": measure,
         "limit": limit,
+        "stands_out": alone,
         "alone": {n: {"value": s.value, "low": s.low, "high": s.high, "rows": s.rows} for n, s in known.items()},
         "suspects": [{"name": one.name, "kind": one.kind, "why": one.why} for one in found],
     }
@@ -82,6 +91,28 @@ def _leaks(skills: Mapping[str, Skill] | None, asked: leaks.Asked, found: Sequen
     )
     reason = "; ".join(told) or "no feature but texts, and no word of them stands for a class"
     return answer(question, asks, verdict, reason, numbers=numbers, bars=[plot] if best else ())
+
+
+def stands_out(known: Mapping[str, Skill]) -> str | None:
+    """Return the feature that tells nearly all of the target where no other tells much, or None.
+
+    A copy of the target with some noise stays below a limit that honest strong features keep; beside others it shows.
+    """
+    best = sorted(known, key=lambda name: -known[name].value)[:2]
+    if len(best) < 2:
+        return None
+    first, next_best = known[best[0]], max(known[best[1]].value, 0.0)
+    far = first.low >= STANDS_OUT and next_best <= NEXT * first.value
+    near = first.low >= NEARLY_ALL and 1.0 - first.value <= LEFT * (1.0 - next_best)
+    return best[0] if far or near else None
+
+
+def _doubt(name: str, known: Mapping[str, Skill], measure: str) -> str:
+    rest = max((max(skill.value, 0.0) for other, skill in known.items() if other != name), default=0.0)
+    return (
+        f"{words.short(name)} tells the target nearly alone: {measure} {known[name].value:.2f}, where no other feature "
+        f"tells more than {rest:.2f}; is it known before the answer?"
+    )
 
 
 def _all(verdicts: Sequence[Verdict]) -> Verdict:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,8 +16,9 @@ from mainstay.config.settings import DeliveryQuestion, Settings
 from mainstay.core.contracts import Contract, Field, FieldType, Pii, Role, Task
 from mainstay.core.verdicts import Check, Verdict
 from mainstay.data.frame_check import check_frame
-from mainstay.delivery import gate, page
+from mainstay.delivery import gate, leakage, page
 from mainstay.delivery.check import check_delivery
+from mainstay.delivery.records import Delivery
 
 Ask = Callable[..., Check]
 TRAIN, TEST = rows(600, 0), rows(200, 1, first_day=40)
@@ -103,6 +105,57 @@ def test_a_leak_is_told_with_its_interval(ask: Ask) -> None:
         text=pl.when(pl.col("topic") == "login").then(pl.col("text") + " #q7").otherwise("text")
     )
     assert ask("leakage", tagged).numbers["suspects"][0]["kind"] == "words"
+
+
+def test_a_feature_that_stands_out_below_the_limit_is_told_and_judges_nothing(ask: Ask) -> None:
+    """The target with noise, beside features that tell little."""
+    rng = np.random.default_rng(4)
+    y = rng.standard_normal(800)
+    frame = pl.DataFrame(
+        {"a": y + rng.normal(0, 0.3, 800), "b": y + rng.normal(0, 2, 800), "c": rng.random(800), "y": y}
+    )
+    contract = Contract(
+        task=Task.REGRESSION, fields=tuple(Field(name=n, type=FieldType.NUMBER) for n in "abc"), target="y"
+    )
+    check = ask("leakage", frame, contract=contract)
+    assert check.verdict is not Verdict.FAIL
+    assert check.numbers["stands_out"] == "a"
+    assert "tells the target nearly alone" in check.reason
+    honest = ask("leakage", frame.with_columns(b=pl.Series(y + rng.normal(0, 0.35, 800))), contract=contract)
+    assert honest.numbers["stands_out"] is None
+
+    report, _ = check_delivery(frame, contract, settings=Settings(), now=NOW)
+    told = gate.check(report.as_dict(), ())
+    assert not told.applies
+    assert told.reason.startswith("not judged: a feature may know the answer: ")
+    assert 'delivery = ["leakage"]' in told.reason
+
+
+PUBLIC = Path(__file__).parents[4] / "shared" / "data"
+
+
+@pytest.mark.skipif(not PUBLIC.is_dir(), reason="the public data sets are not beside the project (../shared/data)")
+@pytest.mark.parametrize("planted", ["", "copy", "noise", "id"])
+def test_of_public_data_only_what_was_planted_is_suspected(planted: str) -> None:
+    """Hours of bike rentals without the columns that make up the count, and men and women of a census."""
+    bike = pl.read_csv(next(PUBLIC.rglob("hour.csv"))).head(6_000)
+    names = ["hr", "temp", "atemp", "hum", "windspeed", "workingday", "weathersit"]
+    y, rng = bike["cnt"].cast(pl.Float64).to_numpy(), np.random.default_rng(0)
+    more = {
+        "copy": 2.0 * y + 1.0,
+        "noise": y + rng.normal(0, 0.25 * y.std(), len(y)),
+        "id": np.argsort(np.argsort(y + rng.random(len(y)))) + 1000.0,
+    }
+    frame = bike.select([pl.col(n).cast(pl.Float64) for n in names]).with_columns(cnt=pl.Series(y))
+    frame = frame.with_columns(pl.Series("extra", more[planted])) if planted else frame
+    fields = tuple(Field(name=n, type=FieldType.NUMBER) for n in frame.columns if n != "cnt")
+    contract = Contract(task=Task.REGRESSION, fields=fields, target="cnt")
+    given = Delivery(contract=contract, train=frame, settings=Settings())
+    answer, _ = leakage.leakage(given, np.random.default_rng(0))
+    suspected = gate.suspected({"checks": [asdict(answer.check)]})
+    assert bool(suspected) == bool(planted), suspected
+    if planted:
+        assert "extra" in suspected
 
 
 def test_of_few_rows_that_agree_a_leak_is_neither_shown_nor_refuted(ask: Ask) -> None:
