@@ -150,7 +150,7 @@ def tell(
         opened_at=now,
         started_at=onset.at,
         rows_to_detect=facts["rows"],
-        title=story.title(harm, found, estimated),
+        title=story.title(harm, found, estimated, facts["changes"]),
         story=story.story(harm, found, facts, estimated, onset=onset, rows=facts["rows"]),
         findings=tuple(found),
         facts=facts,

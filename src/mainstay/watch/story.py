@@ -8,6 +8,7 @@ from typing import Any
 
 from mainstay.core.incidents import Finding, Harm
 from mainstay.watch import estimate, findings, streams
+from mainstay.watch.changes import Kind
 from mainstay.watch.estimate import Estimate
 from mainstay.watch.onset import Onset
 
@@ -19,19 +20,26 @@ MOVED, FIELDS, SEGMENTS, WORDS, CHANGES = 8, 4, 4, 10, 4
 """Most of each that a story names."""
 
 
-def title(harm: Harm, found: Sequence[Finding], estimated: Estimate | None) -> str:
-    """Return what is wrong in one line."""
+def title(
+    harm: Harm, found: Sequence[Finding], estimated: Estimate | None, changed: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Return what is wrong in one line; of refusals with the field that they are for, if `changed` names one."""
     if harm is Harm.QUALITY and estimated is not None and estimated.drop_shown and estimated.reference is not None:
         return (
             f"Answers are probably worse: estimated accuracy {estimated.value:.0%}, "
             f"on the reference rows it was {estimated.reference:.0%}"
         )
     same = [finding for finding in found if finding.harm is harm]
-    first = next((finding for finding in same if findings.is_broken(finding)), same[0] if same else None)
+    named = same or found  # a surer model, say, moves its answers alone
+    first = next((finding for finding in same if findings.is_broken(finding)), named[0] if named else None)
     text = _capital(first.text) if first else "Traffic left its reference"
+    if first is not None and first.signal == streams.REFUSED:
+        field = next((one["text"] for one in changed if one["kind"] == Kind.UPSTREAM_SCHEMA.value), "")
+        text += f": {field}" if field else ""
     if harm is not Harm.INPUT or (first is not None and first.signal == streams.ERROR):
         return text
-    return f"Inputs changed, {'no harm is estimated' if estimated else 'their harm is not known'}: {text}"
+    what = "Inputs" if same or not found else "Answers"
+    return f"{what} changed, {'no harm is estimated' if estimated else 'their harm is not known'}: {text}"
 
 
 def story(

@@ -15,7 +15,7 @@ from mainstay.models.answers import Answer
 from mainstay.models.profiles import build_profile
 from mainstay.models.signals import RowSignals
 from mainstay.store import blocks, feedback, incidents
-from mainstay.watch import compare, diagnose, estimate, findings
+from mainstay.watch import compare, diagnose, estimate, findings, story
 from mainstay.watch.window import observe
 
 PRICE = Contract(
@@ -52,9 +52,9 @@ def test_a_zeroed_field_is_a_page_that_names_it_and_claims_no_accuracy(desk, cal
     assert found.title.startswith(
         "The share of `size` at a usual default (0, -1, 99, … or its commonest value) rose from 0"
     )
-    story = " ".join(found.story)
-    assert "the accuracy cannot be estimated" in story
-    assert "Estimated accuracy" not in story
+    told = " ".join(found.story)
+    assert "the accuracy cannot be estimated" in told
+    assert "Estimated accuracy" not in told
     with desk.store.read() as tx:
         assert blocks.blocks(tx, "m", limit=1)[0].summary["estimate"]["assumption"] == estimate.BROKEN
 
@@ -63,6 +63,13 @@ def finding(signal: str, harm: Harm) -> Finding:
     return Finding(
         signal=signal, harm=harm, since=NOW, before=0.9, now=0.8, shift=-1.0, evidence=1.0, text=f"{signal} fell"
     )
+
+
+def test_answers_that_moved_alone_are_named_and_no_inputs_are() -> None:
+    named = story.title(Harm.INPUT, [finding("answer.entropy", Harm.QUALITY)], None)
+    assert named == "Answers changed, their harm is not known: Answer.entropy fell"
+    both = [finding("answer.entropy", Harm.QUALITY), finding("size", Harm.INPUT)]
+    assert story.title(Harm.INPUT, both, None) == "Inputs changed, their harm is not known: Size fell"
 
 
 def test_a_drop_within_chance_makes_no_page_however_often_one_looks(desk, calm) -> None:

@@ -124,6 +124,7 @@ def test_refused_requests_are_shown_with_their_reason_and_the_field_that_nobody_
         desk.turn(desk.events[-32:])
     found = the_incident(desk)
     assert found.harm is Harm.DATA_FAULT
+    assert "is expected: `sizes`, which the contract does not declare, is sent in " in found.title
     kinds = {one["kind"]: one["text"] for one in found.facts["changes"]}
     assert "`sizes`, which the contract does not declare, is sent" in kinds["upstream schema"]
     assert "× contract_violation" in kinds["refusals"]
