@@ -202,9 +202,13 @@ def _expectations(data: Mapping[str, Any], name: str) -> Result:
 
 
 def _made(meta: Mapping[str, Any]) -> datetime | None:
-    """Return when a suite was run: when its batch was validated, else the run's own time."""
-    run = meta.get("run_id")
+    """Return when a suite was run: when its batch was validated, else the run's own time, else when it was loaded.
+
+    The last is all that `batch.validate(suite)` tells, which needs no validation definition.
+    """
+    run, markers = meta.get("run_id"), meta.get("batch_markers")
     told = meta.get("validation_time") or (run.get("run_time") if isinstance(run, Mapping) else None)
+    told = told or (markers.get("ge_load_time") if isinstance(markers, Mapping) else None)
     return None if told is None else _moment(told)
 
 

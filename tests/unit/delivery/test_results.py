@@ -136,6 +136,17 @@ def test_a_result_without_a_time_proves_nothing(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("loaded", "verdict"), [("20991127T204910.5Z", Verdict.NOT_ENOUGH), (None, Verdict.PASS)])
+def test_a_batch_that_was_validated_by_itself_tells_when_it_was_loaded(
+    tmp_path: Path, loaded: str | None, verdict: Verdict
+) -> None:
+    def batch_alone(found: dict[str, Any]) -> None:
+        at = found["meta"]["validation_time"].replace("-", "").replace(":", "").removesuffix("+0000") + "Z"
+        found["meta"] = {"batch_markers": {"ge_load_time": loaded or at}}
+
+    assert written(tmp_path, batch_alone).verdict is verdict
+
+
 def test_of_a_pattern_the_newest_counts_and_one_that_cannot_be_read_might_be_it(tmp_path: Path) -> None:
     for name, hour in (("a", 3), ("b", 9)):
         found = json.loads((REAL / f"gx_{'passes' if name == 'b' else 'fails'}.json").read_text(encoding="utf-8"))
