@@ -14,7 +14,7 @@ from mainstay.adoption.estimator import Kind
 from mainstay.adoption.rows import Given, column_specs
 from mainstay.core.contracts import Contract, Field, FieldType, Role
 from mainstay.core.errors import BadData, UsageError, shorten
-from mainstay.data.infer import TEXT, field_of, infer_contract
+from mainstay.data.infer import TEXT, field_of, infer_contract, text_field
 from mainstay.data.rules import nearest
 from mainstay.models.inputs import Form, InputSpec
 
@@ -169,6 +169,10 @@ def _field(field: Field, train: pl.DataFrame, rows: pl.DataFrame, way: Way, *, b
         field = field_of(field.name, cells)
     elif field.name not in way.takes and field.name not in beside:
         field = replace(field, required=False, roles=(Role.IGNORED,))
+    open_list = field.type in (FieldType.CATEGORY, FieldType.IDENTIFIER) and not field.values
+    if field.name == way.input and way.features is None and open_list:
+        # Short texts, such as titles: the estimator reads their words, so the watch does too.
+        return text_field(field.name, cells.cast(pl.String), required=field.required)
     known = field_of(field.name, train.get_column(field.name))
     if known.type is not field.type:
         return field

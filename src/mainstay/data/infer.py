@@ -153,13 +153,18 @@ def _text_field(name: str, cells: pl.Series, *, required: bool) -> Field:
         named = tuple(known) if len(known) <= MAX_CATEGORIES else ()
         return Field(name=name, type=FieldType.CATEGORY, required=required, values=named, on_unknown=Policy.FLAG)
     if _reads_as_text(distinct):
-        longest = int(distinct.str.len_chars().max())  # type: ignore[arg-type]
-        limit = max(LEAST_MAX_CHARS, math.ceil(4 * longest / 1000) * 1000)
-        return Field(name=name, type=FieldType.TEXT, required=required, max_chars=limit)
+        return text_field(name, distinct, required=required)
     unique = len(values) >= IDENTIFIER_ROWS and len(distinct) >= IDENTIFIER_SHARE * len(values)
     if unique and not distinct.str.contains(r"\s").any() and not (distinct == "").any():
         return Field(name=name, type=FieldType.IDENTIFIER, required=required)
     return Field(name=name, type=FieldType.CATEGORY, required=required, on_unknown=Policy.FLAG)
+
+
+def text_field(name: str, cells: pl.Series, *, required: bool) -> Field:
+    """Return a field of text that has room for texts four times as long as the longest of these."""
+    longest = int(cells.str.len_chars().max() or 0)  # type: ignore[arg-type]
+    limit = max(LEAST_MAX_CHARS, math.ceil(4 * longest / 1000) * 1000)
+    return Field(name=name, type=FieldType.TEXT, required=required, max_chars=limit)
 
 
 def _is_category(values: pl.Series, distinct: pl.Series) -> bool:
