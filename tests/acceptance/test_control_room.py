@@ -343,6 +343,7 @@ def test_the_queue_is_worked_by_keys_with_the_guess_hidden_until_asked_for(brows
         assert page.locator("main strong").count() == 0
         page.keyboard.press("g")
         page.locator("main strong", has_text="fine").wait_for()
+        page.wait_for_load_state()  # what takes keys runs after what is seen
         page.keyboard.press("2")
         page.wait_for_url("**/review?last=r-1&guess=1")
         page.keyboard.press("s")

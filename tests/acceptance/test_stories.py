@@ -151,6 +151,7 @@ def gives_labels(page: Page, stage: story.Stage) -> None:
     given = 0
     here = page.locator("#waiting-title code")
     here.wait_for()
+    page.wait_for_load_state()  # what takes keys runs after what is seen: one pressed in between is lost
     classes = stage.project.loaded.contract.classes
     while given < LABELS:
         id_ = here.inner_text()
