@@ -234,6 +234,37 @@ def gaps(rng: np.random.Generator, start: datetime, hours: int, share: float) ->
     return [{"kind": None if rng.random() < share else "a", "at": at} for at in times]
 
 
+BURSTS = Contract(
+    task=Task.REGRESSION,
+    target="y",
+    time="at",
+    fields=(
+        Field(name="kind", type=FieldType.CATEGORY, required=False),
+        Field(name="other", type=FieldType.CATEGORY, required=False),
+        Field(name="at", type=FieldType.TIMESTAMP, roles=(Role.IGNORED,)),
+    ),
+)
+
+
+def bursts(rng: np.random.Generator, start: datetime, hours: int) -> list[dict[str, Any]]:
+    """Return three rows an hour that lack `kind` in a tenth of the stretches of 18 rows, and hardly ever `other`."""
+    rows = [row | {"other": "b"} for row in gaps(rng, start, hours, 0.0)]
+    for at in range(0, len(rows), 18):
+        if rng.random() < 0.1:
+            for row in rows[at : at + 18]:
+                row["kind"] = None
+    for i in rng.choice(len(rows), 2, replace=False):
+        rows[i]["other"] = None
+    return rows
+
+
+def test_gaps_in_bursts_that_the_reference_has_too_hardly_raise_an_alarm_beside_a_season() -> None:
+    """Bursts as long as a block are the hardest: 48 alarms before, 8 since; 3 are allowed."""
+    profile = profile_of(bursts(np.random.default_rng(0), START, 24 * 90), BURSTS)
+    later = bursts(np.random.default_rng(7), START + timedelta(days=90), 24 * 90)
+    assert len(list(alarms(profile, observations(later, BURSTS), 18, WatchSettings()))) <= 12
+
+
 @functools.cache
 def rare(held: int) -> Profile:
     """Return the profile of 120 days in which so many of 8,640 rows lack `kind`, at different hours."""
