@@ -113,26 +113,28 @@ def test_without_a_reference_the_heat_map_is_empty_and_the_rest_is_there(store: 
     assert found.rows == 40
 
 
+def graded(i: int, *, at: datetime, occurred_at: datetime = START, correct: bool) -> feedback.Graded:
+    return feedback.Graded(
+        model="m",
+        id=f"r{i}",
+        name="y",
+        value="a",
+        at=at,
+        feedback_id=f"f{i}",
+        bundle="m@1",
+        served_arm="champion",
+        key_hash="",
+        unit="",
+        occurred_at=occurred_at,
+        label="a",
+        confidence=None,
+        correct=correct,
+    )
+
+
 def test_labels_are_counted_by_the_time_of_the_answer(store: Store) -> None:
-    items = [
-        feedback.Graded(
-            model="m",
-            id=f"r{i}",
-            name="y",
-            value="a",
-            at=START + timedelta(days=2, minutes=i),
-            feedback_id=f"f{i}",
-            bundle="m@1",
-            served_arm="champion",
-            key_hash="",
-            unit="",
-            occurred_at=START + timedelta(minutes=i),
-            label="a",
-            confidence=None,
-            correct=i % 4 != 0,
-        )
-        for i in range(60)
-    ]
+    told = START + timedelta(days=2)
+    items = [graded(i, at=told, occurred_at=START + timedelta(minutes=i), correct=i % 4 != 0) for i in range(60)]
     with store.begin() as tx:
         blocks.put_block(tx, block(0, rows=60))
         feedback.keep_graded(tx, items)
@@ -147,25 +149,8 @@ def test_labels_are_counted_by_the_time_of_the_answer(store: Store) -> None:
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, (0, 2)), (2, (0, 2)), (3, (2, 4)), (7, (6, 8)), (100, (6, 8))])
 def test_the_newest_labels_are_counted_by_whole_moments(store: Store, limit: int, expected: tuple[int, int]) -> None:
-    items = [
-        feedback.Graded(
-            model="m",
-            id=f"r{i}",
-            name="y",
-            value="a",
-            at=START + timedelta(days=i // 2),  # two of each moment, of which the newest two are wrong
-            feedback_id=f"f{i}",
-            bundle="m@1",
-            served_arm="champion",
-            key_hash="",
-            unit="",
-            occurred_at=START,
-            label="a",
-            confidence=None,
-            correct=i < 6,
-        )
-        for i in range(8)
-    ]
+    # Two of each moment, of which the newest two are wrong.
+    items = [graded(i, at=START + timedelta(days=i // 2), correct=i < 6) for i in range(8)]
     with store.begin() as tx:
         feedback.keep_graded(tx, items)
     with store.read() as tx:
