@@ -349,12 +349,15 @@ def test_up_shows_a_page_for_a_project_that_answers_elsewhere(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not CENSUS.exists(), reason="the public census rows are not beside this checkout")
-def test_thousands_of_census_rows_raise_nothing_and_a_zeroed_field_does(tmp_path: Path) -> None:
+def test_thousands_of_census_rows_raise_nothing_and_a_zeroed_field_does(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     import polars as pl
 
     from mainstay import loop, wiring
-    from mainstay.attach.recorder import recorder
+    from mainstay.attach.recorder import recorder, stop_all
 
+    request.addfinalizer(stop_all)  # its thread would go on in the tests that come after
     project = tmp_path / "census"
     rows = pl.read_parquet(CENSUS).sample(4_300, seed=5).to_dicts()
     parts = wiring.assemble(begun(project), environ={})
