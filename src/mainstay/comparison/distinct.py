@@ -7,6 +7,8 @@ import polars as pl
 
 from mainstay.stats.differences import Codes
 
+SMALL = frozenset({pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32})
+"""Every value of them is a signed number of 64 bits."""
 NARROW = 4
 """Whole numbers whose range is at most so many times their count are looked up in a table of it."""
 
@@ -28,7 +30,7 @@ def placed(a: pl.Series, b: pl.Series, different: tuple[pl.Series, pl.Series] | 
     """
     known = different or (a.unique(), b.unique())
     values = pl.concat([side.drop_nulls() for side in known]).unique()
-    if values.dtype.is_integer() or values.dtype == pl.Boolean:
+    if values.dtype in SMALL:
         return _placed_numbers(a, b, values)
     table = values.cast(pl.String).unique().sort()
     return table, _of_text(a, table), _of_text(b, table)

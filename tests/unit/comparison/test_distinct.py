@@ -39,3 +39,11 @@ def test_cells_are_placed_among_the_sorted_texts_of_both_sides(name: str, known:
     for cells, codes in ((a, of_a), (b, of_b)):
         spelled = cells.cast(pl.String).to_list()
         assert codes.tolist() == [0 if value is None else texts.index(value) for value in spelled]
+
+
+def test_whole_numbers_beyond_64_signed_bits_are_placed_by_their_text() -> None:
+    a = pl.Series("a", [2**63 + 5, 1, None, 2**63 + 5], dtype=pl.UInt64)
+    table, codes_a, codes_b = distinct.placed(a, pl.Series("a", [1, 7], dtype=pl.UInt64), None)
+    assert table.to_list() == ["1", "7", "9223372036854775813"]
+    assert [table[int(code)] for code in codes_a[[0, 1, 3]]] == [str(2**63 + 5), "1", str(2**63 + 5)]
+    assert [table[int(code)] for code in codes_b] == ["1", "7"]
